@@ -1,0 +1,47 @@
+# One door to everything a developer or an operator's first hour needs.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+REGISTRY ?= runtimes.local.toml
+
+.PHONY: help serve test check format bench docs clean
+
+help:            ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
+
+serve: $(VENV)/.runtime  ## find this machine's interpreters and serve them on 127.0.0.1:8060
+	@test -e $(REGISTRY) || $(BIN)/snekhouse runtimes discover --output $(REGISTRY)
+	@exec $(BIN)/snekhouse serve --registry $(REGISTRY)
+
+test: $(VENV)/.dev  ## the test suite, on real jails
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.dev  ## format, lint, types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev  ## put the code in its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev  ## what an evaluation costs, beside bare Python and plain NsJail
+	$(BIN)/python benchmarks/cold.py
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "snekhouse needs Python 3.11 or later; name one: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "no venv module here; on Debian: apt install python3-venv"; exit 1; }
+
+$(VENV)/.runtime: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@ $(VENV)/.runtime
+
+clean:           ## remove what these commands made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site

@@ -1,0 +1,5 @@
+"""``python -m snekhouse``."""
+
+from snekhouse.cli import main
+
+main()

@@ -1,0 +1,23 @@
+"""Where the files lie that are not Python modules of this package: templates and the bootstrap."""
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+_CHECKOUT = _PACKAGE.parents[1]
+
+
+def asset(name: str) -> Path:
+    """Find a file or folder that ships with snekhouse.
+
+    A checkout (editable install) keeps them at its top level; a wheel carries them as package data.
+
+    Args:
+        name: Path relative to the top of the checkout, e.g. ``templates/nsjail``.
+
+    Raises:
+        FileNotFoundError: The installation is incomplete.
+    """
+    for root in (_PACKAGE / "_assets", _CHECKOUT):
+        if (root / name).exists():
+            return root / name
+    raise FileNotFoundError(f"{name} is missing from this installation of snekhouse: install it again")

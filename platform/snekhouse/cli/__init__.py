@@ -1,0 +1,42 @@
+"""The command line: ``snekhouse``, also ``python -m snekhouse``.
+
+Exit codes: 0 done; 1 something that was checked is not as it should be; 2 the command could not do its work (wrong
+usage, registry or host: the message says which); 130 after Ctrl-C. `snekhouse eval` exits with the program's own
+code, and with 255 when the jail failed.
+"""
+
+import sys
+
+import typer
+
+from snekhouse.cli import doctor, evaluate, render, runtimes, serve
+from snekhouse.errors import SnekhouseError
+
+__all__ = ["app", "main"]
+
+FAILED = 2
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="snekhouse",
+    help="Run untrusted Python in many Python versions, safely and fast.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.command("eval")(evaluate.evaluate)
+app.add_typer(runtimes.app, name="runtimes")
+app.add_typer(render.app, name="render")
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run the command line; every error of ours becomes a message and an exit code."""
+    try:
+        app()
+    except SnekhouseError as error:
+        print(f"snekhouse: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

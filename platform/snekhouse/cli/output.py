@@ -1,0 +1,41 @@
+"""What a command prints: a table for a person at a terminal, plain columns in a pipe, JSON for a program."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print rows under their columns; in a pipe separated by tabs, one line a row.
+
+    Args:
+        columns: Their names.
+        rows: As many texts each as there are columns.
+    """
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            sys.stdout.write("\t".join(" ".join(text.split()) for text in row) + "\n")
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(_coloured(text) for text in row))
+    Console().print(table)
+
+
+_COLOURS = {"available": "green", "stands": "green", "ok": "green", "unavailable": "red", "missing": "yellow"}
+
+
+def _coloured(text: str) -> str:
+    colour = _COLOURS.get(text)
+    return f"[{colour}]{text}[/]" if colour else text.replace("[", r"\[")

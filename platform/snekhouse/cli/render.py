@@ -1,0 +1,36 @@
+"""``snekhouse render``: what the templates make of a registry."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from snekhouse.cli.options import DEFAULT_REGISTRY, RegistryOption
+from snekhouse.jail.host import bootstrap_source, survey_for
+from snekhouse.jail.profile import render_profile
+from snekhouse.registry.loading import load
+
+app = typer.Typer(help="Print what the templates make of a registry.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep the subcommand's name, though there is but one."""
+
+
+@app.command()
+def nsjail(
+    name: Annotated[str, typer.Argument(help="Name or alias of a runtime.")],
+    registry: RegistryOption = DEFAULT_REGISTRY,
+) -> None:
+    """Print the NsJail profile of a runtime, as this host would use it."""
+    loaded = load(registry)
+    runtime = loaded.resolve(name)
+    host = survey_for(loaded)
+    profile = render_profile(
+        runtime,
+        identity=host.identities[runtime.name],
+        bootstrap=bootstrap_source(),
+        cgroups="pids" not in host.cgroups.missing,
+    )
+    sys.stdout.write(profile)

@@ -1,0 +1,94 @@
+"""``snekhouse runtimes``: list, check and discover."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import typer
+
+from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
+from snekhouse.cli.output import print_json, print_table
+from snekhouse.errors import RegistryError
+from snekhouse.house import Ready, open_house
+from snekhouse.jail.host import survey
+from snekhouse.jail.identity import identity_for
+from snekhouse.registry.discovery import Interpreter, find_interpreters
+from snekhouse.registry.draft import draft_registry, write_registry
+from snekhouse.registry.loading import load
+from snekhouse.registry.models import Registry
+from snekhouse.web.schemas import RuntimeOut
+
+app = typer.Typer(help="The runtimes of a registry.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_runtimes(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption = False) -> None:
+    """List the runtimes, each probed in its own jail."""
+    logging.getLogger("snekhouse").setLevel(logging.CRITICAL)  # the table tells it
+    loaded = load(registry)
+    ready = anyio.run(_probed, loaded)
+    if json:
+        print_json([RuntimeOut.of(each, loaded).model_dump() for each in ready])
+        return
+    print_table(("NAME", "VERSION", "STATUS", "ALIASES", "EXECUTABLE"), [_row(each, loaded) for each in ready])
+
+
+@app.command()
+def check(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption = False) -> None:
+    """Check a registry before a deploy: schema, rendering and probing; exit 1 when anything is wrong."""
+    logging.getLogger("snekhouse").setLevel(logging.CRITICAL)  # the list tells it
+    problems = _problems(registry)
+    if json:
+        print_json(problems)
+    elif problems:
+        sys.stdout.write("".join(f"{problem}\n" for problem in problems))
+    else:
+        sys.stdout.write(f"{registry}: every runtime is available\n")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def discover(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The registry to write.")] = Path(
+        "runtimes.local.toml"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Find the interpreters of this machine and write a registry of them."""
+    found = find_interpreters()
+    write_registry(output, draft_registry(found, degraded=_degraded(found)), force=force)
+    print_table(("VERSION", "EXECUTABLE"), [(each.version, each.executable) for each in found])
+    sys.stdout.write(f"wrote {output}; serve it with: snekhouse serve --registry {output}\n")
+
+
+def _degraded(found: Sequence[Interpreter]) -> str:
+    """Name the walls that this host cannot build for these interpreters."""
+    sources = [Path(mount.source) for each in found for mount in each.mounts]
+    walls = survey({"all": identity_for(sources)}).walls()
+    return "\n".join(f"{wall.name}: {wall.detail}" for wall in walls if not wall.stands)
+
+
+def _problems(path: Path) -> list[str]:
+    try:
+        loaded = load(path)
+    except RegistryError as error:
+        return [str(problem) for problem in error.problems]
+    ready = anyio.run(_probed, loaded)
+    return [f'{path}: runtimes."{each.runtime.name}": {each.reason}' for each in ready if each.reason]
+
+
+async def _probed(registry: Registry) -> list[Ready]:
+    async with open_house(registry) as house:
+        return list(house.runtimes.values())
+
+
+def _row(ready: Ready, registry: Registry) -> tuple[str, ...]:
+    runtime, found = ready.runtime, ready.probe
+    version = f"{found.implementation} {found.version}" if found else ready.reason
+    name = f"{runtime.name} *" if runtime.name == registry.default else runtime.name
+    status = "available" if found else "unavailable"
+    return name, version, status, ", ".join(runtime.aliases), runtime.executable

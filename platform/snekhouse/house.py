@@ -1,0 +1,181 @@
+"""The house: keeps runtimes ready, admits, evaluates. The heart of the service; it knows no HTTP."""
+
+import errno
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, ExitStack
+from dataclasses import dataclass, replace
+
+import anyio
+
+from snekhouse.errors import BusyError, HostError, JailError
+from snekhouse.jail.cgroups import Cgroups
+from snekhouse.jail.cgroups.groups import server_group
+from snekhouse.jail.evaluation import Job, Result
+from snekhouse.jail.host import Host, bootstrap_source, survey_for
+from snekhouse.jail.probe import Probe, probe
+from snekhouse.jail.profile import render_profile
+from snekhouse.jail.run import Jail, run
+from snekhouse.jail.state import State, state_folder
+from snekhouse.registry.models import Registry, Runtime
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A runtime and how it stands.
+
+    Attributes:
+        jail: The runtime with its rendered profile.
+        probe: What the runtime said of itself; None when it is unavailable.
+        reason: Why it is unavailable; empty when it is not.
+    """
+
+    jail: Jail
+    probe: Probe | None
+    reason: str = ""
+
+    @property
+    def runtime(self) -> Runtime:
+        """What the registry says of it."""
+        return self.jail.runtime
+
+
+class House:
+    """All runtimes of a registry, ready to evaluate.
+
+    Attributes:
+        registry: What the house serves.
+        runtimes: How each runtime stands, by name, in the registry's order.
+    """
+
+    def __init__(self, registry: Registry, runtimes: Mapping[str, Ready], cgroups: Cgroups | None) -> None:
+        self.registry = registry
+        self.runtimes = runtimes
+        self._cgroups = cgroups
+        self._admission = _Admission(registry.server.concurrency or os.cpu_count() or 1, registry.server.queue)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the default runtime can evaluate."""
+        return self.runtimes[self.registry.default].probe is not None
+
+    async def evaluate(self, runtime: Runtime, job: Job) -> Result:
+        """Evaluate a job, when its turn has come.
+
+        Args:
+            runtime: One of the registry's.
+            job: What to evaluate.
+
+        Raises:
+            BusyError: The queue is full, the runtime is unavailable, or the host is out of resources.
+        """
+        ready = self.runtimes[runtime.name]
+        if ready.probe is None:
+            raise BusyError(f"the runtime {runtime.name} is unavailable: {ready.reason}", retry_after=60)
+        async with self._admission.turn() as waited:
+            with _exhaustion_reported():
+                result = await run(ready.jail, job, self._cgroups)
+        return replace(result, usage=replace(result.usage, queue_time=waited))
+
+
+@asynccontextmanager
+async def open_house(registry: Registry) -> AsyncIterator[House]:
+    """Make every runtime of a registry ready, and hold what they need until the end.
+
+    Raises:
+        HostError: The host lacks a wall, and the registry does not allow it to.
+    """
+    host = survey_for(registry)
+    _require_walls(host, registry)
+    layout = host.cgroups.layout
+    with ExitStack() as held:
+        state = held.enter_context(state_folder(registry.server.state_path, layout))
+        cgroups = held.enter_context(server_group(layout, state.name)) if layout else None
+        jails = [_jail(runtime, host, state) for runtime in registry.runtimes.values()]
+        yield House(registry, await _probe_all(jails, cgroups), cgroups)
+
+
+def _require_walls(host: Host, registry: Registry) -> None:
+    missing = [wall for wall in host.walls() if not wall.stands]
+    if missing and not registry.server.allow_degraded:
+        lines = "".join(f"\n  {wall.name}: {wall.detail}" for wall in missing)
+        raise HostError(f"walls are missing on this host, and [server] allow_degraded is not set:{lines}")
+    for wall in missing:
+        _log.warning("degraded: %s: %s", wall.name, wall.detail)
+
+
+def _jail(runtime: Runtime, host: Host, state: State) -> Jail:
+    bootstrap = state.write("bootstrap.py", bootstrap_source().read_text(encoding="utf-8"))
+    profile = render_profile(
+        runtime,
+        identity=host.identities[runtime.name],
+        bootstrap=bootstrap,
+        cgroups="pids" not in host.cgroups.missing,
+    )
+    return Jail(runtime, state.write(f"{runtime.name}.cfg", profile), host.nsjail)
+
+
+async def _probe_all(jails: list[Jail], cgroups: Cgroups | None) -> Mapping[str, Ready]:
+    """Probe each runtime through its own profile, a few at a time; one that fails keeps no other from serving."""
+    found: dict[str, Ready] = {}
+    at_once = anyio.Semaphore(os.cpu_count() or 1)
+
+    async def look(jail: Jail) -> None:
+        async with at_once:
+            try:
+                found[jail.runtime.name] = Ready(jail, await probe(jail, cgroups))
+            except (JailError, OSError) as error:
+                _log.error("runtime %s is unavailable: %s", jail.runtime.name, error)
+                found[jail.runtime.name] = Ready(jail, None, str(error))
+
+    async with anyio.create_task_group() as tasks:
+        for jail in jails:
+            tasks.start_soon(look, jail)
+    return {jail.runtime.name: found[jail.runtime.name] for jail in jails}
+
+
+class _Admission:
+    """Evaluations at once, and the bounded queue before them: first come, first served."""
+
+    def __init__(self, places: int, seats: int) -> None:
+        self._places = anyio.Semaphore(places)
+        self._seats = seats
+        self._waiting = 0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[float]:
+        """Wait for a place; yield the seconds that it took.
+
+        Raises:
+            BusyError: All seats of the queue are taken.
+        """
+        arrived = time.monotonic()
+        if self._places.value == 0 and self._waiting >= self._seats:
+            raise BusyError(f"{self._waiting} evaluations are waiting already")
+        self._waiting += 1
+        try:
+            await self._places.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield time.monotonic() - arrived
+        finally:
+            self._places.release()
+
+
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC}
+
+
+@contextmanager
+def _exhaustion_reported() -> Iterator[None]:
+    """Translate the host's being out of something into a refusal that a client may repeat."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _EXHAUSTED:
+            raise
+        raise BusyError(f"the host is out of resources: {os.strerror(error.errno)}") from error

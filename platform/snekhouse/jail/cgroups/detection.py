@@ -1,0 +1,140 @@
+"""Which cgroups this host lets the server use."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from snekhouse.jail.cgroups import v1, v2
+from snekhouse.jail.cgroups.groups import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What was found.
+
+    Attributes:
+        layout: How to make groups here, or None where that is impossible.
+        version: ``v1``, ``v2`` or ``none``.
+        missing: What of ``memory``, ``pids`` and ``cpu`` cannot be limited.
+        reason: Why something is missing, and the remedy; empty when nothing is.
+    """
+
+    layout: Layout | None
+    version: str
+    missing: frozenset[str]
+    reason: str = ""
+
+
+_ALL = frozenset(v2.CONTROLLERS)
+
+
+def detect(proc: Path = Path("/proc/self")) -> Detection:
+    """Find the version of cgroups whose memory, pids and cpu controllers the server may use.
+
+    On a hybrid host the controllers live in the v1 hierarchies, and v2 has none to offer.
+
+    Args:
+        proc: The server's folder in procfs.
+    """
+    mounts = list(_cgroup_mounts((proc / "mountinfo").read_text()))
+    own = _own_groups((proc / "cgroup").read_text())
+    candidates = [_detect_v2(mounts, own), _detect_v1(mounts, own)]
+    return min(candidates, key=lambda found: len(found.missing))
+
+
+@dataclass(frozen=True, slots=True)
+class _Mount:
+    root: str
+    point: Path
+    version: int
+    controllers: frozenset[str]
+
+
+def _cgroup_mounts(mountinfo: str) -> Iterator[_Mount]:
+    """Read proc_pid_mountinfo(5): fields up to " - ", then type, source and the superblock's options."""
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        kind, _, options = right.split(" ", 2)
+        root, point = left.split(" ")[3:5]
+        if kind in {"cgroup", "cgroup2"}:
+            yield _Mount(root, Path(point), 2 if kind == "cgroup2" else 1, frozenset(options.split(",")))
+
+
+def _own_groups(text: str) -> dict[str, str]:
+    """Read cgroups(7)' /proc/PID/cgroup: the path by controller, and that of v2 by the empty name."""
+    groups = {}
+    for line in text.splitlines():
+        _, controllers, path = line.split(":", 2)
+        groups |= dict.fromkeys(controllers.split(","), path)
+    return groups
+
+
+def _folder(mount: _Mount, path: str) -> Path:
+    """Find a group's folder below a mount that may show only part of the hierarchy (as in a container)."""
+    below = os.path.relpath(path, mount.root) if path.startswith(mount.root) else "."
+    folder = mount.point / below
+    return folder if folder.is_dir() else mount.point
+
+
+def _detect_v1(mounts: list[_Mount], own: dict[str, str]) -> Detection:
+    bases = {}
+    for name in v1.CONTROLLERS:
+        mount = next((mount for mount in mounts if mount.version == 1 and name in mount.controllers), None)
+        if mount and name in own and _usable(folder := _folder(mount, own[name])):
+            bases[name] = folder
+    missing = _ALL - set(bases)
+    if missing == _ALL:
+        return Detection(None, "none", _ALL, _REMEDY)
+    return Detection(v1.V1(bases), "v1", missing, _REMEDY if missing else "")
+
+
+def _detect_v2(mounts: list[_Mount], own: dict[str, str]) -> Detection:
+    mount = next((mount for mount in mounts if mount.version == 2), None)
+    if mount is None or "" not in own:
+        return Detection(None, "none", _ALL, _REMEDY)
+    folder = _folder(mount, own[""])
+    controllers = _ALL & set((folder / "cgroup.controllers").read_text().split())
+    if not controllers or not _usable(folder):
+        return Detection(None, "none", _ALL, _REMEDY)
+    try:
+        _make_room(folder, controllers)
+    except OSError as error:
+        return Detection(None, "none", _ALL, f"{_REMEDY} ({error})")
+    missing = _ALL - controllers
+    return Detection(v2.V2(folder, controllers), "v2", missing, _REMEDY if missing else "")
+
+
+_REMEDY = (
+    "the cgroup file system is not mounted writable for this user, or its controllers are not delegated: "
+    "run as root, or delegate them (systemd: Delegate=yes; a container: mount /sys/fs/cgroup writable)"
+)
+
+
+def _make_room(folder: Path, controllers: frozenset[str]) -> None:
+    """Enable controllers for children; v2 allows that only where no process stands beside them.
+
+    In a container or a service the server (and what shares its group) stands in the very group that was
+    delegated to it: all of them move into a leaf first.
+    """
+    enabled = set((folder / "cgroup.subtree_control").read_text().split())
+    if controllers <= enabled:
+        return
+    if (folder / "cgroup.type").exists():  # not the root of the hierarchy, which is exempt
+        leaf = folder / "snekhouse-server"
+        leaf.mkdir(exist_ok=True)
+        for pid in (folder / "cgroup.procs").read_text().split():
+            (leaf / "cgroup.procs").write_text(pid)
+    v2.delegate(folder, controllers)
+
+
+def _usable(folder: Path) -> bool:
+    """Whether groups can be made there: tried, since neither mode bits nor mount options tell for sure."""
+    trial = folder / f"snekhouse-trial-{uuid.uuid4().hex[:8]}"
+    try:
+        trial.mkdir()
+        trial.rmdir()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,80 @@
+"""Cgroups version 2: one hierarchy (admin-guide/cgroup-v2)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from snekhouse.jail.cgroups.groups import GroupUsage
+from snekhouse.registry.models import Limits
+
+CONTROLLERS = ("memory", "pids", "cpu")
+"""What a run is limited by; the accounting of time needs no controller."""
+
+_PERIOD = 100_000
+"""Microseconds over which a cpu quota counts; the kernel's own default."""
+
+
+@dataclass(frozen=True, slots=True)
+class V2:
+    """The hierarchy of this host.
+
+    Attributes:
+        base: The folder below which the server makes its group. Its ``cgroup.subtree_control`` lists `controllers`.
+        controllers: Those of CONTROLLERS that are delegated to the server.
+    """
+
+    base: Path
+    controllers: frozenset[str]
+
+    @property
+    def walls(self) -> frozenset[str]:
+        """Which of ``memory``, ``pids`` and ``cpu`` this host can limit."""
+        return self.controllers
+
+    @property
+    def door(self) -> None:
+        """There is none: single threads cannot move between groups with a memory controller."""
+        return
+
+    def folders(self, name: str) -> tuple[Path, ...]:
+        """Name the one folder that is the group `name`."""
+        return (self.base / name,)
+
+    def prepare(self, name: str) -> None:
+        """Hand the controllers on to the children of the group `name`."""
+        delegate(self.base / name, self.controllers)
+
+    def limit(self, name: str, limits: Limits) -> None:
+        """Write the limits of the group `name`."""
+        folder = self.base / name
+        if "memory" in self.controllers:
+            (folder / "memory.max").write_text(str(int(limits.memory)))
+            swap = folder / "memory.swap.max"
+            if swap.exists():  # only where the kernel accounts for swap
+                swap.write_text("0")
+        if "pids" in self.controllers:
+            (folder / "pids.max").write_text(str(limits.processes))
+        if "cpu" in self.controllers:
+            (folder / "cpu.max").write_text(f"{int(limits.cpus * _PERIOD)} {_PERIOD}")
+
+    def usage(self, name: str) -> GroupUsage:
+        """Read the counters of the group `name`; memory.peak came with Linux 5.19."""
+        folder = self.base / name
+        cpu_time = _fields(folder / "cpu.stat").get("usage_usec", 0) / 1e6
+        if "memory" not in self.controllers:
+            return GroupUsage(None, cpu_time)
+        peak = folder / "memory.peak"
+        memory = int(peak.read_text()) if peak.exists() else None
+        return GroupUsage(memory, cpu_time, _fields(folder / "memory.events").get("oom_kill", 0))
+
+
+def delegate(folder: Path, controllers: frozenset[str]) -> None:
+    """Let the children of a group have limits.
+
+    Raises:
+        OSError: Processes stand in the group itself ("no internal processes"), or it is not ours to change.
+    """
+    (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(controllers)))
+
+
+def _fields(file: Path) -> dict[str, int]:
+    return {key: int(value) for key, value in (line.split() for line in file.read_text().splitlines())}

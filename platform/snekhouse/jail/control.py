@@ -1,0 +1,102 @@
+"""The host's end of the control socket: the guest protocol with its clock."""
+
+import array
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import anyio
+
+from snekhouse.errors import JailError
+from snekhouse.jail import protocol
+
+_CREDENTIALS = struct.Struct("iII")
+"""struct ucred: pid, uid, gid (unix(7))."""
+
+_ANCILLARY = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(array.array("i").itemsize)
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What the bootstrap brings.
+
+    Attributes:
+        pid: Its process id as the server sees it, by the kernel's word (SCM_CREDENTIALS).
+        home: A descriptor of its home; the receiver closes it.
+    """
+
+    pid: int
+    home: int
+
+
+async def receive_hello(control: socket.socket) -> Hello:
+    """Wait for the bootstrap's hello.
+
+    Raises:
+        JailError: Something else came, or the other end was closed.
+    """
+    await anyio.wait_readable(control)
+    data, ancillary, _, _ = control.recvmsg(len(protocol.HELLO), _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
+    pid, homes = 0, array.array("i")
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            pid = _CREDENTIALS.unpack(content)[0]
+        elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            homes.frombytes(content)
+    if data != protocol.HELLO or not pid or len(homes) != 1:
+        for home in homes:
+            os.close(home)
+        raise JailError("the bootstrap did not say hello")
+    return Hello(pid, homes[0])
+
+
+async def send_request(control: socket.socket, args: Sequence[bytes], files: Sequence[tuple[bytes, bytes]]) -> None:
+    """Send what is to be run, as far as the bootstrap takes it: its report tells why it took no more."""
+    with suppress(BrokenPipeError, ConnectionResetError):
+        for piece in protocol.encode_request(args, files):
+            await _send(control, piece)
+
+
+async def _send(control: socket.socket, piece: bytes) -> None:
+    rest = memoryview(piece)
+    while rest:
+        try:
+            rest = rest[control.send(rest) :]
+        except BlockingIOError:
+            await anyio.wait_writable(control)
+
+
+async def receive_report(control: socket.socket, files: int) -> tuple[protocol.Stamp, ...] | protocol.Refusal:
+    """Wait for the bootstrap's report that all input files are written and the program starts, or why not.
+
+    Args:
+        control: The host's end of the socket.
+        files: How many files the request had.
+
+    Raises:
+        JailError: Something else came, or the other end was closed.
+    """
+    report = await _receive(control, 1)
+    size = protocol.report_size(report, files)
+    if size is None:
+        raise JailError("the bootstrap sent an unknown report")
+    return protocol.decode_report(report + await _receive(control, size - 1))
+
+
+async def _receive(control: socket.socket, size: int) -> bytes:
+    received = bytearray()
+    while len(received) < size:
+        try:
+            chunk = control.recv(size - len(received))
+        except BlockingIOError:
+            await anyio.wait_readable(control)
+            continue
+        except ConnectionResetError:
+            chunk = b""
+        if not chunk:
+            raise JailError("the bootstrap ended before the program started")
+        received += chunk
+    return bytes(received)

@@ -1,0 +1,96 @@
+"""What goes into a run and what comes out: plain data that every layer shares."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from snekhouse.registry.models import Limits
+
+
+class Status(StrEnum):
+    """How an evaluation ended."""
+
+    OK = "ok"
+    ERROR = "error"
+    SIGNALED = "signaled"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    OUTPUT_LIMIT = "output_limit"
+    FILE_ERROR = "file_error"
+    INTERNAL_ERROR = "internal_error"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of the home.
+
+    Attributes:
+        path: Relative to the home, with ``/`` between names.
+        content: Its bytes.
+    """
+
+    path: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a client wants evaluated.
+
+    Attributes:
+        args: Arguments of the interpreter.
+        files: Written below the home before the start.
+        stdin: What the program reads from its standard input.
+        separate_stderr: Whether stderr comes apart from stdout.
+        limits: The limits in force.
+    """
+
+    args: tuple[str, ...]
+    limits: Limits
+    files: tuple[File, ...] = ()
+    stdin: bytes = b""
+    separate_stderr: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run used.
+
+    Attributes:
+        wall_time: Seconds from "go" to the end of the last process.
+        cpu_time: Seconds, user and system, of all processes of the run.
+        memory: Peak in bytes; None where the host does not measure it.
+        queue_time: Seconds that the request waited for its turn.
+    """
+
+    wall_time: float = 0.0
+    cpu_time: float = 0.0
+    memory: int | None = None
+    queue_time: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How an evaluation ended, and what it left.
+
+    Attributes:
+        status: How it ended, in one word.
+        returncode: The program's own; 128 + N after signal N; 255 when the jail failed; None when output or
+            files could not be passed on.
+        stdout: Standard output; with standard error in it, in order, unless that was asked for apart.
+        stderr: Standard error when asked for apart, else None.
+        message: Why, in a sentence; empty for `ok` and for a plain exit.
+        signal: Name of the signal that ended the program, e.g. ``SIGSEGV``.
+        truncated: Whether output was cut at its limit.
+        files: What the program left in its home.
+        usage: What it used.
+    """
+
+    status: Status
+    returncode: int | None
+    stdout: str = ""
+    stderr: str | None = None
+    message: str = ""
+    signal: str | None = None
+    truncated: bool = False
+    files: tuple[File, ...] = ()
+    usage: Usage = field(default_factory=Usage)

@@ -1,0 +1,97 @@
+"""This host and its walls: which of them stand, and how to get the missing ones."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from snekhouse.assets import asset
+from snekhouse.jail.cgroups import Detection, detect
+from snekhouse.jail.identity import Identity, identity_for
+from snekhouse.jail.nsjail import find_nsjail
+from snekhouse.registry.models import Registry, Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Wall:
+    """One wall of every jail.
+
+    Attributes:
+        name: What it is.
+        stands: Whether it stands on this host.
+        detail: What was found; where it does not stand, what follows and the remedy.
+    """
+
+    name: str
+    stands: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What was found on this host for the runtimes of a registry.
+
+    Attributes:
+        nsjail: The NsJail binary.
+        cgroups: The cgroups that the server may use.
+        identities: Who the jail of each runtime is, by the runtime's name.
+    """
+
+    nsjail: Path
+    cgroups: Detection
+    identities: Mapping[str, Identity]
+
+    def walls(self) -> tuple[Wall, ...]:
+        """Tell of each wall whether it stands."""
+        found = self.cgroups
+        limits = [
+            Wall(
+                f"cgroup {name}",
+                name not in found.missing,
+                f"{effect} limited by cgroups {found.version}"
+                if name not in found.missing
+                else f"{effect} limited only by rlimits: {found.reason}",
+            )
+            for name, effect in _CGROUP_WALLS.items()
+        ]
+        return (Wall("nsjail", stands=True, detail=str(self.nsjail)), *limits, self._identity_wall())
+
+    def _identity_wall(self) -> Wall:
+        hidden = sorted({str(path) for identity in self.identities.values() for path in identity.hidden})
+        if not hidden:
+            return Wall("identity", stands=True, detail="jails map no id that owns anything here")
+        remedy = "move them, or let others enter the folders above (chmod o+x)"
+        detail = f"only root can reach {', '.join(hidden)}, so jails that mount them map root's id: {remedy}"
+        return Wall("identity", stands=False, detail=detail)
+
+
+_CGROUP_WALLS = {"memory": "memory", "pids": "processes", "cpu": "CPU"}
+
+
+def survey(identities: Mapping[str, Identity]) -> Host:
+    """Look at this host.
+
+    Args:
+        identities: Who the jail of each runtime is.
+
+    Raises:
+        HostError: There is no NsJail.
+    """
+    return Host(find_nsjail(), detect(), identities)
+
+
+def survey_for(registry: Registry) -> Host:
+    """Look at this host with a registry in hand.
+
+    Raises:
+        HostError: There is no NsJail.
+    """
+    return survey({name: identity_for(_sources(runtime)) for name, runtime in registry.runtimes.items()})
+
+
+def _sources(runtime: Runtime) -> Iterable[Path]:
+    return (Path(mount.source) for mount in runtime.mounts)
+
+
+def bootstrap_source() -> Path:
+    """Find the bootstrap that ships with snekhouse."""
+    return asset("runtimes/bootstrap.py")

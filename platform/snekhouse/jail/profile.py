@@ -1,0 +1,87 @@
+"""A runtime's wall, rendered as an NsJail configuration in protobuf text format."""
+
+import math
+from pathlib import Path
+
+import jinja2
+
+from snekhouse.assets import asset
+from snekhouse.jail.identity import Identity
+from snekhouse.registry.models import Runtime
+
+BOOTSTRAP_INSIDE = "/snekhouse/bootstrap.py"
+"""Where the bootstrap lies in a jail."""
+
+START_TIMEOUT = 15.0
+"""Seconds that NsJail and the interpreter may take until the bootstrap says hello, on a loaded host."""
+
+_MIB = 1 << 20
+_INODE_SHARE = 4096
+"""Bytes of a tmpfs for each inode it may have: as many files as it has pages."""
+
+
+def render_profile(runtime: Runtime, *, identity: Identity, bootstrap: Path, cgroups: bool) -> str:
+    """Render the profile of a runtime.
+
+    Args:
+        runtime: What the registry says of it.
+        identity: Who the jail is, outside.
+        bootstrap: The host's path of the bootstrap.
+        cgroups: Whether cgroups limit the run; otherwise more rlimits are set.
+
+    Returns:
+        An `NsJailConfig` in protobuf text format, with comments.
+    """
+    return (
+        _environment()
+        .get_template("profile.cfg.jinja")
+        .render(
+            runtime=runtime,
+            limits=runtime.limits,
+            identity=identity,
+            bootstrap=str(bootstrap),
+            bootstrap_inside=BOOTSTRAP_INSIDE,
+            cgroups=cgroups,
+            backstop=math.ceil(runtime.limits.wall_time + START_TIMEOUT),
+            MIB=_MIB,
+            INODE_SHARE=_INODE_SHARE,
+        )
+    )
+
+
+def quote(value: object) -> str:
+    """Write a value as protobuf text format, so that it is one value whatever it contains.
+
+    Source: https://protobuf.dev/reference/protobuf/textformat-spec/#string
+
+    Raises:
+        TypeError: The format, or this template, has no use for such a value.
+    """
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(int(value))
+        case str():
+            return '"' + "".join(map(_quote_byte, value.encode())) + '"'
+        case jinja2.Undefined():
+            return str(value)  # StrictUndefined raises here, and names the variable
+        case _:
+            raise TypeError(f"a profile cannot hold {value!r}")
+
+
+def _quote_byte(byte: int) -> str:
+    plain = 0x20 <= byte < 0x7F and byte not in b"\"\\'"
+    return chr(byte) if plain else f"\\{byte:03o}"
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(asset("templates/nsjail")),
+        undefined=jinja2.StrictUndefined,
+        finalize=quote,
+        autoescape=False,  # noqa: S701 - HTML has no part in this: `quote` is the escaping
+        keep_trailing_newline=True,
+    )
+    environment.filters["ternary"] = lambda condition, yes, no: yes if condition else no
+    return environment

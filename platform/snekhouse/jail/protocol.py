@@ -1,0 +1,88 @@
+"""The guest protocol: what host and bootstrap say to each other before the program runs.
+
+docs/protocol.md describes it; the bootstrap inside the jail has its own half. Host and guest share frames, not
+code, and both are tested on the golden vectors in tests/protocol/. This half is pure: bytes in, bytes out.
+
+Once the program runs the socket is closed at the guest's end, and nothing that comes from it is read.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+HELLO = b"snekhouse 1\n"
+"""The guest's first bytes; they carry a descriptor of the home (SCM_RIGHTS)."""
+
+_NUMBER = struct.Struct(">I")
+_READY, _REFUSED = b"R", b"E"
+_STAMP = struct.Struct(">QQ")
+_REFUSAL = struct.Struct(">II")
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """An input file as the guest wrote it.
+
+    Attributes:
+        inode: Its inode number in the home's tmpfs.
+        mtime: Time of its last modification, in nanoseconds.
+    """
+
+    inode: int
+    mtime: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An input file that the guest could not write.
+
+    Attributes:
+        index: Its place in the request, from 0.
+        errno: The error (errno(3)).
+    """
+
+    index: int
+    errno: int
+
+
+def encode_request(args: Sequence[bytes], files: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
+    """Encode a request in pieces, so that the contents of files are never copied.
+
+    Args:
+        args: Arguments of the interpreter.
+        files: Path below the home, and content, of each input file.
+
+    Yields:
+        Pieces to send in order.
+    """
+    fields = b"".join(_NUMBER.pack(len(arg)) + arg for arg in args)
+    yield _NUMBER.pack(len(args)) + fields + _NUMBER.pack(len(files))
+    for path, content in files:
+        yield _NUMBER.pack(len(path)) + path + _NUMBER.pack(len(content))
+        yield content
+
+
+def report_size(head: bytes, files: int) -> int | None:
+    """Tell how many bytes a report has in all, from what has arrived of it.
+
+    Args:
+        head: Its first bytes.
+        files: How many files the request had.
+
+    Returns:
+        The size, or None when the first bytes begin no report.
+    """
+    match head[:1]:
+        case b"R":
+            return len(_READY) + files * _STAMP.size
+        case b"E":
+            return len(_REFUSED) + _REFUSAL.size
+        case _:
+            return None
+
+
+def decode_report(report: bytes) -> tuple[Stamp, ...] | Refusal:
+    """Decode a whole report of the guest: the stamps of all input files, or the one that failed."""
+    if report[:1] == _REFUSED:
+        return Refusal(*_REFUSAL.unpack(report[1:]))
+    return tuple(Stamp(*stamp) for stamp in _STAMP.iter_unpack(report[1:]))

@@ -1,0 +1,261 @@
+"""One run, from a job to its result."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from snekhouse.errors import JailError
+from snekhouse.jail.cgroups import Cgroups, GroupUsage, RunGroup
+from snekhouse.jail.control import receive_hello, receive_report, send_request
+from snekhouse.jail.evaluation import File, Job, Result, Status, Usage
+from snekhouse.jail.home import FilesError, collect, is_empty
+from snekhouse.jail.nsjail import Ending, NsJail, started
+from snekhouse.jail.output import Drain, OutputLimitError, drains
+from snekhouse.jail.profile import BOOTSTRAP_INSIDE, START_TIMEOUT
+from snekhouse.jail.protocol import Refusal, Stamp
+from snekhouse.jail.verdict import JAIL_FAILED, Verdict, judge
+from snekhouse.registry.models import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Jail:
+    """A runtime made ready to run.
+
+    Attributes:
+        runtime: What the registry says of it.
+        profile: Its rendered NsJail configuration.
+        nsjail: The NsJail binary.
+    """
+
+    runtime: Runtime
+    profile: Path
+    nsjail: Path
+
+
+async def run(jail: Jail, job: Job, cgroups: Cgroups | None) -> Result:
+    """Evaluate a job in a jail of its own, started for it; nothing of it is left afterwards.
+
+    Whatever the program does is told in the result. `usage.queue_time` is for the caller to fill in.
+
+    Args:
+        jail: The runtime.
+        job: What to evaluate.
+        cgroups: Where the run gets its group, or None on a host without.
+
+    Raises:
+        OSError: The host is out of processes, descriptors or memory.
+    """
+    try:
+        request = _Request.of(job)
+    except ValueError as error:
+        return Result(Status.ERROR, None, str(error), message="the arguments cannot be passed to a process")
+    with ExitStack() as held:
+        streams = held.enter_context(drains(job.limits.output, apart=job.separate_stderr))
+        stdin = held.enter_context(_stdin(job.stdin))
+        group = held.enter_context(_group(cgroups, job))
+        command = (jail.runtime.executable, BOOTSTRAP_INSIDE)
+        stdio = (stdin, streams[0].writer, streams[-1].writer)
+        doors = group.doors if group else ()
+        async with started(jail.nsjail, jail.profile, command, stdio, doors) as process:
+            for stream in streams:
+                stream.close_writer()
+            return await _Run(jail, job, request, process, group, streams, held).result()
+
+
+class _Run:
+    """The run while it lives; what it acquires on the way is released by `held`."""
+
+    def __init__(
+        self,
+        jail: Jail,
+        job: Job,
+        request: "_Request",
+        process: NsJail,
+        group: RunGroup | None,
+        streams: Sequence[Drain],
+        held: ExitStack,
+    ) -> None:
+        self._jail, self._job, self._request = jail, job, request
+        self._process, self._group, self._streams, self._held = process, group, streams, held
+        self._home = -1
+        self._stamps: tuple[Stamp, ...] = ()
+
+    async def result(self) -> Result:
+        try:
+            with anyio.fail_after(START_TIMEOUT):
+                refusal = await self._start()
+        except (JailError, TimeoutError):
+            return await self._failure()
+        if refusal:
+            return self._refused(refusal)
+        begin = time.monotonic()
+        timed_out, flooded = await self._live()
+        ending = await self._process.end()
+        wall_time = time.monotonic() - begin
+        return await self._conclude(ending, wall_time, timed_out=timed_out, flooded=flooded)
+
+    async def _start(self) -> Refusal | None:
+        """Bring the jail to the point where the program runs."""
+        control = self._process.control
+        hello = await receive_hello(control)
+        self._home = hello.home
+        self._held.callback(os.close, hello.home)
+        if self._group:
+            self._group.add(hello.pid)
+        await send_request(control, self._request.args, self._request.files)
+        report = await receive_report(control, len(self._request.files))
+        if isinstance(report, Refusal):
+            return report
+        self._stamps = report
+        return None
+
+    async def _live(self) -> tuple[bool, bool]:
+        """Drain the program's output to its end or a limit; tell whether it was the time or the output's."""
+        try:
+            with anyio.move_on_after(self._job.limits.wall_time) as clock:
+                if len(self._streams) == 1:
+                    await self._streams[0].drain()
+                else:
+                    await self._drain_all()
+        except OutputLimitError:
+            return False, True
+        return clock.cancelled_caught, False
+
+    async def _drain_all(self) -> None:
+        try:
+            async with anyio.create_task_group() as tasks:
+                for stream in self._streams:
+                    tasks.start_soon(stream.drain)
+        except* OutputLimitError:
+            raise OutputLimitError from None
+
+    async def _conclude(self, ending: Ending, wall_time: float, *, timed_out: bool, flooded: bool) -> Result:
+        counters = self._group.usage() if self._group else GroupUsage()
+        verdict = judge(ending, self._job.limits, timed_out=timed_out, flooded=flooded, oom_kills=counters.oom_kills)
+        usage = _usage(counters, ending, wall_time)
+        try:
+            stdout, stderr = self._text(cut=flooded)
+        except UnicodeDecodeError:
+            return Result(Status.ERROR, None, _NOT_UTF8, message=_NOT_UTF8, usage=usage)
+        try:
+            files = await self._files()
+        except FilesError as error:
+            return Result(Status.FILE_ERROR, None, str(error), message=str(error), usage=usage)
+        return _result(verdict, stdout=stdout, stderr=stderr, truncated=flooded, files=files, usage=usage)
+
+    def _text(self, *, cut: bool) -> tuple[str, str | None]:
+        """Decode what was kept; a character that the limit cut in two is dropped."""
+        texts = [_decode(stream.content, cut=cut) for stream in self._streams]
+        return texts[0], texts[1] if self._job.separate_stderr else None
+
+    async def _files(self) -> tuple[File, ...]:
+        if is_empty(self._home):
+            return ()
+        limits, files = self._job.limits, self._jail.runtime.files
+        return await anyio.to_thread.run_sync(
+            lambda: collect(self._home, files=files, size_limit=limits.home, inputs=frozenset(self._stamps))
+        )
+
+    async def _failure(self) -> Result:
+        """Explain a jail that did not come as far as its program."""
+        ending = await self._process.end()
+        counters = self._group.usage() if self._group else GroupUsage()
+        usage = _usage(counters, ending, 0.0)
+        if counters.oom_kills:
+            verdict = judge(ending, self._job.limits, timed_out=False, flooded=False, oom_kills=counters.oom_kills)
+            return _result(verdict, usage=usage)
+        message = f"the jail of {self._jail.runtime.name} did not start: {ending.reason}"
+        return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=message, usage=usage)
+
+    def _refused(self, refusal: Refusal) -> Result:
+        path = self._job.files[refusal.index].path
+        error = type(OSError(refusal.errno, "")).__name__
+        text = f"{error}: Failed to create file '{path}'."
+        return Result(Status.FILE_ERROR, None, text, message=f"{text} ({os.strerror(refusal.errno)})")
+
+
+_NOT_UTF8 = "UnicodeDecodeError: invalid Unicode in output pipe"
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A job as bytes."""
+
+    args: tuple[bytes, ...]
+    files: tuple[tuple[bytes, bytes], ...]
+
+    @classmethod
+    def of(cls, job: Job) -> "_Request":
+        args = tuple(map(_encode, job.args))
+        return cls(args, tuple((_encode(file.path), file.content) for file in job.files))
+
+
+def _encode(text: str) -> bytes:
+    if "\0" in text:
+        raise ValueError("ValueError: embedded null byte")
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"UnicodeEncodeError: {error}") from None
+
+
+def _decode(content: bytes, *, cut: bool) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        if cut and error.reason == "unexpected end of data":
+            return content[: error.start].decode()
+        raise
+
+
+@contextmanager
+def _stdin(content: bytes) -> Iterator[int]:
+    """Lend what the program reads as a file in memory that nobody can change (memfd_create(2))."""
+    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _group(cgroups: Cgroups | None, job: Job) -> AbstractContextManager[RunGroup | None]:
+    return cgroups.run(job.limits) if cgroups else nullcontext()
+
+
+def _usage(counters: GroupUsage, ending: Ending, wall_time: float) -> Usage:
+    cpu_time = ending.cpu_time if counters.cpu_time is None else counters.cpu_time
+    return Usage(wall_time=wall_time, cpu_time=cpu_time, memory=counters.memory)
+
+
+def _result(
+    verdict: Verdict,
+    *,
+    usage: Usage,
+    stdout: str = "",
+    stderr: str | None = None,
+    truncated: bool = False,
+    files: tuple[File, ...] = (),
+) -> Result:
+    return Result(
+        status=verdict.status,
+        returncode=verdict.returncode,
+        stdout=stdout,
+        stderr=stderr,
+        message=verdict.message,
+        signal=verdict.signal,
+        truncated=truncated,
+        files=files,
+        usage=usage,
+    )

@@ -1,0 +1,98 @@
+"""The server's private folder: profiles and the bootstrap's copy, for as long as the server lives."""
+
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from snekhouse.errors import HostError
+from snekhouse.jail.cgroups.groups import Layout, sweep
+
+_PREFIX = "house-"
+_LOCK = "lock"
+_MODE = 0o711
+"""Nobody may list it; a jail, which is nobody, may pass through to what is mounted from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The folder of one server.
+
+    Attributes:
+        path: Where it is.
+        name: A name that no other living server has; that of its cgroup as well.
+    """
+
+    path: Path
+    name: str
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file that jails may read, and return its path."""
+        path = self.path / name
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o644)
+        return path
+
+
+@contextmanager
+def state_folder(parent: Path | None, layout: Layout | None) -> Iterator[State]:
+    """Make this server's folder, remove it at the end, and sweep away what killed servers left.
+
+    Args:
+        parent: The folder that holds it; None for the usual place of this user.
+        layout: The cgroups in use, where dead servers may have left groups as well.
+
+    Raises:
+        HostError: There is no place for it, or somebody else owns that place.
+    """
+    parent = _private(parent or _usual_parent())
+    for folder in parent.glob(f"{_PREFIX}*"):
+        _sweep(folder, layout)
+    path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    path.chmod(_MODE)
+    try:
+        with (path / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # freed by the kernel when the server is gone, however it went
+            yield State(path, _group_name(path))
+    finally:
+        shutil.rmtree(path)
+
+
+def _group_name(folder: Path) -> str:
+    return f"snekhouse-{folder.name}"
+
+
+def _sweep(folder: Path, layout: Layout | None) -> None:
+    try:
+        with (folder / _LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if layout:
+                sweep(layout, _group_name(folder))
+            shutil.rmtree(folder)
+    except (BlockingIOError, FileNotFoundError):
+        return  # its server lives, or is just starting or ending
+
+
+def _usual_parent() -> Path:
+    if os.geteuid() == 0 and os.access("/run", os.W_OK):
+        return Path("/run/snekhouse")
+    if runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(runtime) / "snekhouse"
+    return Path(tempfile.gettempdir()) / f"snekhouse-{os.geteuid()}"
+
+
+def _private(parent: Path) -> Path:
+    try:
+        parent.mkdir(mode=_MODE, parents=True, exist_ok=True)
+        status = parent.lstat()
+    except OSError as error:
+        raise HostError(f"no place for the server's state: {error}; name another in [server] state") from error
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise HostError(f"{parent} belongs to somebody else; name another folder in [server] state")
+    parent.chmod(_MODE)
+    return parent

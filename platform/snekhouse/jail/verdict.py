@@ -1,0 +1,54 @@
+"""How a run ended: from what the kernel, NsJail and the clock say to a status, a return code and a sentence."""
+
+import signal
+from dataclasses import dataclass
+
+from snekhouse.jail.evaluation import Status
+from snekhouse.jail.nsjail import Ending
+from snekhouse.registry.models import Limits
+
+KILLED = 128 + signal.SIGKILL
+FLOODED = 128 + signal.SIGTERM
+JAIL_FAILED = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A status with what explains it; see `Result` for the fields."""
+
+    status: Status
+    returncode: int | None
+    message: str = ""
+    signal: str | None = None
+
+
+def judge(ending: Ending, limits: Limits, *, timed_out: bool, flooded: bool, oom_kills: int) -> Verdict:
+    """Say how a program ended.
+
+    Args:
+        ending: How NsJail ended.
+        limits: The limits that were in force.
+        timed_out: Whether the server ended the run for its wall time.
+        flooded: Whether the server ended the run for its output.
+        oom_kills: Processes of the run that the kernel killed for want of memory.
+    """
+    if flooded:
+        message = f"more than {limits.output} bytes of output (limits.output): ended, and cut there"
+        return Verdict(Status.OUTPUT_LIMIT, FLOODED, message, "SIGTERM")
+    if timed_out:
+        message = f"still running after {limits.wall_time:g} s (limits.wall_time): killed"
+        return Verdict(Status.TIMEOUT, KILLED, message, "SIGKILL")
+    if ending.signal == signal.SIGKILL and oom_kills:
+        message = f"more memory than {limits.memory} bytes (limits.memory): killed"
+        return Verdict(Status.OUT_OF_MEMORY, KILLED, message, "SIGKILL")
+    if ending.signal is not None:
+        name = _signal_name(ending.signal)
+        return Verdict(Status.SIGNALED, 128 + ending.signal, f"ended by signal {name}", name)
+    return Verdict(Status.ERROR if ending.code else Status.OK, ending.code)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # real-time signals between SIGRTMIN and SIGRTMAX have no names of their own
+        return f"SIGRTMIN+{number - signal.SIGRTMIN}"

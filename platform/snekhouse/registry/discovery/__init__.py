@@ -1,0 +1,6 @@
+"""Discovery: the interpreters of this host, what each needs of it, and a registry that serves them."""
+
+from snekhouse.registry.discovery.interpreters import Interpreter, find_interpreters
+from snekhouse.registry.discovery.writing import render_registry, write_registry
+
+__all__ = ["Interpreter", "find_interpreters", "render_registry", "write_registry"]

@@ -1,0 +1,136 @@
+"""The interpreters of this host: where they are looked for, and what one is."""
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from snekhouse.errors import HostError
+from snekhouse.registry.discovery.asking import ask
+from snekhouse.registry.discovery.mounts import mounts_for
+from snekhouse.registry.models import Mount
+
+_OLDEST = (3, 6)
+"""The bootstrap inside a jail speaks no older Python."""
+
+_SYSTEM_FOLDERS = ("/usr/local/bin", "/usr/bin")
+_NAME = re.compile(r"(?:python|pypy)(?:3(?:\.\d+)?t?)?")
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:(a|b|rc)(\d+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A Python interpreter of this host.
+
+    Attributes:
+        executable: Its path, links resolved; also where it lies in a jail.
+        implementation: As in `sys.implementation.name`, e.g. ``cpython``, ``pypy``.
+        version: The version of the language, e.g. ``3.12.1``, ``3.15.0a1``.
+        free_threaded: Whether it was built without the global interpreter lock.
+        prefix: Its `sys.base_prefix`.
+        mounts: All that a jail must see of this host to run it.
+    """
+
+    executable: Path
+    implementation: str
+    version: str
+    free_threaded: bool
+    prefix: Path
+    mounts: tuple[Mount, ...]
+
+    @property
+    def release(self) -> tuple[int, int, int]:
+        """Its version as major, minor and micro."""
+        major, minor, micro = self._version_parts()[:3]
+        return int(major), int(minor), int(micro)
+
+    @property
+    def prerelease(self) -> tuple[str, int] | None:
+        """What kind of prerelease (``a``, ``b`` or ``rc``) it is, and its number; None for a release."""
+        kind, serial = self._version_parts()[3:]
+        return (kind, int(serial)) if kind else None
+
+    def _version_parts(self) -> tuple[str, ...]:
+        match = _VERSION.fullmatch(self.version)
+        if match is None:
+            raise ValueError(f"not a version of Python: {self.version!r}")
+        return match.groups(default="")
+
+
+def find_interpreters() -> tuple[Interpreter, ...]:
+    """Find the interpreters that this user can run: Python 3.6 and later, each once.
+
+    They are looked for where they are usually installed (docs/how-to/discover.md) and each is run, for it alone knows
+    its parts.
+
+    Returns:
+        At least one, the interpreter that runs this first.
+
+    Raises:
+        HostError: None of them answers, not even the one that runs this.
+    """
+    executables = list(dict.fromkeys(real for path in _candidates() if (real := _program(path))))
+    # They wait for their disks and run on processors of their own: threads are enough to watch them.
+    with ThreadPoolExecutor(max_workers=(os.cpu_count() or 1) + 1) as pool:
+        found = [each for each in pool.map(_look_at, executables) if each]
+    if not found:
+        raise HostError("no Python interpreter of this host answers; name one in a registry by hand")
+    # Two names of one program (hard links) are two files, yet one interpreter.
+    distinct = {(each.prefix, each.implementation, each.version, each.free_threaded): each for each in reversed(found)}
+    return tuple(reversed(distinct.values()))
+
+
+def _candidates() -> Iterator[Path]:
+    yield Path(sys._base_executable)  # noqa: SLF001 - nothing public names the interpreter that a venv was made from
+    # An empty or relative entry of PATH means whatever folder we happen to be in.
+    folders = [Path(each) for each in (*_SYSTEM_FOLDERS, *os.get_exec_path()) if Path(each).is_absolute()]
+    folders += [folder for collection in _collections() for folder in _listing(collection, "*/bin")]
+    for folder in folders:
+        yield from (path for path in _listing(folder, "py*") if _NAME.fullmatch(path.name))
+
+
+def _collections() -> Iterator[Path]:
+    """Name the folders that hold nothing but interpreters, each in a prefix of its own."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path's raises where there is no home
+    yield Path(os.environ.get("PYENV_ROOT") or home / ".pyenv") / "versions"
+    data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local/share")
+    yield Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv/python")
+    yield Path("/snekbin/python")
+    yield Path("/opt/python")
+
+
+def _listing(folder: Path, pattern: str) -> Iterable[Path]:
+    with suppress(OSError):
+        return sorted(folder.glob(pattern))
+    return ()
+
+
+def _program(path: Path) -> Path | None:
+    """Resolve a candidate to the program itself, unless it is none: a pyenv shim or a python3-config is a script."""
+    with suppress(OSError):
+        real = path.resolve(strict=True)
+        is_copy_in_venv = (real.parent.parent / "pyvenv.cfg").exists()  # its original is elsewhere
+        if real.is_file() and os.access(real, os.X_OK) and not is_copy_in_venv:
+            with real.open("rb") as file:
+                return real if file.read(4) == b"\x7fELF" else None
+    return None
+
+
+def _look_at(executable: Path) -> Interpreter | None:
+    facts = ask(executable)
+    if facts is None:
+        return None
+    collections = {collection.resolve() for collection in _collections()}
+    found = Interpreter(
+        executable=executable,
+        implementation=facts.implementation,
+        version=facts.version,
+        free_threaded=facts.free_threaded,
+        prefix=facts.prefix,
+        mounts=mounts_for(executable, facts, whole_prefix=facts.prefix.resolve().parent in collections),
+    )
+    return found if found.release[:2] >= _OLDEST else None

@@ -1,0 +1,98 @@
+"""What a jail must see of the host to run an interpreter: that, and nothing of its neighbours."""
+
+import re
+import struct
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from snekhouse.registry.discovery.asking import Facts
+from snekhouse.registry.models import Mount
+
+# Debian's folders hold nothing but the shared libraries of one architecture. Other library folders (/usr/lib64,
+# /usr/local/lib) hold the standard libraries of other Pythons too, and much besides: they are mounted file by file.
+_LIBRARIES_ONLY = re.compile(r"/(?:usr/)?lib/[^/]+-linux-[^/]+")
+
+_MERGEABLE = ("/lib", "/lib64", "/lib32", "/usr/lib64")
+"""Folders that are links on hosts with a merged /usr, under which the loader still looks (hier(7))."""
+
+_WELCOME = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
+"""What the loader and `zoneinfo` use, and can do without."""
+
+_PT_INTERP = 3
+"""The segment that names a program's loader: elf(5)."""
+
+
+def mounts_for(executable: Path, facts: Facts, *, whole_prefix: bool) -> tuple[Mount, ...]:
+    """Work out the mounts of an interpreter; all are read-only.
+
+    Args:
+        executable: The program, links resolved.
+        facts: What it says of itself.
+        whole_prefix: Whether all below its prefix is its own; otherwise only what it imports from is taken.
+    """
+    kept: list[Mount] = []
+    for source, target in _needed(executable, facts, whole_prefix=whole_prefix):
+        if not any(target.is_relative_to(mount.target) for mount in kept):
+            kept.append(Mount(source=str(source), target=str(target)))
+    kept += [Mount(source=path, target=path, mandatory=False) for path in _WELCOME if Path(path).exists()]
+    return tuple(kept)
+
+
+def _needed(executable: Path, facts: Facts, *, whole_prefix: bool) -> Iterator[tuple[Path, Path]]:
+    """Name sources and targets; a target that lies below an earlier one is there already."""
+    own = (facts.prefix,) if whole_prefix else (executable, *facts.folders)
+    yield from zip(own, own, strict=True)
+    for library in facts.libraries:
+        if any(library.is_relative_to(path) for path in own):
+            continue
+        whole = _LIBRARIES_ONLY.fullmatch(str(library.parent))
+        for name in (library.parent,) if whole else _names(library):
+            yield from ((name, target) for target in _spellings(name))
+    loader = loader_of(executable)
+    if loader is not None:
+        yield loader.resolve(), loader
+
+
+def _names(library: Path) -> Iterator[Path]:
+    """Name a library as it is loaded: by links beside it, such as libssl.so.3 for libssl.so.3.0.11."""
+    yield library
+    yield from (link for link, real in _links(library.parent) if real == library)
+
+
+@cache
+def _links(folder: Path) -> tuple[tuple[Path, Path], ...]:
+    return tuple((path, path.resolve()) for path in sorted(folder.glob("*.so*")) if path.is_symlink())
+
+
+def _spellings(path: Path) -> Iterator[Path]:
+    """Name a path in all ways in which the loader may ask for it."""
+    yield path
+    for link in map(Path, _MERGEABLE):
+        if link.is_symlink() and path.is_relative_to(link.resolve()):
+            yield link / path.relative_to(link.resolve())
+
+
+def loader_of(executable: Path) -> Path | None:
+    """Read which dynamic loader a program names.
+
+    Args:
+        executable: A program in ELF format, whose layout elf(5) gives.
+
+    Returns:
+        The loader's path as the kernel opens it, e.g. ``/lib64/ld-linux-x86-64.so.2``; None for a static program.
+    """
+    with executable.open("rb") as file:
+        header = file.read(64)
+        wide, order = header[4] == 2, "<" if header[5] == 1 else ">"  # noqa: PLR2004 - ELFCLASS64, ELFDATA2LSB
+        (table,) = struct.unpack_from(order + ("Q" if wide else "I"), header, 32 if wide else 28)
+        size, count = struct.unpack_from(order + "HH", header, 54 if wide else 42)
+        file.seek(table)
+        segments = file.read(size * count)
+        for start in range(0, size * count, size):
+            if struct.unpack_from(order + "I", segments, start) == (_PT_INTERP,):
+                (offset,) = struct.unpack_from(order + ("Q" if wide else "I"), segments, start + (8 if wide else 4))
+                (length,) = struct.unpack_from(order + ("Q" if wide else "I"), segments, start + (32 if wide else 16))
+                file.seek(offset)
+                return Path(file.read(length).rstrip(b"\0").decode())
+    return None

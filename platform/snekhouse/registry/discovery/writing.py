@@ -1,0 +1,148 @@
+"""A registry of discovered interpreters: named, rendered as TOML, and written to a file."""
+
+import os
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from snekhouse.errors import Problem, RegistryError
+from snekhouse.registry.discovery.interpreters import Interpreter
+from snekhouse.registry.models import Mount
+
+_HEADER = """\
+# The Python interpreters of this machine, found and written by `snekhouse runtimes discover`.
+# The file is yours to edit: it is never changed, and replaced only by `discover --force`.
+# After an edit, `snekhouse runtimes check --registry FILE` tells whether all of it works.
+"""
+_BIND = "127.0.0.1:8060"
+_SNEKBOX_PATH = "/snekbin/python/{}/bin/python"
+"""How clients of snekbox name an interpreter, wherever ours lies."""
+
+
+def render_registry(interpreters: Iterable[Interpreter], *, allow_degraded_reason: str | None) -> str:
+    """Render a registry that serves interpreters on this machine only.
+
+    A runtime is named by its minor version ("3.12", "3.13t" for a free-threaded one, "pypy3.10"); where several share
+    it the newest has that name and the others their full version. The default is the newest stable CPython.
+
+    Args:
+        interpreters: What to serve; at least one.
+        allow_degraded_reason: Why the registry must do without some walls on this host, a text for people; None
+            where all of them stand.
+
+    Returns:
+        TOML text.
+    """
+    names = _named(interpreters)
+    default = max(names, key=lambda name: _suitability(names[name]))
+    runtimes = {name: _table(name, names, default) for name in names}
+    parts = [
+        _HEADER,
+        tomli_w.dumps({"default": default}),
+        tomli_w.dumps({"server": {"bind": _BIND}}) + _degraded(allow_degraded_reason),
+        tomli_w.dumps({"runtimes": runtimes}),
+    ]
+    return "\n".join(parts)
+
+
+def _named(interpreters: Iterable[Interpreter]) -> dict[str, Interpreter]:
+    """Name interpreters, the newest first; of two alike the path decides, so that names stay from run to run."""
+    names: dict[str, Interpreter] = {}
+    full_names: set[str] = set()
+    for interpreter in sorted(sorted(interpreters, key=lambda each: each.executable), key=_age, reverse=True):
+        names[next(name for name in _possible_names(interpreter) if name not in names.keys() | full_names)] = interpreter
+        full_names.add(_full_name(interpreter))
+    return names
+
+
+def _possible_names(interpreter: Interpreter) -> Iterator[str]:
+    full = _full_name(interpreter)
+    return chain((_short_name(interpreter), full), (f"{full}-{number}" for number in count(2)))
+
+
+def _short_name(interpreter: Interpreter) -> str:
+    major, minor, _ = interpreter.release
+    return _name(interpreter, f"{major}.{minor}")
+
+
+def _full_name(interpreter: Interpreter) -> str:
+    return _name(interpreter, interpreter.version)
+
+
+def _name(interpreter: Interpreter, version: str) -> str:
+    family = "" if interpreter.implementation == "cpython" else interpreter.implementation
+    return family + version + ("t" if interpreter.free_threaded else "")
+
+
+def _age(interpreter: Interpreter) -> tuple[Any, ...]:
+    """Order by age; within a minor version CPython comes last, so that it is first when the newest are."""
+    major, minor, micro = interpreter.release
+    is_cpython = interpreter.implementation == "cpython"
+    kind, serial = interpreter.prerelease or ("release", 0)  # after "a", "b" and "rc" in the alphabet, too
+    return major, minor, is_cpython, not interpreter.free_threaded, micro, kind, serial
+
+
+def _suitability(interpreter: Interpreter) -> tuple[Any, ...]:
+    """Order by how well an interpreter does as the default."""
+    is_cpython = interpreter.implementation == "cpython"
+    return is_cpython, not interpreter.free_threaded, interpreter.prerelease is None, _age(interpreter)
+
+
+def _table(name: str, names: Mapping[str, Interpreter], default: str) -> dict[str, Any]:
+    interpreter = names[name]
+    aliases = ["3", "latest"] if name == default else []
+    if name == _short_name(interpreter):
+        aliases.append(_full_name(interpreter))
+    paths = [_SNEKBOX_PATH.format(each) for each in ([name, "default"] if name == default else [name])]
+    taken = {str(each.executable) for each in names.values()}
+    return {
+        "executable": str(interpreter.executable),
+        "aliases": aliases,
+        "executable_names": [path for path in paths if path not in taken],
+        "mounts": [_mount(mount) for mount in interpreter.mounts],
+    }
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    target = {} if mount.target == mount.source else {"target": str(mount.target)}
+    return {"source": str(mount.source)} | target | ({} if mount.mandatory else {"mandatory": False})
+
+
+def _degraded(reason: str | None) -> str:
+    if reason is None:
+        return ""
+    # TOML allows no control characters in a comment; a line break would end it.
+    printable = "".join(char if char.isprintable() else " " for char in f"Serve although walls are missing here: {reason}")
+    return textwrap.fill(printable, 110, initial_indent="# ", subsequent_indent="# ") + "\nallow_degraded = true\n"
+
+
+def write_registry(path: Path, text: str, *, force: bool) -> None:
+    """Write a registry; whoever reads the file meanwhile sees the old one or the new one, whole.
+
+    Args:
+        path: The file, in a folder that exists.
+        text: What `render_registry` made.
+        force: Whether to replace a file that is there already.
+
+    Raises:
+        RegistryError: The file exists, or cannot be written.
+    """
+    if path.exists() and not force:
+        remedy = "replace it with --force, or name another file with --output"
+        raise RegistryError([Problem(str(path), "", "there is such a file already", remedy)])
+    target = path.resolve()  # a link stays a link
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        remedy = "name a file in a folder that exists and that you may write to"
+        raise RegistryError([Problem(str(path), "", f"it cannot be written: {error.strerror}", remedy)]) from error

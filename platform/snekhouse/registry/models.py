@@ -1,0 +1,233 @@
+"""The registry: which runtimes there are, their limits and mounts, and how the server serves them.
+
+Everything is frozen. Defaults stand here and nowhere else; ``docs/reference/registry.md`` is tested against them.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field
+
+from snekhouse.errors import RuntimeUnknownError
+
+_MIB = 1 << 20
+
+HOME = "/home"
+SHM = "/dev/shm"  # noqa: S108 - a path inside jails
+
+
+def _positive_size(size: ByteSize) -> ByteSize:
+    if size <= 0:
+        raise ValueError("must be greater than 0")
+    return size
+
+
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or ".." in path.split("/") or "\0" in path:
+        raise ValueError("must be an absolute path without '..'")
+    return path if path == "/" else path.rstrip("/")
+
+
+def _name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
+        raise ValueError("a name starts with a letter or digit and goes on with those and . _ + - only")
+    return name
+
+
+def _bind(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 0xFFFF:
+        raise ValueError('must be "host:port", such as "127.0.0.1:8060"')
+    return address
+
+
+def _env_name(name: str) -> str:
+    if not name or "=" in name or "\0" in name:
+        raise ValueError("is no name of an environment variable")
+    return name
+
+
+def _env_value(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not contain a null byte")
+    return value
+
+
+Size = Annotated[ByteSize, AfterValidator(_positive_size)]
+"""Bytes: a number, or a string such as "64MiB"."""
+
+Name = Annotated[str, AfterValidator(_name)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Limits(_Table):
+    """What a run may use."""
+
+    wall_time: Annotated[Seconds, Field(description="Seconds from the program's start to its end.")] = 6.0
+    memory: Annotated[Size, Field(description="Memory of all processes, files in home and shm included.")] = ByteSize(
+        70 * _MIB
+    )
+    address_space: Annotated[Size, Field(description="Address space of each process.")] = ByteSize(700 * _MIB)
+    processes: Annotated[Count, Field(description="Processes and threads at once.")] = 15
+    cpus: Annotated[Seconds, Field(description="CPUs that may be busy at once.")] = 1.0
+    output: Annotated[Size, Field(description="Bytes of stdout and stderr that are kept.")] = ByteSize(1_000_000)
+    home: Annotated[Size, Field(description="Size of /home, the working folder.")] = ByteSize(48 * _MIB)
+    shm: Annotated[Size, Field(description="Size of /dev/shm.")] = ByteSize(40 * _MIB)
+    open_files: Annotated[Count, Field(description="Open files of each process.")] = 256
+
+
+class Files(_Table):
+    """Which files of the home come back with the result."""
+
+    limit: Annotated[int, Field(ge=0, description="How many at most.")] = 100
+    timeout: Annotated[Seconds, Field(description="Seconds that collecting them may take.")] = 5.0
+    pattern: Annotated[str, Field(min_length=1, description="Glob that their paths match.")] = "**/[!_]*"
+
+
+class Mount(_Table):
+    """A file or folder of the host that a runtime sees."""
+
+    source: Annotated[AbsolutePath, Field(description="Path on the host.")]
+    target: Annotated[AbsolutePath, Field(description="Path in the jail; that of the source if not given.")] = ""
+    writable: Annotated[bool, Field(description="Whether programs may write to it.")] = False
+    mandatory: Annotated[bool, Field(description="Whether the runtime is unavailable without it.")] = True
+
+    def model_post_init(self, _context: object, /) -> None:
+        """Let the target default to the source."""
+        if not self.target:
+            object.__setattr__(self, "target", self.source)
+
+
+class Build(_Table):
+    """What the image builds."""
+
+    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+[a-z0-9]*$", description="Release of CPython.")]
+    sha256: Annotated[
+        str, Field(pattern="^[0-9a-f]{64}$", description="Checksum of its source, Python-VERSION.tar.xz.")
+    ]
+    configure: Annotated[tuple[str, ...], Field(strict=False, description="Further arguments of configure.")] = ()
+
+
+_THREADS = ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR")
+
+DEFAULT_ENV: Mapping[str, str] = {
+    "HOME": HOME,
+    "LANG": "en_US.UTF-8",
+    **{f"{library}_NUM_THREADS": "15" for library in _THREADS},
+    "PYTHONDONTWRITEBYTECODE": "true",
+    "PYTHONIOENCODING": "utf-8:strict",
+    "PYTHONUNBUFFERED": "true",
+    "PYTHONUSERBASE": "/snekbox/user_base",
+    "PYTHON_COLORS": "1",
+}
+"""The environment of every program where the registry says nothing else: the peer's."""
+
+Env = dict[Annotated[str, AfterValidator(_env_name)], Annotated[str, AfterValidator(_env_value)]]
+
+
+class Settings(_Table):
+    """What runtimes share by `[defaults]`, and each may say for itself."""
+
+    start: Annotated[Literal["cold"], Field(description="How an evaluation starts.")] = "cold"
+    limits: Limits = Limits()
+    files: Files = Files()
+    env: Annotated[Env, Field(description="Environment of the program.")] = {}
+    mounts: Annotated[tuple[Mount, ...], Field(strict=False, description="What the runtime sees of the host.")] = ()
+
+
+class RuntimeTable(Settings):
+    """A table `[runtimes.NAME]` as it is written."""
+
+    executable: Annotated[AbsolutePath, Field(description="The interpreter, by its path in the jail.")]
+    aliases: Annotated[tuple[Name, ...], Field(strict=False, description="Further names in URLs.")] = ()
+    executable_names: Annotated[
+        tuple[AbsolutePath, ...],
+        Field(strict=False, description="Further paths by which `executable_path` may name the runtime."),
+    ] = ()
+    build: Build | None = None
+
+
+class Runtime(RuntimeTable):
+    """A runtime, complete: its own table over the defaults.
+
+    Attributes:
+        name: Its name in URLs.
+    """
+
+    name: Name
+
+
+class Server(_Table):
+    """How the server serves."""
+
+    bind: Annotated[str, AfterValidator(_bind), Field(description="host:port to listen on.")] = "0.0.0.0:8060"  # noqa: S104 - a container's port
+    concurrency: Annotated[int, Field(ge=0, description="Evaluations at once; 0: one per CPU.")] = 0
+    queue: Annotated[int, Field(ge=0, description="How many more may wait; beyond it 503.")] = 64
+    max_request: Annotated[Size, Field(description="Bytes that the body of a request may have.")] = ByteSize(64 * _MIB)
+    allow_degraded: Annotated[bool, Field(description="Serve even where this host cannot build every wall.")] = False
+    state: Annotated[
+        AbsolutePath | None,
+        Field(description="Folder for the server's own files; the usual place if not given."),
+    ] = None
+
+    @property
+    def state_path(self) -> Path | None:
+        """The folder for the server's own files."""
+        return Path(self.state) if self.state else None
+
+
+class File(_Table):
+    """The registry as it is written."""
+
+    default: Annotated[str | None, Field(description="Runtime of /eval: a name or an alias.")] = None
+    server: Server = Server()
+    defaults: Settings = Settings()
+    runtimes: dict[Name, RuntimeTable] = {}
+
+
+class Registry(_Table):
+    """The registry, merged and checked.
+
+    Attributes:
+        source: The file, as the person named it.
+        digest: SHA-256 of its bytes, in hexadecimal.
+        default: Name of the default runtime.
+        server: How the server serves.
+        runtimes: Every runtime by its name, in the file's order.
+        executables: Names of runtimes by every path that `executable_path` may name.
+    """
+
+    source: str
+    digest: str
+    default: str
+    server: Server
+    runtimes: Mapping[str, Runtime]
+    executables: Mapping[str, str]
+
+    def resolve(self, name: str) -> Runtime:
+        """Find a runtime by its name or an alias.
+
+        Raises:
+            RuntimeUnknownError: There is none.
+        """
+        for runtime in self.runtimes.values():
+            if name == runtime.name or name in runtime.aliases:
+                return runtime
+        raise RuntimeUnknownError(name, self.names())
+
+    def by_executable(self, path: str) -> Runtime | None:
+        """Find a runtime by a path of its executable; what a client sends never touches the file system."""
+        name = self.executables.get(path)
+        return self.runtimes.get(name) if name else None
+
+    def names(self) -> tuple[str, ...]:
+        """List every name and alias."""
+        return tuple(name for runtime in self.runtimes.values() for name in (runtime.name, *runtime.aliases))

@@ -1,0 +1,1 @@
+"""HTTP: routes, wire schemas, and errors as status codes."""

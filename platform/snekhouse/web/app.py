@@ -1,0 +1,66 @@
+"""The ASGI application, and how errors become answers."""
+
+import logging
+from http import HTTPStatus
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ExceptionHandler
+
+from snekhouse.errors import BusyError, RequestError, RuntimeUnknownError
+from snekhouse.house import House
+from snekhouse.web.routes import ROUTES
+from snekhouse.web.schemas import ErrorOut
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(house: House) -> Starlette:
+    """Make the application that serves a house."""
+    app = Starlette(routes=ROUTES, exception_handlers=_HANDLERS)
+    app.state.house = house
+    return app
+
+
+def _answer(status: int, description: str, headers: dict[str, str] | None = None) -> Response:
+    body = ErrorOut(title=HTTPStatus(status).phrase, description=description)
+    return Response(body.model_dump_json(), status, headers, media_type="application/json")
+
+
+def _on_http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - the table below says so
+    return _answer(error.status_code, error.detail, dict(error.headers or {}))
+
+
+def _on_request(_request: Request, error: Exception) -> Response:
+    return _answer(HTTPStatus.BAD_REQUEST, str(error))
+
+
+def _on_unknown(_request: Request, error: Exception) -> Response:
+    return _answer(HTTPStatus.NOT_FOUND, str(error))
+
+
+def _on_busy(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, BusyError)  # noqa: S101 - the table below says so
+    return _answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": str(error.retry_after)})
+
+
+def _on_gone(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it
+
+
+def _on_bug(request: Request, error: Exception) -> Response:
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours; the server's log has it")
+
+
+_HANDLERS: dict[type[Exception] | int, ExceptionHandler] = {
+    HTTPException: _on_http,
+    RequestError: _on_request,
+    RuntimeUnknownError: _on_unknown,
+    BusyError: _on_busy,
+    ClientDisconnect: _on_gone,
+    Exception: _on_bug,
+}

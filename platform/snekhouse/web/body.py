@@ -1,0 +1,64 @@
+"""A request's body: its media type, its size as it streams in, and its schema."""
+
+from http import HTTPStatus
+
+import anyio.to_thread
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from snekhouse.errors import RequestError
+from snekhouse.web.schemas import EvalRequest
+
+_INLINE = 1 << 18
+"""Bytes that are parsed on the event loop; more would hold up everybody else, and go to a thread."""
+
+
+async def read_eval_request(request: Request, limit: int) -> EvalRequest:
+    """Read and validate the body of an evaluation.
+
+    Args:
+        request: The request.
+        limit: Bytes that a body may have.
+
+    Raises:
+        HTTPException: 413 or 415.
+        RequestError: The body does not fit the schema.
+    """
+    _check_media_type(request)
+    body = await _read(request, limit)
+    try:
+        if len(body) <= _INLINE:
+            return EvalRequest.model_validate_json(body)
+        return await anyio.to_thread.run_sync(EvalRequest.model_validate_json, body)
+    except ValidationError as error:
+        raise RequestError(_explain(error)) from error
+
+
+def _check_media_type(request: Request) -> None:
+    sent = request.headers.get("content-type")
+    if sent is not None and sent.partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send application/json, not {sent}")
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    too_large = HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes")
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise too_large
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise too_large
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _explain(error: ValidationError) -> str:
+    """Say in one sentence each what is wrong where."""
+    problems = (
+        ": ".join(filter(None, [".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")]))
+        for problem in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+    return "; ".join(problems)

@@ -1,0 +1,131 @@
+"""The routes. Each converts at its edge: request to job, result to response."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+from pydantic import BaseModel
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from snekhouse.errors import BusyError, RequestError
+from snekhouse.house import House
+from snekhouse.jail.evaluation import Result
+from snekhouse.registry.models import Registry, Runtime
+from snekhouse.web.body import read_eval_request
+from snekhouse.web.schemas import EvalRequest, EvalResponse, RuntimeOut, RuntimesOut
+
+_T = TypeVar("_T")
+
+_INLINE = 1 << 18
+"""Bytes of files that are encoded on the event loop; more go to a thread."""
+
+
+class Evaluation(HTTPEndpoint):
+    """``/eval`` and ``/eval/{runtime}``."""
+
+    async def post(self, request: Request) -> Response:
+        """Evaluate a program."""
+        house = _house(request)
+        named = request.path_params.get("runtime")
+        chosen = house.registry.resolve(named) if named else None
+        body = await read_eval_request(request, int(house.registry.server.max_request))
+        runtime = chosen or _choose(house.registry, body)
+        job = body.to_job(runtime.limits)
+        result = await _while_connected(request, lambda: house.evaluate(runtime, job))
+
+        def respond() -> Response:
+            return _json(EvalResponse.of(runtime.name, job.limits, result))
+
+        return respond() if _size(result) <= _INLINE else await anyio.to_thread.run_sync(respond)
+
+    async def options(self, request: Request) -> Response:
+        """Tell what is allowed."""
+        return Response(headers={"Allow": ", ".join(self._allowed_methods)})
+
+
+class Runtimes(HTTPEndpoint):
+    """``/runtimes``."""
+
+    async def get(self, request: Request) -> Response:
+        """List what can be asked for."""
+        house = _house(request)
+        listed = tuple(RuntimeOut.of(ready, house.registry) for ready in house.runtimes.values())
+        return _json(RuntimesOut(runtimes=listed))
+
+
+class Liveness(HTTPEndpoint):
+    """``/healthz``."""
+
+    async def get(self, request: Request) -> Response:
+        """Answer, which is all that is asked."""
+        return PlainTextResponse("ok\n")
+
+
+class Readiness(HTTPEndpoint):
+    """``/readyz``."""
+
+    async def get(self, request: Request) -> Response:
+        """Answer 200 when the default runtime can evaluate, else 503."""
+        house = _house(request)
+        if not house.is_ready:
+            raise BusyError(f"the default runtime {house.registry.default} is unavailable", retry_after=5)
+        return PlainTextResponse("ready\n")
+
+
+ROUTES = (
+    Route("/eval", Evaluation),
+    Route("/eval/{runtime}", Evaluation),
+    Route("/runtimes", Runtimes),
+    Route("/healthz", Liveness),
+    Route("/readyz", Readiness),
+)
+
+
+def _house(request: Request) -> House:
+    house: House = request.app.state.house
+    return house
+
+
+def _choose(registry: Registry, body: EvalRequest) -> Runtime:
+    """Pick the runtime that the body names; the path's own choice comes before."""
+    if body.executable_path:
+        found = registry.by_executable(body.executable_path)
+        if found is None:
+            known = ", ".join(runtime.executable for runtime in registry.runtimes.values())
+            raise RequestError(f"executable_path: no runtime has {body.executable_path!r}; there are: {known}")
+        return found
+    return registry.resolve(body.runtime or registry.default)
+
+
+def _size(result: Result) -> int:
+    return len(result.stdout) + len(result.stderr or "") + sum(len(file.content) for file in result.files)
+
+
+def _json(model: BaseModel) -> Response:
+    return Response(model.model_dump_json(), media_type="application/json")
+
+
+async def _while_connected(request: Request, work: Callable[[], Awaitable[_T]]) -> _T:
+    """Do some work, unless its client goes away: then it is cancelled at once.
+
+    Raises:
+        ClientDisconnect: The client went away.
+    """
+    done: list[_T] = []
+    async with anyio.create_task_group() as tasks:
+
+        async def watch() -> None:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+            tasks.cancel_scope.cancel()
+
+        tasks.start_soon(watch)
+        done.append(await work())
+        tasks.cancel_scope.cancel()
+    if not done:
+        raise ClientDisconnect
+    return done[0]

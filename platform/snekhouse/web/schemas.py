@@ -1,0 +1,235 @@
+"""What travels over HTTP: the wire models and their conversion, once, to and from the domain's."""
+
+import base64
+import binascii
+from pathlib import PurePosixPath
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator, model_validator
+
+from snekhouse.errors import RequestError
+from snekhouse.house import Ready
+from snekhouse.jail.evaluation import File, Job, Result
+from snekhouse.registry.models import Limits, Registry
+
+
+class _Received(BaseModel):
+    """Strict about what it knows, silent about what it does not (as the peer's clients expect)."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
+
+
+class FileIn(_Received):
+    """A file to write below the home before the program starts."""
+
+    path: Annotated[str, Field(description="Relative path, with / between names.")]
+    content: Annotated[str, Field(description="Base64 of the bytes.")] = ""
+
+    @field_validator("path")
+    @classmethod
+    def _stays_below_home(cls, path: str) -> str:
+        parts = PurePosixPath(path).parts
+        if not parts or path.startswith("/") or ".." in parts or "\0" in path:
+            raise ValueError("must be a relative path without '..' or null bytes")
+        return path
+
+    def to_file(self) -> File:
+        """Decode it.
+
+        Raises:
+            RequestError: The content is not base64.
+        """
+        try:
+            return File(self.path, base64.b64decode(self.content, validate=True))
+        except (binascii.Error, ValueError) as error:
+            raise RequestError(f"files: the content of {self.path!r} is not base64: {error}") from error
+
+
+class LimitsIn(_Received):
+    """Limits of one evaluation, each at most the runtime's own."""
+
+    wall_time: Annotated[float, Field(gt=0, strict=False, allow_inf_nan=False, description="Seconds.")] = 0.0
+    memory: Annotated[int, Field(gt=0, description="Bytes.")] = 0
+    processes: Annotated[int, Field(gt=0, description="Processes and threads.")] = 0
+    output: Annotated[int, Field(gt=0, description="Bytes of stdout and stderr together.")] = 0
+
+    def lower(self, limits: Limits) -> Limits:
+        """Lower a runtime's limits to these.
+
+        Raises:
+            RequestError: One of them is above the runtime's.
+        """
+        asked = self.model_dump(include=self.model_fields_set)
+        for key, value in asked.items():
+            ceiling = getattr(limits, key)
+            if value > ceiling:
+                raise RequestError(f"limits.{key}: {value} is more than this runtime's {ceiling}; ask for less")
+        return limits.model_copy(update=asked)
+
+
+class EvalRequest(_Received):
+    """An evaluation."""
+
+    input: Annotated[str, Field(description="Appended to `args`.")] = ""
+    args: Annotated[tuple[str, ...], Field(strict=False, description="Arguments of the interpreter.")] = ("-c",)
+    files: Annotated[tuple[FileIn, ...], Field(strict=False)] = ()
+    stdin: Annotated[str, Field(description="What the program reads from its standard input.")] = ""
+    separate_stderr: bool = False
+    limits: LimitsIn = LimitsIn()
+    runtime: Annotated[str, Field(description="Name or alias; on /eval only.")] = ""
+    executable_path: Annotated[str, Field(description="A runtime by its executable; on /eval only.")] = ""
+
+    @model_validator(mode="after")
+    def _has_a_program(self) -> Self:
+        if not self.model_fields_set & {"input", "args"}:
+            raise ValueError("one of 'input' and 'args' is required")
+        return self
+
+    def to_job(self, limits: Limits) -> Job:
+        """Convert it to a job under the limits of the runtime that will run it.
+
+        Raises:
+            RequestError: A file is not base64, or a limit above the runtime's.
+        """
+        return Job(
+            args=self._arguments(),
+            files=tuple(file.to_file() for file in self.files),
+            stdin=self.stdin.encode(),
+            separate_stderr=self.separate_stderr,
+            limits=self.limits.lower(limits),
+        )
+
+    def _arguments(self) -> tuple[str, ...]:
+        """Drop empty strings in front and append the input, as the peer does."""
+        args = list(self.args)
+        if "input" in self.model_fields_set:
+            args.append(self.input)
+        while args and not args[0]:
+            del args[0]
+        return tuple(args)
+
+
+class FileOut(BaseModel):
+    """A file that the program left in its home."""
+
+    path: str
+    size: Annotated[int, Field(description="Bytes.")]
+    content: Annotated[str, Field(description="Base64 of the bytes.")]
+
+
+class LimitsOut(BaseModel):
+    """The limits in force."""
+
+    wall_time: Annotated[float, Field(description="Seconds.")]
+    memory: Annotated[int, Field(description="Bytes.")]
+    processes: int
+    output: Annotated[int, Field(description="Bytes.")]
+
+
+Seconds = Annotated[float, PlainSerializer(lambda value: round(value, 6), return_type=float)]
+
+
+class UsageOut(BaseModel):
+    """What the run used."""
+
+    wall_time: Seconds
+    cpu_time: Seconds
+    queue_time: Seconds
+    memory: Annotated[int | None, Field(description="Peak in bytes; null where the host does not measure it.")]
+
+
+class EvalResponse(BaseModel):
+    """How an evaluation ended, and what it left."""
+
+    stdout: str
+    returncode: int | None
+    files: tuple[FileOut, ...]
+    runtime: str
+    status: str
+    signal: str | None
+    message: str
+    stderr: Annotated[str | None, Field(description="Null unless separate_stderr was asked for.")]
+    truncated: bool
+    limits: LimitsOut
+    usage: UsageOut
+
+    @classmethod
+    def of(cls, runtime: str, limits: Limits, result: Result) -> Self:
+        """Convert a result."""
+        usage = result.usage
+        return cls(
+            stdout=result.stdout,
+            returncode=result.returncode,
+            files=tuple(_file_out(file) for file in result.files),
+            runtime=runtime,
+            status=result.status.value,
+            signal=result.signal,
+            message=result.message,
+            stderr=result.stderr,
+            truncated=result.truncated,
+            limits=_limits_out(limits),
+            usage=UsageOut(
+                wall_time=usage.wall_time,
+                cpu_time=usage.cpu_time,
+                queue_time=usage.queue_time,
+                memory=usage.memory,
+            ),
+        )
+
+
+class RuntimeOut(BaseModel):
+    """A runtime as the public list shows it."""
+
+    name: str
+    aliases: tuple[str, ...]
+    default: bool
+    status: Annotated[str, Field(description="`available` or `unavailable`.")]
+    reason: Annotated[str, Field(description="Why it is unavailable; else empty.")]
+    implementation: str | None
+    version: str | None
+    free_threaded: bool | None
+    jit: bool | None
+    limits: LimitsOut
+
+    @classmethod
+    def of(cls, ready: Ready, registry: Registry) -> Self:
+        """Convert a runtime as the house holds it."""
+        runtime, found = ready.runtime, ready.probe
+        return cls(
+            name=runtime.name,
+            aliases=runtime.aliases,
+            default=runtime.name == registry.default,
+            status="available" if found else "unavailable",
+            reason=ready.reason,
+            implementation=found.implementation if found else None,
+            version=found.version if found else None,
+            free_threaded=found.free_threaded if found else None,
+            jit=found.jit if found else None,
+            limits=_limits_out(runtime.limits),
+        )
+
+
+class RuntimesOut(BaseModel):
+    """The public list of runtimes."""
+
+    runtimes: tuple[RuntimeOut, ...]
+
+
+class ErrorOut(BaseModel):
+    """Any answer that is not 200."""
+
+    title: str
+    description: str
+
+
+def _file_out(file: File) -> FileOut:
+    return FileOut(path=file.path, size=len(file.content), content=base64.b64encode(file.content).decode())
+
+
+def _limits_out(limits: Limits) -> LimitsOut:
+    return LimitsOut(
+        wall_time=limits.wall_time,
+        memory=int(limits.memory),
+        processes=limits.processes,
+        output=int(limits.output),
+    )

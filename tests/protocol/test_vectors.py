@@ -1,0 +1,116 @@
+"""Host and guest, each tested on the golden vectors."""
+
+import importlib.util
+import os
+import socket
+import threading
+import tomllib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from snekhouse.jail import protocol
+from snekhouse.jail.host import bootstrap_source
+
+_VECTORS = tomllib.loads((Path(__file__).parent / "vectors.toml").read_text())
+
+
+def _bytes(vector: dict[str, Any]) -> bytes:
+    return bytes.fromhex(vector["bytes"])
+
+
+def _files(vector: dict[str, Any]) -> list[tuple[bytes, bytes]]:
+    return [(path.encode(), bytes.fromhex(content)) for path, content in vector["files"]]
+
+
+_requests = pytest.mark.parametrize("vector", _VECTORS["request"], ids=lambda vector: vector["name"])
+_reports = pytest.mark.parametrize("vector", _VECTORS["report"], ids=lambda vector: vector["name"])
+
+
+@_requests
+def test_host_encodes_request(vector: dict[str, Any]) -> None:
+    args = [arg.encode() for arg in vector["args"]]
+    assert b"".join(protocol.encode_request(args, _files(vector))) == _bytes(vector)
+
+
+@_reports
+def test_host_decodes_report(vector: dict[str, Any]) -> None:
+    report = _bytes(vector)
+    assert protocol.report_size(report[:1], vector["files"]) == len(report)
+    decoded = protocol.decode_report(report)
+    if "refusal" in vector:
+        assert decoded == protocol.Refusal(*vector["refusal"])
+    else:
+        assert decoded == tuple(protocol.Stamp(*stamp) for stamp in vector["stamps"])
+
+
+def test_host_refuses_unknown_report() -> None:
+    assert protocol.report_size(b"?", 0) is None
+
+
+def test_host_expects_golden_hello() -> None:
+    assert bytes.fromhex(_VECTORS["hello"]) == protocol.HELLO
+
+
+@pytest.fixture
+def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, socket.socket]:
+    """The bootstrap as a module whose control socket ends here, and whose home is a temporary folder."""
+    spec = importlib.util.spec_from_file_location("bootstrap", bootstrap_source())
+    assert spec is not None
+    assert spec.loader is not None
+    bootstrap = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bootstrap)
+    ours, theirs = socket.socketpair()
+    monkeypatch.setattr(bootstrap, "CONTROL", theirs.detach())
+    monkeypatch.setattr(bootstrap, "HOME", os.fsencode(tmp_path))
+    return bootstrap, ours
+
+
+@_requests
+def test_guest_takes_request(vector: dict[str, Any], guest: tuple[ModuleType, socket.socket], tmp_path: Path) -> None:
+    bootstrap, control = guest
+    control.sendall(_bytes(vector))
+    args = bootstrap.take_request()
+    assert args == [arg.encode() for arg in vector["args"]]
+    for path, content in _files(vector):
+        assert (tmp_path / os.fsdecode(path)).read_bytes() == content
+    stamps = [(status.st_ino, status.st_mtime_ns) for status in _stat_all(tmp_path, vector)]
+    report = control.recv(1 << 16)
+    assert protocol.report_size(report, len(stamps)) == len(report)
+    assert protocol.decode_report(report) == tuple(protocol.Stamp(*stamp) for stamp in stamps)
+
+
+def _stat_all(home: Path, vector: dict[str, Any]) -> list[os.stat_result]:
+    return [(home / path).stat() for path, _ in vector["files"]]
+
+
+def test_guest_says_golden_hello_with_its_home(guest: tuple[ModuleType, socket.socket], tmp_path: Path) -> None:
+    bootstrap, control = guest
+    bootstrap.say_hello()
+    data, descriptors, _, _ = socket.recv_fds(control, 64, 4)
+    assert data == bytes.fromhex(_VECTORS["hello"])
+    (home,) = descriptors
+    assert os.fstat(home).st_ino == tmp_path.stat().st_ino
+    os.close(home)
+
+
+def test_guest_joins_through_each_door(guest: tuple[ModuleType, socket.socket], tmp_path: Path) -> None:
+    bootstrap, _ = guest
+    doors = [os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT) for name in ("memory", "pids")]
+    bootstrap.join_groups([str(door) for door in doors])
+    assert [(tmp_path / name).read_text() for name in ("memory", "pids")] == ["0", "0"]
+
+
+def test_guest_takes_files_larger_than_the_socket_holds(
+    guest: tuple[ModuleType, socket.socket], tmp_path: Path
+) -> None:
+    bootstrap, control = guest
+    content = os.urandom(5_000_000)
+    request = b"".join(protocol.encode_request([], [(b"large", content)]))
+    sender = threading.Thread(target=control.sendall, args=(request,))
+    sender.start()
+    bootstrap.take_request()
+    sender.join()
+    assert (tmp_path / "large").read_bytes() == content

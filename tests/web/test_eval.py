@@ -1,0 +1,340 @@
+"""POST /eval and POST /eval/{runtime}, over HTTP against a real server."""
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from snekhouse.registry.models import Registry
+
+
+def evaluate(client: httpx.Client, code: str, *, runtime: str = "", **more: Any) -> dict[str, Any]:
+    path = f"/eval/{runtime}" if runtime else "/eval"
+    response = client.post(path, json={"input": code, **more})
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def test_every_runtime_listed_evaluates_as_itself(client: httpx.Client) -> None:
+    listed = client.get("/runtimes").json()["runtimes"]
+    assert listed
+    for runtime in listed:
+        assert runtime["status"] == "available", runtime["reason"]
+        body = evaluate(client, "import platform; print(platform.python_version())", runtime=runtime["name"])
+        assert body["stdout"] == f"{runtime['version']}\n"
+        assert body["runtime"] == runtime["name"]
+
+
+def test_an_alias_names_its_runtime(client: httpx.Client, registry: Registry) -> None:
+    runtime = next(runtime for runtime in registry.runtimes.values() if runtime.aliases)
+    assert evaluate(client, "", runtime=runtime.aliases[0])["runtime"] == runtime.name
+
+
+def test_eval_serves_the_default_runtime(client: httpx.Client, registry: Registry) -> None:
+    assert evaluate(client, "")["runtime"] == registry.default
+
+
+def test_the_body_may_name_a_runtime(client: httpx.Client, registry: Registry) -> None:
+    for name in registry.runtimes:
+        assert client.post("/eval", json={"input": "", "runtime": name}).json()["runtime"] == name
+
+
+def test_executable_path_names_a_runtime(client: httpx.Client, registry: Registry) -> None:
+    for runtime in registry.runtimes.values():
+        response = client.post("/eval", json={"input": "", "executable_path": runtime.executable})
+        assert response.json()["runtime"] == runtime.name
+
+
+def test_the_answer_has_the_fields_of_the_peer_and_ours(client: httpx.Client) -> None:
+    assert set(evaluate(client, "print(1)")) == {
+        "stdout", "returncode", "files", "runtime", "status", "signal", "message", "stderr", "truncated", "limits",
+        "usage",
+    }  # fmt: skip
+
+
+def test_ok(client: httpx.Client) -> None:
+    body = evaluate(client, "print(1)")
+    assert (body["status"], body["returncode"], body["stdout"], body["message"]) == ("ok", 0, "1\n", "")
+    assert (body["signal"], body["stderr"], body["truncated"], body["files"]) == (None, None, False, [])
+    assert 0 < body["usage"]["wall_time"] < 6
+    assert 0 < body["usage"]["cpu_time"] < 6
+    assert 0 <= body["usage"]["queue_time"] < 6
+
+
+def test_error(client: httpx.Client) -> None:
+    body = evaluate(client, "import sys; sys.exit(3)")
+    assert (body["status"], body["returncode"], body["signal"]) == ("error", 3, None)
+
+
+def test_exit_with_255_is_an_error_of_the_program_not_of_the_jail(client: httpx.Client) -> None:
+    body = evaluate(client, "import sys; sys.exit(-1)")
+    assert (body["status"], body["returncode"]) == ("error", 255)
+
+
+def test_exit_code_that_looks_like_a_signal_is_not_one(client: httpx.Client) -> None:
+    body = evaluate(client, "import os; os._exit(139)")
+    assert (body["status"], body["returncode"], body["signal"]) == ("error", 139, None)
+
+
+def test_signaled(client: httpx.Client) -> None:
+    body = evaluate(client, "import os; os.abort()")
+    assert (body["status"], body["returncode"], body["signal"]) == ("signaled", 139, "SIGSEGV")
+    assert "SIGSEGV" in body["message"]
+
+
+def test_timeout(client: httpx.Client) -> None:
+    body = evaluate(client, "print(1, flush=True)\nwhile True: pass", limits={"wall_time": 0.5})
+    assert (body["status"], body["returncode"], body["stdout"]) == ("timeout", 137, "1\n")
+    assert "0.5 s" in body["message"]
+    assert "wall_time" in body["message"]
+    assert 0.5 <= body["usage"]["wall_time"] < 2
+    assert body["limits"]["wall_time"] == 0.5
+
+
+def test_timeout_of_what_only_sleeps_uses_no_cpu(client: httpx.Client) -> None:
+    body = evaluate(client, "import time; time.sleep(60)", limits={"wall_time": 0.5})
+    assert body["status"] == "timeout"
+    assert body["usage"]["cpu_time"] < 0.4
+
+
+@pytest.fixture
+def measured(client: httpx.Client) -> Iterator[httpx.Client]:
+    """A client of a server whose host measures memory, as it does wherever this suite is run in full."""
+    assert evaluate(client, "")["usage"]["memory"] is not None, "this host has no memory cgroup"
+    yield client
+
+
+def test_out_of_memory(measured: httpx.Client) -> None:
+    body = evaluate(measured, "print(1, flush=True)\nx = b'x' * (100 << 20)")
+    assert (body["status"], body["returncode"], body["signal"]) == ("out_of_memory", 137, "SIGKILL")
+    assert body["stdout"] == "1\n"
+    assert "limits.memory" in body["message"]
+    assert body["usage"]["memory"] <= body["limits"]["memory"]
+
+
+def test_a_lower_memory_limit_is_kept(measured: httpx.Client) -> None:
+    code = "x = b'x' * (30 << 20)"
+    assert evaluate(measured, code)["status"] == "ok"
+    assert evaluate(measured, code, limits={"memory": 20 << 20})["status"] == "out_of_memory"
+
+
+def test_memory_is_measured(measured: httpx.Client) -> None:
+    body = evaluate(measured, "x = b'x' * (30 << 20)")
+    assert 30 << 20 < body["usage"]["memory"] < 60 << 20
+
+
+def test_processes_are_limited(measured: httpx.Client) -> None:
+    code = "import os, time\ntry:\n  for n in range(99):\n    if not os.fork(): time.sleep(9)\nexcept OSError: print(n + 1)"
+    assert evaluate(measured, code)["stdout"] == "15\n"
+    assert evaluate(measured, code, limits={"processes": 4})["stdout"] == "4\n"
+
+
+def test_output_limit(client: httpx.Client) -> None:
+    body = evaluate(client, "while True: print('x' * 999)")
+    assert (body["status"], body["returncode"], body["truncated"]) == ("output_limit", 143, True)
+    assert len(body["stdout"]) == 1_000_000
+    assert "limits.output" in body["message"]
+
+
+def test_output_of_exactly_the_limit_is_whole(client: httpx.Client) -> None:
+    body = evaluate(client, "print('x' * 99)", limits={"output": 100})
+    assert (body["status"], body["stdout"], body["truncated"]) == ("ok", "x" * 99 + "\n", False)
+
+
+def test_output_cut_within_a_character_drops_that_character(client: httpx.Client) -> None:
+    body = evaluate(client, "print('é' * 200)", limits={"output": 101})
+    assert (body["status"], body["stdout"]) == ("output_limit", "é" * 50)
+
+
+def test_output_that_is_not_utf8_has_no_returncode(client: httpx.Client) -> None:
+    body = evaluate(client, "import os; os.write(1, b'\\xff')")
+    assert (body["returncode"], body["files"]) == (None, [])
+    assert body["stdout"] == "UnicodeDecodeError: invalid Unicode in output pipe"
+
+
+def test_stderr_comes_in_order_with_stdout(client: httpx.Client) -> None:
+    code = "import sys\nfor n in range(50): print(n, file=(sys.stdout, sys.stderr)[n % 2])"
+    assert evaluate(client, code)["stdout"] == "".join(f"{n}\n" for n in range(50))
+
+
+def test_stderr_comes_apart_when_asked_for(client: httpx.Client) -> None:
+    body = evaluate(client, "import sys; print(1); print(2, file=sys.stderr)", separate_stderr=True)
+    assert (body["stdout"], body["stderr"]) == ("1\n", "2\n")
+
+
+def test_a_flood_on_stderr_apart_is_cut_as_well(client: httpx.Client) -> None:
+    body = evaluate(client, "import sys\nwhile True: sys.stderr.write('x' * 999)", separate_stderr=True)
+    assert (body["status"], len(body["stderr"])) == ("output_limit", 1_000_000)
+
+
+def test_stdin_is_read(client: httpx.Client) -> None:
+    body = evaluate(client, "print(input(), input())", stdin="a\nb\n")
+    assert body["stdout"] == "a b\n"
+
+
+def test_args_replace_the_usual_c(client: httpx.Client) -> None:
+    response = client.post("/eval", json={"args": ["-c", "import sys; print(sys.argv)", "x", ""]})
+    assert response.json()["stdout"] == "['-c', 'x', '']\n"
+
+
+def test_leading_empty_args_are_dropped(client: httpx.Client) -> None:
+    response = client.post("/eval", json={"args": ["", "", "-c"], "input": "print(1)"})
+    assert response.json()["stdout"] == "1\n"
+
+
+def test_no_args_start_python_with_empty_stdin(client: httpx.Client) -> None:
+    body = client.post("/eval", json={"args": []}).json()
+    assert (body["returncode"], body["stdout"]) == (0, "")
+
+
+def test_null_byte_in_an_argument_is_told(client: httpx.Client) -> None:
+    body = evaluate(client, "print('\0')")
+    assert (body["returncode"], body["stdout"]) == (None, "ValueError: embedded null byte")
+
+
+def test_files_go_in_and_come_out(client: httpx.Client) -> None:
+    code = "open('out.bin', 'wb').write(open('in/data.bin', 'rb').read()[::-1])"
+    content = bytes(range(256))
+    body = evaluate(client, code, files=[{"path": "in/data.bin", "content": base64.b64encode(content).decode()}])
+    assert [(file["path"], file["size"]) for file in body["files"]] == [("out.bin", 256)]
+    assert base64.b64decode(body["files"][0]["content"]) == content[::-1]
+
+
+def test_a_modified_input_comes_back_and_an_untouched_one_does_not(client: httpx.Client) -> None:
+    files = [{"path": "a", "content": ""}, {"path": "b", "content": ""}]
+    body = evaluate(client, "open('a', 'w').write('x')", files=files)
+    assert [file["path"] for file in body["files"]] == ["a"]
+
+
+def test_hidden_names_and_names_with_underscore_stay(client: httpx.Client) -> None:
+    code = (
+        "import os\nfor d in ('.h', '_d', 'd'): os.mkdir(d)\n"
+        "for p in ('.x', '_x', 'x', '.h/x', '_d/x', 'd/.x', 'd/_x'): open(p, 'w')"
+    )
+    assert [file["path"] for file in evaluate(client, code)["files"]] == ["_d/x", "x"]
+
+
+def test_links_are_followed_inside_the_home_only(client: httpx.Client) -> None:
+    code = (
+        "import os\nopen('real', 'w').write('x')\nos.mkdir('d')\nfor n, t in dict(rel='real', abs='/home/real', "
+        "out='/etc/ld.so.cache', up='../etc/ld.so.cache', loop='loop', folder='d', gone='nowhere').items(): "
+        "os.symlink(t, n)\nos.symlink('../../real', 'd/toofar')\nos.symlink('../real', 'd/back')"
+    )
+    assert [file["path"] for file in evaluate(client, code)["files"]] == ["abs", "d/back", "real", "rel"]
+
+
+def test_a_file_that_cannot_be_made_is_told(client: httpx.Client) -> None:
+    body = evaluate(client, "", files=[{"path": "dir/x", "content": ""}, {"path": "dir", "content": ""}])
+    assert (body["status"], body["returncode"], body["files"]) == ("file_error", None, [])
+    assert body["stdout"] == "IsADirectoryError: Failed to create file 'dir'."
+
+
+def test_uploads_that_fill_the_home_are_told(client: httpx.Client) -> None:
+    half = base64.b64encode(bytes(25 << 20)).decode()
+    body = evaluate(client, "", files=[{"path": "a", "content": half}, {"path": "b", "content": half}])
+    assert (body["status"], body["stdout"]) == ("file_error", "OSError: Failed to create file 'b'.")
+
+
+def test_partial_output_and_files_of_a_timeout_are_kept(client: httpx.Client) -> None:
+    code = "open('x', 'w').write('1')\nprint(1, flush=True)\nwhile True: pass"
+    body = evaluate(client, code, limits={"wall_time": 0.5})
+    assert (body["stdout"], [file["path"] for file in body["files"]]) == ("1\n", ["x"])
+
+
+def test_the_program_is_process_1_without_network_or_proc(client: httpx.Client) -> None:
+    code = (
+        "import os, socket\nprint(os.getpid(), os.path.exists('/proc/self'), os.getcwd(), os.environ['HOME'])\n"
+        "try: socket.create_connection(('127.0.0.1', 9), 1)\nexcept OSError as e: print(e)"
+    )
+    assert evaluate(client, code)["stdout"] == "1 False /home /home\n[Errno 101] Network is unreachable\n"
+
+
+def test_only_home_and_shm_are_writable(client: httpx.Client) -> None:
+    code = (
+        "import os\nfor p in ('/home', '/dev/shm', '/', '/dev', '/snekhouse', '/lib', os.path.dirname(os.__file__)):\n"
+        "  try: open(p + '/x', 'w'); print(p)\n  except OSError: pass"
+    )
+    assert evaluate(client, code)["stdout"] == "/home\n/dev/shm\n"
+
+
+def test_no_descriptor_but_the_standard_ones_is_open(client: httpx.Client) -> None:
+    code = "import os\nfor fd in range(64):\n  try: os.fstat(fd); print(fd)\n  except OSError: pass"
+    assert evaluate(client, code)["stdout"] == "0\n1\n2\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"{", "JSON"),
+        (b"[]", "object"),
+        (b"{}", "one of 'input' and 'args'"),
+        (b'{"input": null}', "input"),
+        (b'{"input": 1}', "input"),
+        (b'{"args": ["-c", 1]}', "args.1"),
+        (b'{"input": "", "files": [{"path": "/etc/x"}]}', "relative path"),
+        (b'{"input": "", "files": [{"path": "a/../../x"}]}', "relative path"),
+        (b'{"input": "", "files": [{"path": ""}]}', "relative path"),
+        (b'{"input": "", "files": [{"path": "x", "content": "?"}]}', "base64"),
+        (b'{"input": "", "files": [{"path": "\\ud800"}]}', "surrogate"),
+        (b'{"input": "", "limits": {"wall_time": 1000}}', "limits.wall_time"),
+        (b'{"input": "", "limits": {"memory": 0}}', "limits.memory"),
+        (b'{"input": "", "executable_path": "/bin/sh"}', "executable_path"),
+        (b"[" * 100_000, "JSON"),
+    ],
+)
+def test_a_bad_request_is_refused_with_its_reason(client: httpx.Client, body: bytes, words: str) -> None:
+    response = client.post("/eval", content=body, headers={"content-type": "application/json"})
+    assert response.status_code == 400
+    assert response.json()["title"] == "Bad Request"
+    assert words in response.json()["description"]
+
+
+def test_unknown_fields_are_ignored(client: httpx.Client) -> None:
+    assert evaluate(client, "print(1)", nonsense=1)["stdout"] == "1\n"
+
+
+def test_an_unknown_runtime_is_a_404_that_lists_what_exists(client: httpx.Client, registry: Registry) -> None:
+    response = client.post("/eval/9.9", json={"input": ""})
+    assert response.status_code == 404
+    assert registry.default in response.json()["description"]
+
+
+def test_an_unknown_path_is_a_404(client: httpx.Client) -> None:
+    response = client.get("/nowhere")
+    assert (response.status_code, response.json()["title"]) == (404, "Not Found")
+
+
+def test_other_methods_are_a_405_that_names_the_right_ones(client: httpx.Client) -> None:
+    for method in ("GET", "HEAD", "PUT"):
+        response = client.request(method, "/eval")
+        assert (response.status_code, response.headers["allow"]) == (405, "POST, OPTIONS")
+    assert client.options("/eval").status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "text/json"])
+def test_other_media_types_are_a_415(client: httpx.Client, kind: str) -> None:
+    response = client.post("/eval", content=b'{"input": ""}', headers={"content-type": kind})
+    assert (response.status_code, response.json()["title"]) == (415, "Unsupported Media Type")
+
+
+def test_no_media_type_counts_as_json(client: httpx.Client) -> None:
+    assert client.post("/eval", content=b'{"input": ""}').status_code == 200
+
+
+def test_a_chunked_body_works(client: httpx.Client) -> None:
+    response = client.post("/eval", content=iter([b'{"input"', b': "print(1)"}']))
+    assert response.json()["stdout"] == "1\n"
+
+
+def test_a_body_above_the_limit_is_a_413_whether_announced_or_streamed(client: httpx.Client) -> None:
+    piece = b" " * (1 << 20)
+    assert client.post("/eval", content=piece * 65).status_code == 413
+    assert client.post("/eval", content=(piece for _ in range(65))).status_code == 413
+
+
+def test_health_and_readiness(client: httpx.Client) -> None:
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/readyz").status_code == 200
