@@ -10,8 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from snekhouse.registry.discovery import find_interpreters
-from snekhouse.registry.draft import draft_registry
+from snekhouse.registry.discovery import find_interpreters, render_registry
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
 
@@ -55,7 +54,7 @@ def running_server(registry: Path, log: Path) -> Iterator[httpx.Client]:
 def registry_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The registry that `runtimes discover` writes for this machine."""
     path = tmp_path_factory.mktemp("registry") / "runtimes.toml"
-    path.write_text(draft_registry(find_interpreters(), degraded="the tests run on any host"))
+    path.write_text(render_registry(find_interpreters(), allow_degraded_reason="the tests run on any host"))
     return path
 
 

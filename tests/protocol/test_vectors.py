@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,7 +56,7 @@ def test_host_expects_golden_hello() -> None:
 
 
 @pytest.fixture
-def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, socket.socket]:
+def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ModuleType, socket.socket]]:
     """The bootstrap as a module whose control socket ends here, and whose home is a temporary folder."""
     spec = importlib.util.spec_from_file_location("bootstrap", bootstrap_source())
     assert spec is not None
@@ -65,7 +66,8 @@ def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[ModuleType, 
     ours, theirs = socket.socketpair()
     monkeypatch.setattr(bootstrap, "CONTROL", theirs.detach())
     monkeypatch.setattr(bootstrap, "HOME", os.fsencode(tmp_path))
-    return bootstrap, ours
+    with ours:
+        yield bootstrap, ours
 
 
 @_requests

@@ -233,9 +233,10 @@ def test_a_file_that_cannot_be_made_is_told(client: httpx.Client) -> None:
 
 
 def test_uploads_that_fill_the_home_are_told(client: httpx.Client) -> None:
-    half = base64.b64encode(bytes(25 << 20)).decode()
-    body = evaluate(client, "", files=[{"path": "a", "content": half}, {"path": "b", "content": half}])
-    assert (body["status"], body["stdout"]) == ("file_error", "OSError: Failed to create file 'b'.")
+    body = evaluate(client, "", files=[{"path": f"folder/{n}"} for n in range(13_000)])
+    assert (body["status"], body["returncode"]) == ("file_error", None)
+    assert body["stdout"].startswith("OSError: Failed to create file 'folder/1")
+    assert "No space left" in body["message"]
 
 
 def test_partial_output_and_files_of_a_timeout_are_kept(client: httpx.Client) -> None:

@@ -15,8 +15,7 @@ from snekhouse.errors import RegistryError
 from snekhouse.house import Ready, open_house
 from snekhouse.jail.host import survey
 from snekhouse.jail.identity import identity_for
-from snekhouse.registry.discovery import Interpreter, find_interpreters
-from snekhouse.registry.draft import draft_registry, write_registry
+from snekhouse.registry.discovery import Interpreter, find_interpreters, render_registry, write_registry
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
 from snekhouse.web.schemas import RuntimeOut
@@ -60,16 +59,16 @@ def discover(
 ) -> None:
     """Find the interpreters of this machine and write a registry of them."""
     found = find_interpreters()
-    write_registry(output, draft_registry(found, degraded=_degraded(found)), force=force)
-    print_table(("VERSION", "EXECUTABLE"), [(each.version, each.executable) for each in found])
+    write_registry(output, render_registry(found, allow_degraded_reason=_degraded(found)), force=force)
+    print_table(("VERSION", "EXECUTABLE"), [(each.version, str(each.executable)) for each in found])
     sys.stdout.write(f"wrote {output}; serve it with: snekhouse serve --registry {output}\n")
 
 
-def _degraded(found: Sequence[Interpreter]) -> str:
-    """Name the walls that this host cannot build for these interpreters."""
+def _degraded(found: Sequence[Interpreter]) -> str | None:
+    """Name the walls that this host cannot build for these interpreters; None when it can build all."""
     sources = [Path(mount.source) for each in found for mount in each.mounts]
     walls = survey({"all": identity_for(sources)}).walls()
-    return "\n".join(f"{wall.name}: {wall.detail}" for wall in walls if not wall.stands)
+    return "; ".join(f"{wall.name}: {wall.detail}" for wall in walls if not wall.stands) or None
 
 
 def _problems(path: Path) -> list[str]:

@@ -130,14 +130,21 @@ class _Collector:
         descriptor = self._open(name, os.O_RDONLY | os.O_NONBLOCK)
         if descriptor is None:
             return None
-        with open(descriptor, "rb") as file:
+        try:
             status = os.fstat(descriptor)
             untouched = Stamp(status.st_ino, status.st_mtime_ns) in self._inputs
             if not stat.S_ISREG(status.st_mode) or untouched or status.st_size > self._room:
                 return None
-            content = file.read(status.st_size)
+            content = _read_all(descriptor, status.st_size)
+        finally:
+            os.close(descriptor)
         self._room -= len(content)
         return content
+
+
+def _read_all(descriptor: int, size: int) -> bytes:
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        return file.read(size)
 
 
 def _checked(path: str) -> str:

@@ -42,16 +42,22 @@ def _check_media_type(request: Request) -> None:
 
 
 async def _read(request: Request, limit: int) -> bytes:
-    too_large = HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes")
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit:
-        raise too_large
+    """Read a body; keep no more than its limit of it, and discard as much again.
+
+    A client that is still sending hears no answer: one that is a little over gets to hear its 413.
+    """
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
+        if size > 2 * limit:
+            break
         if size > limit:
-            raise too_large
-        chunks.append(chunk)
+            chunks.clear()
+        else:
+            chunks.append(chunk)
+    if size > limit:
+        message = f"the body is larger than {limit} bytes"
+        raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, {"Connection": "close"})
     return b"".join(chunks)
 
 
@@ -61,4 +67,4 @@ def _explain(error: ValidationError) -> str:
         ": ".join(filter(None, [".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")]))
         for problem in error.errors(include_url=False, include_context=False, include_input=False)
     )
-    return "; ".join(problems)
+    return "; ".join(problems).replace("hex escape", "hex escape (a lone surrogate is no character)")

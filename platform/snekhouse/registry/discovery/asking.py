@@ -10,17 +10,19 @@ _TIMEOUT = 20.0
 """Seconds that an interpreter may take to answer, on a loaded host with a cold disk."""
 
 # In isolation and without site: what other people's .pth files would run or add is none of the interpreter's.
-_OPTIONS = ("-I", "-S", "-W", "ignore", "-c")
+# It leaves no bytecode behind.
+_OPTIONS = ("-I", "-S", "-B", "-W", "ignore", "-c")
 
 # It runs on Python 3.6 and later. Only what is loaded shows which shared objects an extension module needs, hence the
-# imports. libgcc_s is loaded by glibc itself when a thread exits early (pthread_exit(3)): no import would show it.
+# imports, of all but CPython's tests of itself and _tkinter, since no jail has a display. libgcc_s is loaded by glibc
+# when a thread exits early (pthread_exit(3)): no import would show it.
 _QUESTION = r"""
 import importlib, json, os, site, sys, sysconfig
 
 for folder in filter(os.path.isdir, list(sys.path)):
     for name in sorted(os.listdir(folder)):
         module = name.split(".")[0]
-        if name.endswith(".so") and not module.startswith(("_test", "_xxtest", "xx")):
+        if name.endswith(".so") and not module.startswith(("_test", "_xxtest", "xx", "_tkinter")):
             try:
                 importlib.import_module(module)
             except Exception:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from snekhouse.errors import HostError
 from snekhouse.registry.discovery.asking import ask
-from snekhouse.registry.discovery.mounts import mounts_for
+from snekhouse.registry.discovery.mounts import inside, library_path, mounts_for
 from snekhouse.registry.models import Mount
 
 _OLDEST = (3, 6)
@@ -27,20 +27,24 @@ class Interpreter:
     """A Python interpreter of this host.
 
     Attributes:
-        executable: Its path, links resolved; also where it lies in a jail.
+        source: Its path on this host, links resolved.
+        executable: Where it lies in a jail; the same, but for what lies below /home here.
         implementation: As in `sys.implementation.name`, e.g. ``cpython``, ``pypy``.
         version: The version of the language, e.g. ``3.12.1``, ``3.15.0a1``.
         free_threaded: Whether it was built without the global interpreter lock.
-        prefix: Its `sys.base_prefix`.
+        prefix: Its `sys.base_prefix` on this host.
         mounts: All that a jail must see of this host to run it.
+        library_path: Folders in a jail that its loader must be told of; mostly none.
     """
 
+    source: Path
     executable: Path
     implementation: str
     version: str
     free_threaded: bool
     prefix: Path
     mounts: tuple[Mount, ...]
+    library_path: tuple[Path, ...] = ()
 
     @property
     def release(self) -> tuple[int, int, int]:
@@ -85,7 +89,8 @@ def find_interpreters() -> tuple[Interpreter, ...]:
 
 
 def _candidates() -> Iterator[Path]:
-    yield Path(sys._base_executable)  # noqa: SLF001 - nothing public names the interpreter that a venv was made from
+    # Nothing public names the interpreter that a venv was made from.
+    yield Path(getattr(sys, "_base_executable", sys.executable))
     # An empty or relative entry of PATH means whatever folder we happen to be in.
     folders = [Path(each) for each in (*_SYSTEM_FOLDERS, *os.get_exec_path()) if Path(each).is_absolute()]
     folders += [folder for collection in _collections() for folder in _listing(collection, "*/bin")]
@@ -126,11 +131,13 @@ def _look_at(executable: Path) -> Interpreter | None:
         return None
     collections = {collection.resolve() for collection in _collections()}
     found = Interpreter(
-        executable=executable,
+        source=executable,
+        executable=inside(executable),
         implementation=facts.implementation,
         version=facts.version,
         free_threaded=facts.free_threaded,
         prefix=facts.prefix,
         mounts=mounts_for(executable, facts, whole_prefix=facts.prefix.resolve().parent in collections),
+        library_path=library_path(facts),
     )
     return found if found.release[:2] >= _OLDEST else None

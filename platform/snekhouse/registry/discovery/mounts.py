@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from snekhouse.registry.discovery.asking import Facts
-from snekhouse.registry.models import Mount
+from snekhouse.registry.models import HOME, SHM, Mount
 
 # Debian's folders hold nothing but the shared libraries of one architecture. Other library folders (/usr/lib64,
 # /usr/local/lib) hold the standard libraries of other Pythons too, and much besides: they are mounted file by file.
@@ -15,6 +15,9 @@ _LIBRARIES_ONLY = re.compile(r"/(?:usr/)?lib/[^/]+-linux-[^/]+")
 
 _MERGEABLE = ("/lib", "/lib64", "/lib32", "/usr/lib64")
 """Folders that are links on hosts with a merged /usr, under which the loader still looks (hier(7))."""
+
+_SHELTER = Path("/snekbin")
+"""Where in a jail lies what the jail's own folders would hide at its place."""
 
 _WELCOME = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
 """What the loader and `zoneinfo` use, and can do without."""
@@ -32,16 +35,37 @@ def mounts_for(executable: Path, facts: Facts, *, whole_prefix: bool) -> tuple[M
         whole_prefix: Whether all below its prefix is its own; otherwise only what it imports from is taken.
     """
     kept: list[Mount] = []
-    for source, target in _needed(executable, facts, whole_prefix=whole_prefix):
+    for source, place in _needed(executable, facts, whole_prefix=whole_prefix):
+        target = inside(place)
         if not any(target.is_relative_to(mount.target) for mount in kept):
             kept.append(Mount(source=str(source), target=str(target)))
     kept += [Mount(source=path, target=path, mandatory=False) for path in _WELCOME if Path(path).exists()]
     return tuple(kept)
 
 
+def inside(path: Path) -> Path:
+    """Tell where in a jail a path of the host lies.
+
+    At the same place, unless the jail has a folder of its own there: many people's interpreters lie below /home. An
+    interpreter works out its prefix from where it lies, so it can be moved.
+    """
+    is_hidden = any(path.is_relative_to(folder) for folder in (HOME, SHM))
+    return _SHELTER / path.relative_to("/") if is_hidden else path
+
+
+def library_path(facts: Facts) -> tuple[Path, ...]:
+    """Name the folders in a jail that its loader must be told of (LD_LIBRARY_PATH, ld.so(8)); mostly none.
+
+    A program names the folder of its own libraries, such as libpython, in its RUNPATH: in vain when they are moved.
+    Extension modules need no help, they are loaded by their path.
+    """
+    linked = [path for path in facts.libraries if not any(path.is_relative_to(folder) for folder in facts.folders)]
+    return tuple(sorted({inside(path.parent) for path in linked if inside(path) != path}))
+
+
 def _needed(executable: Path, facts: Facts, *, whole_prefix: bool) -> Iterator[tuple[Path, Path]]:
     """Name sources and targets; a target that lies below an earlier one is there already."""
-    own = (facts.prefix,) if whole_prefix else (executable, *facts.folders)
+    own = (*((facts.prefix,) if whole_prefix else ()), executable, *facts.folders)
     yield from zip(own, own, strict=True)
     for library in facts.libraries:
         if any(library.is_relative_to(path) for path in own):
@@ -55,14 +79,15 @@ def _needed(executable: Path, facts: Facts, *, whole_prefix: bool) -> Iterator[t
 
 
 def _names(library: Path) -> Iterator[Path]:
-    """Name a library as it is loaded: by links beside it, such as libssl.so.3 for libssl.so.3.0.11."""
+    """Name a library as it is loaded: often by a link beside it, such as libssl.so.3 to libssl.so.3.0.11."""
     yield library
     yield from (link for link, real in _links(library.parent) if real == library)
 
 
 @cache
 def _links(folder: Path) -> tuple[tuple[Path, Path], ...]:
-    return tuple((path, path.resolve()) for path in sorted(folder.glob("*.so*")) if path.is_symlink())
+    # Links without a number (libssl.so) are for compilers.
+    return tuple((path, path.resolve()) for path in sorted(folder.glob("*.so.*")) if path.is_symlink())
 
 
 def _spellings(path: Path) -> Iterator[Path]:

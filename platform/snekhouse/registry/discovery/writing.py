@@ -52,10 +52,11 @@ def render_registry(interpreters: Iterable[Interpreter], *, allow_degraded_reaso
 def _named(interpreters: Iterable[Interpreter]) -> dict[str, Interpreter]:
     """Name interpreters, the newest first; of two alike the path decides, so that names stay from run to run."""
     names: dict[str, Interpreter] = {}
-    full_names: set[str] = set()
-    for interpreter in sorted(sorted(interpreters, key=lambda each: each.executable), key=_age, reverse=True):
-        names[next(name for name in _possible_names(interpreter) if name not in names.keys() | full_names)] = interpreter
-        full_names.add(_full_name(interpreter))
+    taken: set[str] = set()
+    for interpreter in sorted(sorted(interpreters, key=lambda each: each.source), key=_age, reverse=True):
+        name = next(name for name in _possible_names(interpreter) if name not in taken)
+        names[name] = interpreter
+        taken |= {name, _full_name(interpreter)}  # a full version means the first of that version, by name or alias
     return names
 
 
@@ -98,13 +99,16 @@ def _table(name: str, names: Mapping[str, Interpreter], default: str) -> dict[st
     if name == _short_name(interpreter):
         aliases.append(_full_name(interpreter))
     paths = [_SNEKBOX_PATH.format(each) for each in ([name, "default"] if name == default else [name])]
+    if interpreter.source != interpreter.executable:
+        paths.append(str(interpreter.source))
     taken = {str(each.executable) for each in names.values()}
+    library_path = ":".join(map(str, interpreter.library_path))
     return {
         "executable": str(interpreter.executable),
         "aliases": aliases,
         "executable_names": [path for path in paths if path not in taken],
         "mounts": [_mount(mount) for mount in interpreter.mounts],
-    }
+    } | ({"env": {"LD_LIBRARY_PATH": library_path}} if library_path else {})
 
 
 def _mount(mount: Mount) -> dict[str, Any]:
@@ -116,8 +120,9 @@ def _degraded(reason: str | None) -> str:
     if reason is None:
         return ""
     # TOML allows no control characters in a comment; a line break would end it.
-    printable = "".join(char if char.isprintable() else " " for char in f"Serve although walls are missing here: {reason}")
-    return textwrap.fill(printable, 110, initial_indent="# ", subsequent_indent="# ") + "\nallow_degraded = true\n"
+    printable = "".join(char if char.isprintable() else " " for char in reason)
+    sentence = f"Serve although walls are missing here: {printable}"
+    return textwrap.fill(sentence, 110, initial_indent="# ", subsequent_indent="# ") + "\nallow_degraded = true\n"
 
 
 def write_registry(path: Path, text: str, *, force: bool) -> None:
