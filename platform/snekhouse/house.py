@@ -5,8 +5,9 @@ import logging
 import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, ExitStack
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import anyio
 
@@ -95,8 +96,8 @@ async def open_house(registry: Registry) -> AsyncIterator[House]:
     with ExitStack() as held:
         state = held.enter_context(state_folder(registry.server.state_path, layout))
         cgroups = held.enter_context(server_group(layout, state.name)) if layout else None
-        jails = [_jail(runtime, host, state) for runtime in registry.runtimes.values()]
-        yield House(registry, await _probe_all(jails, cgroups), cgroups)
+        runtimes = await _Opening(host, state, cgroups).make_ready(registry)
+        yield House(registry, runtimes, cgroups)
 
 
 def _require_walls(host: Host, registry: Registry) -> None:
@@ -108,34 +109,44 @@ def _require_walls(host: Host, registry: Registry) -> None:
         _log.warning("degraded: %s: %s", wall.name, wall.detail)
 
 
-def _jail(runtime: Runtime, host: Host, state: State) -> Jail:
-    bootstrap = state.write("bootstrap.py", bootstrap_source().read_text(encoding="utf-8"))
-    profile = render_profile(
-        runtime,
-        identity=host.identities[runtime.name],
-        bootstrap=bootstrap,
-        cgroups="pids" not in host.cgroups.missing,
-    )
-    return Jail(runtime, state.write(f"{runtime.name}.cfg", profile), host.nsjail)
+class _Opening:
+    """What happens to each runtime before it serves: it is rendered, probed, and rendered for its bytecode."""
 
+    def __init__(self, host: Host, state: State, cgroups: Cgroups | None) -> None:
+        self._host, self._state, self._cgroups = host, state, cgroups
+        self._source = bootstrap_source().read_text(encoding="utf-8")
+        self._at_once = anyio.Semaphore(os.cpu_count() or 1)
 
-async def _probe_all(jails: list[Jail], cgroups: Cgroups | None) -> Mapping[str, Ready]:
-    """Probe each runtime through its own profile, a few at a time; one that fails keeps no other from serving."""
-    found: dict[str, Ready] = {}
-    at_once = anyio.Semaphore(os.cpu_count() or 1)
+    async def make_ready(self, registry: Registry) -> Mapping[str, Ready]:
+        """Open every runtime, a few at a time; one that fails keeps no other from serving."""
+        found: dict[str, Ready] = {}
 
-    async def look(jail: Jail) -> None:
-        async with at_once:
-            try:
-                found[jail.runtime.name] = Ready(jail, await probe(jail, cgroups))
-            except (JailError, OSError) as error:
-                _log.error("runtime %s is unavailable: %s", jail.runtime.name, error)
-                found[jail.runtime.name] = Ready(jail, None, str(error))
+        async def open_one(runtime: Runtime) -> None:
+            async with self._at_once:
+                found[runtime.name] = await self._open(runtime)
 
-    async with anyio.create_task_group() as tasks:
-        for jail in jails:
-            tasks.start_soon(look, jail)
-    return {jail.runtime.name: found[jail.runtime.name] for jail in jails}
+        async with anyio.create_task_group() as tasks:
+            for runtime in registry.runtimes.values():
+                tasks.start_soon(open_one, runtime)
+        return {name: found[name] for name in registry.runtimes}
+
+    async def _open(self, runtime: Runtime) -> Ready:
+        jail = self._jail(runtime, self._state.write("bootstrap.py", self._source))
+        try:
+            answer, bytecode = await probe(jail, self._source, self._cgroups)
+        except (JailError, OSError) as error:
+            _log.error("runtime %s is unavailable: %s", runtime.name, error)
+            return Ready(jail, None, str(error))
+        return Ready(self._jail(runtime, self._state.write(f"{runtime.name}.pyc", bytecode)), answer)
+
+    def _jail(self, runtime: Runtime, bootstrap: Path) -> Jail:
+        profile = render_profile(
+            runtime,
+            identity=self._host.identities[runtime.name],
+            bootstrap=bootstrap,
+            cgroups="pids" not in self._host.cgroups.missing,
+        )
+        return Jail(runtime, self._state.write(f"{runtime.name}.cfg", profile), bootstrap, self._host.nsjail)
 
 
 class _Admission:

@@ -1,7 +1,6 @@
 """POST /eval and POST /eval/{runtime}, over HTTP against a real server."""
 
 import base64
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -101,10 +100,10 @@ def test_timeout_of_what_only_sleeps_uses_no_cpu(client: httpx.Client) -> None:
 
 
 @pytest.fixture
-def measured(client: httpx.Client) -> Iterator[httpx.Client]:
+def measured(client: httpx.Client) -> httpx.Client:
     """A client of a server whose host measures memory, as it does wherever this suite is run in full."""
     assert evaluate(client, "")["usage"]["memory"] is not None, "this host has no memory cgroup"
-    yield client
+    return client
 
 
 def test_out_of_memory(measured: httpx.Client) -> None:
@@ -127,7 +126,10 @@ def test_memory_is_measured(measured: httpx.Client) -> None:
 
 
 def test_processes_are_limited(measured: httpx.Client) -> None:
-    code = "import os, time\ntry:\n  for n in range(99):\n    if not os.fork(): time.sleep(9)\nexcept OSError: print(n + 1)"
+    code = (
+        "import os, time\ntry:\n  for n in range(99):\n    if not os.fork(): time.sleep(9)\n"
+        "except OSError: print(n + 1)"
+    )
     assert evaluate(measured, code)["stdout"] == "15\n"
     assert evaluate(measured, code, limits={"processes": 4})["stdout"] == "4\n"
 

@@ -84,23 +84,23 @@ class NsJail:
         self._ending: Ending | None = None
         self.control = control
 
-    async def wait(self) -> Ending:
-        """Wait for its end: NsJail outlives every process of the jail."""
-        if self._ending is None:
-            await anyio.wait_readable(self._pidfd)
-            _, status, usage = os.wait4(self._pid, 0)
-            self._ending = self._read_ending(os.waitstatus_to_exitcode(status), usage)
-        return self._ending
-
     async def end(self) -> Ending:
         """Have all in the jail dead and NsJail gone, whatever it is doing; nothing interrupts that."""
-        with anyio.CancelScope(shield=True):
-            if self._ending is None:
-                signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)  # NsJail then kills its jail
-                with anyio.move_on_after(_GRACE):
-                    return await self.wait()
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)  # and so it does here: PR_SET_PDEATHSIG
-            return await self.wait()
+        if self._ending is None:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)  # NsJail then kills its jail
+            with anyio.move_on_after(_GRACE, shield=True) as grace:
+                await self._wait()
+            if grace.cancelled_caught:
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)  # its jail dies with it: PR_SET_PDEATHSIG
+                with anyio.CancelScope(shield=True):
+                    await self._wait()
+        assert self._ending is not None  # noqa: S101 - `_wait` has set it
+        return self._ending
+
+    async def _wait(self) -> None:
+        await anyio.wait_readable(self._pidfd)
+        _, status, usage = os.wait4(self._pid, os.WNOHANG)  # noqa: ASYNC222 - it has ended: nothing to wait for
+        self._ending = self._read_ending(os.waitstatus_to_exitcode(status), usage)
 
     def close(self) -> None:
         """Let go of the process, which must have been waited for."""

@@ -32,7 +32,7 @@ class Drain:
         self._budget = budget
         self._chunks: list[bytes] = []
         self._reader, self.writer = os.pipe2(os.O_CLOEXEC)
-        os.set_blocking(self._reader, False)  # noqa: FBT003 - the function takes no keyword
+        os.set_blocking(self._reader, False)
 
     @property
     def content(self) -> bytes:

@@ -1,23 +1,34 @@
 """Ask a runtime, inside its own jail, what it is."""
 
+import base64
 import json
 from dataclasses import dataclass
 
 from snekhouse.errors import JailError
 from snekhouse.jail.cgroups import Cgroups
-from snekhouse.jail.evaluation import Job, Status
+from snekhouse.jail.evaluation import File, Job, Status
+from snekhouse.jail.profile import BOOTSTRAP_INSIDE
 from snekhouse.jail.run import Jail, run
 
 _QUESTION = """\
-import json, platform, sys, sysconfig
+import base64, json, platform, py_compile, sys, sysconfig
 jit = getattr(sys, "_jit", None)
-print(json.dumps({
-    "implementation": platform.python_implementation(),
-    "version": platform.python_version(),
-    "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
-    "jit": bool(jit and jit.is_available()),
-}))
+py_compile.compile("bootstrap.py", "bootstrap.pyc", {inside!r}, True, 2)
+with open("bootstrap.pyc", "rb") as bytecode:
+    bootstrap = base64.b64encode(bytecode.read()).decode()
+print(json.dumps({{
+    "probe": {{
+        "implementation": platform.python_implementation(),
+        "version": platform.python_version(),
+        "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+        "jit": bool(jit and jit.is_available()),
+    }},
+    "bootstrap": bootstrap,
+}}))
 """
+
+_OUTPUT = 1 << 20
+"""Bytes that the answer may have, whatever limit the registry sets for programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +48,31 @@ class Probe:
     jit: bool
 
 
-async def probe(jail: Jail, cgroups: Cgroups | None) -> Probe:
-    """Run the question through the runtime's own profile.
+async def probe(jail: Jail, bootstrap: str, cgroups: Cgroups | None) -> tuple[Probe, bytes]:
+    """Ask through the runtime's own profile; have the bootstrap compiled there as well, which saves 2 ms a start.
+
+    Args:
+        jail: The runtime, with a profile that mounts the bootstrap's source.
+        bootstrap: That source.
+        cgroups: Where the run gets its group.
+
+    Returns:
+        What the runtime says, and the bootstrap's bytecode for it.
 
     Raises:
         JailError: The runtime does not answer; the text says why.
     """
-    result = await run(jail, Job(args=("-c", _QUESTION), limits=jail.runtime.limits), cgroups)
+    job = Job(
+        args=("-c", _QUESTION.format(inside=BOOTSTRAP_INSIDE)),
+        files=(File("bootstrap.py", bootstrap.encode()),),
+        limits=jail.runtime.limits.model_copy(update={"output": _OUTPUT}),
+    )
+    result = await run(jail, job, cgroups)
     if result.status is not Status.OK:
         said = result.stdout.strip().splitlines()[-1:]
         raise JailError("; ".join(filter(None, [result.message or f"exit code {result.returncode}", *said])))
     try:
-        return Probe(**json.loads(result.stdout))
-    except (ValueError, TypeError) as error:
+        answer = json.loads(result.stdout)
+        return Probe(**answer["probe"]), base64.b64decode(answer["bootstrap"])
+    except (ValueError, TypeError, KeyError) as error:
         raise JailError(f"the answer to the probe makes no sense: {result.stdout!r}") from error

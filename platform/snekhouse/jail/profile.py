@@ -10,7 +10,7 @@ from snekhouse.jail.identity import Identity
 from snekhouse.registry.models import Runtime
 
 BOOTSTRAP_INSIDE = "/snekhouse/bootstrap.py"
-"""Where the bootstrap lies in a jail."""
+"""Where the bootstrap lies in a jail; its bytecode beside it, with one letter more."""
 
 START_TIMEOUT = 15.0
 """Seconds that NsJail and the interpreter may take until the bootstrap says hello, on a loaded host."""
@@ -40,13 +40,18 @@ def render_profile(runtime: Runtime, *, identity: Identity, bootstrap: Path, cgr
             limits=runtime.limits,
             identity=identity,
             bootstrap=str(bootstrap),
-            bootstrap_inside=BOOTSTRAP_INSIDE,
+            bootstrap_inside=bootstrap_inside(bootstrap),
             cgroups=cgroups,
             backstop=math.ceil(runtime.limits.wall_time + START_TIMEOUT),
             MIB=_MIB,
             INODE_SHARE=_INODE_SHARE,
         )
     )
+
+
+def bootstrap_inside(bootstrap: Path) -> str:
+    """Name the path in a jail of the bootstrap: of its source, or of the bytecode that was made of it."""
+    return str(Path(BOOTSTRAP_INSIDE).with_suffix(bootstrap.suffix))
 
 
 def quote(value: object) -> str:
@@ -70,9 +75,12 @@ def quote(value: object) -> str:
             raise TypeError(f"a profile cannot hold {value!r}")
 
 
+_PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b"\"\\'")
+"""Bytes that stand for themselves in a quoted string: printable ASCII, but for quotes and the backslash."""
+
+
 def _quote_byte(byte: int) -> str:
-    plain = 0x20 <= byte < 0x7F and byte not in b"\"\\'"
-    return chr(byte) if plain else f"\\{byte:03o}"
+    return chr(byte) if byte in _PLAIN else f"\\{byte:03o}"
 
 
 def _environment() -> jinja2.Environment:

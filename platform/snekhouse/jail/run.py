@@ -18,7 +18,7 @@ from snekhouse.jail.evaluation import File, Job, Result, Status, Usage
 from snekhouse.jail.home import FilesError, collect, is_empty
 from snekhouse.jail.nsjail import Ending, NsJail, started
 from snekhouse.jail.output import Drain, OutputLimitError, drains
-from snekhouse.jail.profile import BOOTSTRAP_INSIDE, START_TIMEOUT
+from snekhouse.jail.profile import START_TIMEOUT, bootstrap_inside
 from snekhouse.jail.protocol import Refusal, Stamp
 from snekhouse.jail.verdict import JAIL_FAILED, Verdict, judge
 from snekhouse.registry.models import Runtime
@@ -31,11 +31,13 @@ class Jail:
     Attributes:
         runtime: What the registry says of it.
         profile: Its rendered NsJail configuration.
+        bootstrap: The bootstrap that it mounts: source or bytecode.
         nsjail: The NsJail binary.
     """
 
     runtime: Runtime
     profile: Path
+    bootstrap: Path
     nsjail: Path
 
 
@@ -60,7 +62,7 @@ async def run(jail: Jail, job: Job, cgroups: Cgroups | None) -> Result:
         streams = held.enter_context(drains(job.limits.output, apart=job.separate_stderr))
         stdin = held.enter_context(_stdin(job.stdin))
         group = held.enter_context(_group(cgroups, job))
-        command = (jail.runtime.executable, BOOTSTRAP_INSIDE)
+        command = (jail.runtime.executable, bootstrap_inside(jail.bootstrap))
         stdio = (stdin, streams[0].writer, streams[-1].writer)
         doors = group.doors if group else ()
         async with started(jail.nsjail, jail.profile, command, stdio, doors) as process:
@@ -69,23 +71,19 @@ async def run(jail: Jail, job: Job, cgroups: Cgroups | None) -> Result:
             return await _Run(jail, job, request, process, group, streams, held).result()
 
 
+@dataclass
 class _Run:
     """The run while it lives; what it acquires on the way is released by `held`."""
 
-    def __init__(
-        self,
-        jail: Jail,
-        job: Job,
-        request: "_Request",
-        process: NsJail,
-        group: RunGroup | None,
-        streams: Sequence[Drain],
-        held: ExitStack,
-    ) -> None:
-        self._jail, self._job, self._request = jail, job, request
-        self._process, self._group, self._streams, self._held = process, group, streams, held
-        self._home = -1
-        self._stamps: tuple[Stamp, ...] = ()
+    jail: Jail
+    job: Job
+    request: "_Request"
+    process: NsJail
+    group: RunGroup | None
+    streams: Sequence[Drain]
+    held: ExitStack
+    home: int = -1
+    stamps: tuple[Stamp, ...] = ()
 
     async def result(self) -> Result:
         try:
@@ -97,31 +95,31 @@ class _Run:
             return self._refused(refusal)
         begin = time.monotonic()
         timed_out, flooded = await self._live()
-        ending = await self._process.end()
+        ending = await self.process.end()
         wall_time = time.monotonic() - begin
         return await self._conclude(ending, wall_time, timed_out=timed_out, flooded=flooded)
 
     async def _start(self) -> Refusal | None:
         """Bring the jail to the point where the program runs."""
-        control = self._process.control
+        control = self.process.control
         hello = await receive_hello(control)
-        self._home = hello.home
-        self._held.callback(os.close, hello.home)
-        if self._group:
-            self._group.add(hello.pid)
-        await send_request(control, self._request.args, self._request.files)
-        report = await receive_report(control, len(self._request.files))
+        self.home = hello.home
+        self.held.callback(os.close, hello.home)
+        if self.group:
+            self.group.add(hello.pid)
+        await send_request(control, self.request.args, self.request.files)
+        report = await receive_report(control, len(self.request.files))
         if isinstance(report, Refusal):
             return report
-        self._stamps = report
+        self.stamps = report
         return None
 
     async def _live(self) -> tuple[bool, bool]:
         """Drain the program's output to its end or a limit; tell whether it was the time or the output's."""
         try:
-            with anyio.move_on_after(self._job.limits.wall_time) as clock:
-                if len(self._streams) == 1:
-                    await self._streams[0].drain()
+            with anyio.move_on_after(self.job.limits.wall_time) as clock:
+                if len(self.streams) == 1:
+                    await self.streams[0].drain()
                 else:
                     await self._drain_all()
         except OutputLimitError:
@@ -131,14 +129,14 @@ class _Run:
     async def _drain_all(self) -> None:
         try:
             async with anyio.create_task_group() as tasks:
-                for stream in self._streams:
+                for stream in self.streams:
                     tasks.start_soon(stream.drain)
         except* OutputLimitError:
             raise OutputLimitError from None
 
     async def _conclude(self, ending: Ending, wall_time: float, *, timed_out: bool, flooded: bool) -> Result:
-        counters = self._group.usage() if self._group else GroupUsage()
-        verdict = judge(ending, self._job.limits, timed_out=timed_out, flooded=flooded, oom_kills=counters.oom_kills)
+        counters = self.group.usage() if self.group else GroupUsage()
+        verdict = judge(ending, self.job.limits, timed_out=timed_out, flooded=flooded, oom_kills=counters.oom_kills)
         usage = _usage(counters, ending, wall_time)
         try:
             stdout, stderr = self._text(cut=flooded)
@@ -152,30 +150,30 @@ class _Run:
 
     def _text(self, *, cut: bool) -> tuple[str, str | None]:
         """Decode what was kept; a character that the limit cut in two is dropped."""
-        texts = [_decode(stream.content, cut=cut) for stream in self._streams]
-        return texts[0], texts[1] if self._job.separate_stderr else None
+        texts = [_decode(stream.content, cut=cut) for stream in self.streams]
+        return texts[0], texts[1] if self.job.separate_stderr else None
 
     async def _files(self) -> tuple[File, ...]:
-        if is_empty(self._home):
+        if is_empty(self.home):
             return ()
-        limits, files = self._job.limits, self._jail.runtime.files
+        limits, files = self.job.limits, self.jail.runtime.files
         return await anyio.to_thread.run_sync(
-            lambda: collect(self._home, files=files, size_limit=limits.home, inputs=frozenset(self._stamps))
+            lambda: collect(self.home, files=files, size_limit=limits.home, inputs=frozenset(self.stamps))
         )
 
     async def _failure(self) -> Result:
         """Explain a jail that did not come as far as its program."""
-        ending = await self._process.end()
-        counters = self._group.usage() if self._group else GroupUsage()
+        ending = await self.process.end()
+        counters = self.group.usage() if self.group else GroupUsage()
         usage = _usage(counters, ending, 0.0)
         if counters.oom_kills:
-            verdict = judge(ending, self._job.limits, timed_out=False, flooded=False, oom_kills=counters.oom_kills)
+            verdict = judge(ending, self.job.limits, timed_out=False, flooded=False, oom_kills=counters.oom_kills)
             return _result(verdict, usage=usage)
-        message = f"the jail of {self._jail.runtime.name} did not start: {ending.reason}"
+        message = f"the jail of {self.jail.runtime.name} did not start: {ending.reason}"
         return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=message, usage=usage)
 
     def _refused(self, refusal: Refusal) -> Result:
-        path = self._job.files[refusal.index].path
+        path = self.job.files[refusal.index].path
         error = type(OSError(refusal.errno, "")).__name__
         text = f"{error}: Failed to create file '{path}'."
         return Result(Status.FILE_ERROR, None, text, message=f"{text} ({os.strerror(refusal.errno)})")

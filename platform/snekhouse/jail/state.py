@@ -31,10 +31,10 @@ class State:
     path: Path
     name: str
 
-    def write(self, name: str, text: str) -> Path:
+    def write(self, name: str, content: str | bytes) -> Path:
         """Write a file that jails may read, and return its path."""
         path = self.path / name
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
         path.chmod(0o644)
         return path
 

@@ -1,29 +1,20 @@
-"""From a TOML file to a registry: reading, validating, merging, and cross-checking; every mistake is told at once."""
+"""From a TOML file to a registry: reading, checking and merging; every mistake is told at once."""
 
-import difflib
 import hashlib
 import os
 import tomllib
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from snekhouse.errors import Problem, RegistryError
-from snekhouse.registry.mistakes import dotted, explain, without_mistakes
-from snekhouse.registry.models import (
-    DEFAULT_ENV,
-    HOME,
-    SHM,
-    File,
-    Mount,
-    Registry,
-    Runtime,
-    RuntimeTable,
-    Settings,
-)
+from snekhouse.registry.crosscheck import cross_check
+from snekhouse.registry.mistakes import Location, Mistake, explain
+from snekhouse.registry.models import DEFAULT_ENV, File, Registry, Runtime, RuntimeTable, Settings
+
+_Table = TypeVar("_Table", bound=BaseModel)
 
 
 def load(path: Path) -> Registry:
@@ -37,7 +28,7 @@ def load(path: Path) -> Registry:
     """
     source = str(path)
     data = _read(path)
-    file = _validate(_parse(source, data), source)
+    file = _check(_parse(source, data), source)
     runtimes = {name: _merge(name, table, file.defaults) for name, table in file.runtimes.items()}
     return Registry(
         source=source,
@@ -60,38 +51,80 @@ def _read(path: Path) -> bytes:
 def _parse(source: str, data: bytes) -> dict[str, Any]:
     try:
         return tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problem = Problem(source, "", f"is not UTF-8 (line {line})", "save the file as UTF-8")
+        raise RegistryError([problem]) from error
+    except (ValueError, RecursionError) as error:  # tomllib lets both through: numbers too long, lists too deep
         raise RegistryError([Problem(source, "", f"is not TOML: {error}", "mend the syntax there")]) from error
 
 
-def _validate(parsed: dict[str, Any], source: str) -> File:
-    """Validate, and cross-check what can be: also the rest of a file that has mistakes."""
+def _check(parsed: dict[str, Any], source: str) -> File:
+    """Validate the tables, and what they are to each other; tell the mistakes in the order of the file."""
+    mistakes = _quote_names(parsed)
     try:
         file = File.model_validate(parsed)
     except ValidationError as error:
-        problems = list(explain(error, File, source))
-        with suppress(ValidationError):
-            problems += _cross_check(File.model_validate(without_mistakes(parsed, error)), source)
-        raise RegistryError(problems) from error
-    if problems := list(_cross_check(file, source)):
-        raise RegistryError(problems)
+        file = None
+        mistakes += explain(error, File)
+    mistakes += cross_check(parsed)
+    if file is None or mistakes:
+        mistakes.sort(key=lambda mistake: _position(mistake.location, parsed))
+        raise RegistryError([mistake.in_file(source) for mistake in mistakes])
     return file
+
+
+def _quote_names(parsed: dict[str, Any]) -> list[Mistake]:
+    """Read ``[runtimes.3.12]``, to TOML a table "12" in a table "3", as it was meant; all else is said of that."""
+    runtimes = parsed.get("runtimes")
+    if not isinstance(runtimes, dict):
+        return []
+    mistakes = []
+    for major, table in list(runtimes.items()):
+        minors = [key for key in table if key[:1].isdigit()] if major.isdigit() and isinstance(table, dict) else []
+        for minor in minors:
+            name = f"{major}.{minor}"
+            runtimes.setdefault(name, table.pop(minor))
+            mistakes.append(Mistake(("runtimes", name), "lacks quotes in the file", f'write [runtimes."{name}"]'))
+        if minors and not table:
+            del runtimes[major]
+    return mistakes
+
+
+def _position(location: Location, parsed: Any) -> tuple[int, ...]:
+    """Find how far down in the file a location lies; what is missing comes last in its table."""
+    position: list[int] = []
+    for part in location:
+        if isinstance(parsed, Mapping):
+            position.append(list(parsed).index(part) if part in parsed else len(parsed))
+            parsed = parsed.get(part)
+        elif isinstance(parsed, list) and isinstance(part, int):
+            position.append(part)
+            parsed = parsed[part]
+    return tuple(position)
 
 
 def _merge(name: str, table: RuntimeTable, defaults: Settings) -> Runtime:
     """Lay a runtime's table over the defaults: key by key; mounts append, and an equal target replaces."""
-    own = {key: getattr(table, key) for key in table.model_fields_set}
     mounts = {mount.target: mount for mount in (*defaults.mounts, *table.mounts)}
     merged = {
-        **{key: getattr(defaults, key) for key in defaults.model_fields_set},
-        **own,
+        **_written(defaults),
+        **_written(table),
         "name": name,
-        "limits": defaults.limits.model_copy(update=table.limits.model_dump(include=table.limits.model_fields_set)),
-        "files": defaults.files.model_copy(update=table.files.model_dump(include=table.files.model_fields_set)),
+        "limits": _over(defaults.limits, table.limits),
+        "files": _over(defaults.files, table.files),
         "env": {**DEFAULT_ENV, **defaults.env, **table.env},
         "mounts": tuple(mounts.values()),
     }
     return Runtime(**merged)
+
+
+def _over(below: _Table, above: _Table) -> _Table:
+    return below.model_copy(update=_written(above))
+
+
+def _written(table: BaseModel) -> dict[str, Any]:
+    return {key: getattr(table, key) for key in table.model_fields_set}
 
 
 def _default(file: File) -> str:
@@ -103,65 +136,15 @@ def _default(file: File) -> str:
 
 
 def _executables(runtimes: dict[str, Runtime]) -> dict[str, str]:
-    """Map every path that may name a runtime; links are resolved now, never for a client. Declared paths win."""
-    declared = {
-        path: name for name, runtime in runtimes.items() for path in (runtime.executable, *runtime.executable_names)
+    """Map every path that may name a runtime; links are resolved now, never for a client.
+
+    Where runtimes share a path, one that lists it comes before one that a link leads to, and then the first in the
+    file.
+    """
+    listed = {
+        path: name
+        for name, runtime in reversed(runtimes.items())
+        for path in (runtime.executable, *runtime.executable_names)
     }
-    resolved = {os.path.realpath(runtime.executable): name for name, runtime in runtimes.items()}
-    return resolved | declared
-
-
-def _cross_check(file: File, source: str) -> Iterator[Problem]:
-    """Find what no table shows by itself."""
-    if not file.runtimes:
-        yield Problem(source, "runtimes", "lists no runtime", 'add a table [runtimes."3.14"]')
-        return
-    yield from _check_default(file, source)
-    yield from _check_names(file, source)
-    yield from _check_executables(file, source)
-    yield from _check_mounts(file.defaults.mounts, source, ("defaults",))
-    for name, table in file.runtimes.items():
-        yield from _check_mounts(table.mounts, source, ("runtimes", name))
-
-
-def _check_default(file: File, source: str) -> Iterator[Problem]:
-    known = [*file.runtimes, *(alias for table in file.runtimes.values() for alias in table.aliases)]
-    if file.default is None and len(file.runtimes) > 1:
-        yield Problem(source, "default", "is missing", f"name one of: {', '.join(file.runtimes)}")
-    elif file.default is not None and file.default not in known:
-        near = difflib.get_close_matches(file.default, known, 1)
-        remedy = f"did you mean {near[0]!r}?" if near else f"name one of: {', '.join(known)}"
-        yield Problem(source, "default", f"there is no runtime {file.default!r}", remedy)
-
-
-def _check_names(file: File, source: str) -> Iterator[Problem]:
-    owners: dict[str, str] = {}
-    for name, table in file.runtimes.items():
-        for index, alias in enumerate(table.aliases):
-            key = dotted(("runtimes", name, "aliases", index))
-            if alias in file.runtimes:
-                yield Problem(source, key, f"the alias {alias!r} hides the runtime of that name", "remove the alias")
-            elif alias in owners:
-                message = f"{alias!r} is an alias of {owners[alias]!r} already"
-                yield Problem(source, key, message, "remove one of them")
-            owners.setdefault(alias, name)
-
-
-def _check_executables(file: File, source: str) -> Iterator[Problem]:
-    owners: dict[str, str] = {}
-    for name, table in file.runtimes.items():
-        for index, path in enumerate(table.executable_names):
-            key = dotted(("runtimes", name, "executable_names", index))
-            if owners.setdefault(path, name) != name:
-                message = f"{path!r} names the runtime {owners[path]!r} already"
-                yield Problem(source, key, message, "remove one of them")
-
-
-_RESERVED = {"/", HOME, SHM, "/dev", "/snekhouse", "/proc"}
-
-
-def _check_mounts(mounts: tuple[Mount, ...], source: str, table: tuple[str, ...]) -> Iterator[Problem]:
-    for index, mount in enumerate(mounts):
-        if mount.target in _RESERVED:
-            key = dotted((*table, "mounts", index, "target"))
-            yield Problem(source, key, f"{mount.target} is the jail's own", "choose another target")
+    resolved = {os.path.realpath(runtime.executable): name for name, runtime in reversed(runtimes.items())}
+    return resolved | listed

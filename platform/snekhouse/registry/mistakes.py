@@ -1,117 +1,148 @@
-"""Pydantic's findings in the words of the person who wrote the file."""
+"""What is wrong in a registry, in the words of the person who wrote it: pydantic's findings, and wrong keys."""
 
 import difflib
 import re
 import types
-from collections.abc import Iterator, Sequence
-from copy import deepcopy
-from itertools import takewhile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from snekhouse.errors import Problem
 
-_SIZE_REMEDY = 'write a number of bytes, or a size such as "64MiB"'
+Location = tuple[str | int, ...]
+"""Where in a file: keys, and indices of lists."""
 
-_REMEDIES = {
-    "greater_than": "write a larger number",
-    "greater_than_equal": "write a larger number",
-    "byte_size": _SIZE_REMEDY,
-    "byte_size_unit": _SIZE_REMEDY,
-    "missing": "add it",
-    "bool_type": "write true or false",
-    "int_type": "write a whole number",
-    "float_type": "write a number",
-    "finite_number": "write a finite number",
-    "string_type": "put it in quotes",
-    "tuple_type": "write a list: [...]",
-    "dict_type": "write a table",
-    "model_type": "write a table",
-    "model_attributes_type": "write a table",
+_SIZE = ("is no size", 'write a number of bytes, or a size such as "64MiB"')
+_TEXT = ("is no text", "put it in quotes")
+_TABLE = ("is no table", "write a table: [{key}]")
+
+_WORDS: Mapping[str, tuple[str, str]] = {
+    "missing": ("is missing", "add it"),
+    "bool_type": ("is neither true nor false", "write true or false, without quotes"),
+    "int_type": ("is no whole number", "write a whole number, without quotes"),
+    "float_type": ("is no number", "write a number, without quotes"),
+    "finite_number": ("is no finite number", "write a number greater than 0"),
+    "greater_than": ("must be greater than {gt:g}", "write a number greater than {gt:g}"),
+    "greater_than_equal": ("must not be less than {ge:g}", "write {ge:g} or more"),
+    "less_than_equal": ("must not be more than {le}", "write a smaller number"),
+    "string_type": _TEXT,
+    "string_too_short": ("is empty", "write something, or leave the key out"),
+    "literal_error": ("must be {expected}", "write {expected}, or leave the key out"),
+    "tuple_type": ("is no list", "write a list: [...]"),
+    "dict_type": _TABLE,
+    "mapping_type": _TABLE,
+    "model_type": _TABLE,
+    "byte_size": _SIZE,
+    "byte_size_unit": _SIZE,
+    "size": _SIZE,
+    "not_positive": ("must be greater than 0", 'write a number of bytes greater than 0, or a size such as "64MiB"'),
+    "too_many_bytes": ("is more than a file can have", "write a smaller size"),
+    "null_byte": ("contains a null byte", "remove it"),
+    "relative_path": ("is not an absolute path", "write the whole path, from / on"),
+    "parent_in_path": ("is a path with '..'", "write the path without it"),
+    "name": ("{input!r} is no name", "begin with a letter or digit; go on with those and . _ + - only"),
+    "bind": ("is no address", 'write "host:port", such as "127.0.0.1:8060"'),
+    "env_name": ("is no name of an environment variable", "choose one without '=' and null bytes, not empty"),
+    "version": ("is no release of CPython", 'write all of it, such as "3.14.6"'),
+    "sha256": ("is no SHA-256 checksum", "write its 64 hexadecimal digits, in lower case"),
 }
 
 
-def explain(error: ValidationError, model: type[BaseModel], source: str) -> Iterator[Problem]:
-    """Turn each finding into a problem.
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing that is wrong in a registry's data.
+
+    Attributes:
+        location: Where.
+        message: What is wrong.
+        remedy: What to do about it.
+    """
+
+    location: Location
+    message: str
+    remedy: str
+
+    def in_file(self, source: str) -> Problem:
+        """Name the file and write the key as TOML does.
+
+        Args:
+            source: The file, as the person named it.
+        """
+        return Problem(source, dotted(self.location), self.message, self.remedy)
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
+    """Turn each finding of pydantic into a mistake.
 
     Args:
         error: What pydantic found.
         model: The model that was validated.
-        source: The file.
     """
-    for finding in error.errors(include_url=False, include_context=True):
-        location = tuple(part for part in finding["loc"] if part != "[key]")
-        kind = finding["type"]
-        if kind == "extra_forbidden":
-            yield _unknown_key(location, model, source)
+    for finding in error.errors(include_url=False):
+        kind, location = finding["type"], finding["loc"]
+        if kind == "default_factory_not_called":  # only follows from another finding
             continue
-        message = {"missing": "is missing"}.get(kind, _plain(finding["msg"]))
-        yield Problem(source, dotted(location), message, _REMEDIES.get(kind, _remedy(message)))
+        if kind == "extra_forbidden":
+            yield Mistake(location, "unknown key", _remedy_of_key(location, model))
+            continue
+        if location[-1] == "[key]":  # pydantic's way to say that the key, not its value, is wrong
+            location = location[:-1]
+        details = {**finding.get("ctx", {}), "input": finding["input"], "key": dotted(location)}
+        message, remedy = (words.format(**details) for words in _WORDS[kind])
+        yield Mistake(location, message, remedy)
 
 
-def dotted(location: Sequence[str | int]) -> str:
+def dotted(location: Location) -> str:
     """Write a location as TOML does: ``runtimes."3.14".mounts[0].source``."""
     text = ""
     for part in location:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            bare = re.fullmatch(r"[A-Za-z0-9_-]+", part)
-            text += ("." if text else "") + (part if bare else f'"{part}"')
+            text += ("." if text else "") + (part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else _quoted(part))
     return text
 
 
-def without_mistakes(data: dict[str, Any], error: ValidationError) -> dict[str, Any]:
-    """Copy a registry's data without what pydantic refused, for the checks that need only the rest of it.
+def nearest(word: str, known: Sequence[str], otherwise: str) -> str:
+    """Suggest what was meant.
 
     Args:
-        data: The parsed file.
-        error: What pydantic found.
+        word: What was written.
+        known: What could have been written.
+        otherwise: Stands before a list of `known` where none of them is near.
     """
-    copy = deepcopy(data)
-    for finding in error.errors(include_url=False, include_context=False):
-        location = list(finding["loc"])
-        if finding["type"] == "missing" and location[-1] == "executable":
-            _parent(copy, location).setdefault("executable", "/")
-            continue
-        if finding["type"] == "missing":
-            location.pop()
-        names = list(takewhile(lambda part: isinstance(part, str) and part != "[key]", location))
-        _parent(copy, names).pop(str(names[-1]), None)
-    return copy
+    near = difflib.get_close_matches(word, known, 1)
+    return f"did you mean {near[0]!r}?" if near else f"{otherwise}: {', '.join(known)}"
 
 
-def _parent(data: dict[str, Any], location: Sequence[str | int]) -> dict[str, Any]:
-    for part in location[:-1]:
-        data = data.get(str(part), {})
-    return data
+def _quoted(key: str) -> str:
+    r"""Write a basic string of TOML; it has ``\u`` for what cannot be printed."""
+    escaped = key.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\u{ord(found[0]):04x}", escaped) + '"'
 
 
-def _plain(message: str) -> str:
-    message = message.removeprefix("Value error, ").replace("Input should", "should")
-    return message[:1].lower() + message[1:]
+def _remedy_of_key(location: Location, model: type[BaseModel]) -> str:
+    *where, key = location
+    fields = _table_at(model, where).model_fields
+    for name, field in fields.items():
+        table = _table_in(field.annotation)
+        if table and key in table.model_fields:
+            return f"it belongs to {dotted((*where, name))}"
+    return nearest(str(key), list(fields), "known keys")
 
 
-def _remedy(message: str) -> str:
-    return "write a larger number" if "greater than" in message else "correct the value"
-
-
-def _unknown_key(location: tuple[str | int, ...], model: type[BaseModel], source: str) -> Problem:
-    known = list(_keys_at(model, location[:-1]))
-    near = difflib.get_close_matches(str(location[-1]), known, 1)
-    remedy = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-    return Problem(source, dotted(location), "unknown key", remedy)
-
-
-def _keys_at(model: type[BaseModel], location: Sequence[str | int]) -> Sequence[str]:
-    """List the keys of the table at a location, by following the annotations."""
+def _table_at(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:
+    """Find the model of the table at a location, by following the annotations."""
     annotation: Any = model
     for part in location:
         table = _table_in(annotation)
-        annotation = table.model_fields[str(part)].annotation if table else _inner(annotation)
+        annotation = table.model_fields[str(part)].annotation if table else _item_of(annotation)
     table = _table_in(annotation)
-    return list(table.model_fields) if table else []
+    if table is None:
+        raise LookupError(f"{dotted(tuple(location))} is no table")
+    return table
 
 
 def _table_in(annotation: Any) -> type[BaseModel] | None:
@@ -120,7 +151,7 @@ def _table_in(annotation: Any) -> type[BaseModel] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-def _inner(annotation: Any) -> Any:
+def _item_of(annotation: Any) -> Any:
     """Name what a container holds: the values of a dict, the items of a tuple."""
     arguments = get_args(annotation)
     return arguments[1] if get_origin(annotation) is dict else arguments[0]

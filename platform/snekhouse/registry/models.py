@@ -3,65 +3,35 @@
 Everything is frozen. Defaults stand here and nowhere else; ``docs/reference/registry.md`` is tested against them.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, PlainSerializer
 
 from snekhouse.errors import RuntimeUnknownError
+from snekhouse.registry.values import (
+    AbsolutePath,
+    Bind,
+    Count,
+    CountOrNone,
+    EnvName,
+    EnvValue,
+    MountPath,
+    Name,
+    Positive,
+    Release,
+    Sha256,
+    Size,
+)
 
 _MIB = 1 << 20
 
 HOME = "/home"
 SHM = "/dev/shm"  # noqa: S108 - a path inside jails
 
-
-def _positive_size(size: ByteSize) -> ByteSize:
-    if size <= 0:
-        raise ValueError("must be greater than 0")
-    return size
-
-
-def _absolute(path: str) -> str:
-    if not path.startswith("/") or ".." in path.split("/") or "\0" in path:
-        raise ValueError("must be an absolute path without '..'")
-    return path if path == "/" else path.rstrip("/")
-
-
-def _name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name):
-        raise ValueError("a name starts with a letter or digit and goes on with those and . _ + - only")
-    return name
-
-
-def _bind(address: str) -> str:
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 0xFFFF:
-        raise ValueError('must be "host:port", such as "127.0.0.1:8060"')
-    return address
-
-
-def _env_name(name: str) -> str:
-    if not name or "=" in name or "\0" in name:
-        raise ValueError("is no name of an environment variable")
-    return name
-
-
-def _env_value(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("must not contain a null byte")
-    return value
-
-
-Size = Annotated[ByteSize, AfterValidator(_positive_size)]
-"""Bytes: a number, or a string such as "64MiB"."""
-
-Name = Annotated[str, AfterValidator(_name)]
-AbsolutePath = Annotated[str, AfterValidator(_absolute)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(gt=0)]
+_READ_ONLY = (AfterValidator(MappingProxyType), PlainSerializer(dict))
 
 
 class _Table(BaseModel):
@@ -71,13 +41,13 @@ class _Table(BaseModel):
 class Limits(_Table):
     """What a run may use."""
 
-    wall_time: Annotated[Seconds, Field(description="Seconds from the program's start to its end.")] = 6.0
+    wall_time: Annotated[Positive, Field(description="Seconds from the program's start to its end.")] = 6.0
     memory: Annotated[Size, Field(description="Memory of all processes, files in home and shm included.")] = ByteSize(
         70 * _MIB
     )
     address_space: Annotated[Size, Field(description="Address space of each process.")] = ByteSize(700 * _MIB)
     processes: Annotated[Count, Field(description="Processes and threads at once.")] = 15
-    cpus: Annotated[Seconds, Field(description="CPUs that may be busy at once.")] = 1.0
+    cpus: Annotated[Positive, Field(description="CPUs that may be busy at once.")] = 1.0
     output: Annotated[Size, Field(description="Bytes of stdout and stderr that are kept.")] = ByteSize(1_000_000)
     home: Annotated[Size, Field(description="Size of /home, the working folder.")] = ByteSize(48 * _MIB)
     shm: Annotated[Size, Field(description="Size of /dev/shm.")] = ByteSize(40 * _MIB)
@@ -87,32 +57,28 @@ class Limits(_Table):
 class Files(_Table):
     """Which files of the home come back with the result."""
 
-    limit: Annotated[int, Field(ge=0, description="How many at most.")] = 100
-    timeout: Annotated[Seconds, Field(description="Seconds that collecting them may take.")] = 5.0
+    limit: Annotated[CountOrNone, Field(description="How many at most.")] = 100
+    timeout: Annotated[Positive, Field(description="Seconds that collecting them may take.")] = 5.0
     pattern: Annotated[str, Field(min_length=1, description="Glob that their paths match.")] = "**/[!_]*"
 
 
 class Mount(_Table):
     """A file or folder of the host that a runtime sees."""
 
-    source: Annotated[AbsolutePath, Field(description="Path on the host.")]
-    target: Annotated[AbsolutePath, Field(description="Path in the jail; that of the source if not given.")] = ""
+    source: Annotated[MountPath, Field(description="Path on the host.")]
+    target: MountPath = Field(
+        default_factory=lambda given: given.get("source", "/"),
+        description="Path in the jail; that of the source if not given.",
+    )
     writable: Annotated[bool, Field(description="Whether programs may write to it.")] = False
     mandatory: Annotated[bool, Field(description="Whether the runtime is unavailable without it.")] = True
-
-    def model_post_init(self, _context: object, /) -> None:
-        """Let the target default to the source."""
-        if not self.target:
-            object.__setattr__(self, "target", self.source)
 
 
 class Build(_Table):
     """What the image builds."""
 
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+[a-z0-9]*$", description="Release of CPython.")]
-    sha256: Annotated[
-        str, Field(pattern="^[0-9a-f]{64}$", description="Checksum of its source, Python-VERSION.tar.xz.")
-    ]
+    version: Annotated[Release, Field(description="Release of CPython.")]
+    sha256: Annotated[Sha256, Field(description="Checksum of its source, Python-VERSION.tar.xz.")]
     configure: Annotated[tuple[str, ...], Field(strict=False, description="Further arguments of configure.")] = ()
 
 
@@ -130,7 +96,7 @@ DEFAULT_ENV: Mapping[str, str] = {
 }
 """The environment of every program where the registry says nothing else: the peer's."""
 
-Env = dict[Annotated[str, AfterValidator(_env_name)], Annotated[str, AfterValidator(_env_value)]]
+Env = Annotated[Mapping[EnvName, EnvValue], *_READ_ONLY]
 
 
 class Settings(_Table):
@@ -168,9 +134,9 @@ class Runtime(RuntimeTable):
 class Server(_Table):
     """How the server serves."""
 
-    bind: Annotated[str, AfterValidator(_bind), Field(description="host:port to listen on.")] = "0.0.0.0:8060"  # noqa: S104 - a container's port
-    concurrency: Annotated[int, Field(ge=0, description="Evaluations at once; 0: one per CPU.")] = 0
-    queue: Annotated[int, Field(ge=0, description="How many more may wait; beyond it 503.")] = 64
+    bind: Annotated[Bind, Field(description="host:port to listen on.")] = "0.0.0.0:8060"
+    concurrency: Annotated[CountOrNone, Field(description="Evaluations at once; 0: one per CPU.")] = 0
+    queue: Annotated[CountOrNone, Field(description="How many more may wait; beyond it 503.")] = 64
     max_request: Annotated[Size, Field(description="Bytes that the body of a request may have.")] = ByteSize(64 * _MIB)
     allow_degraded: Annotated[bool, Field(description="Serve even where this host cannot build every wall.")] = False
     state: Annotated[
@@ -209,8 +175,8 @@ class Registry(_Table):
     digest: str
     default: str
     server: Server
-    runtimes: Mapping[str, Runtime]
-    executables: Mapping[str, str]
+    runtimes: Annotated[Mapping[str, Runtime], *_READ_ONLY]
+    executables: Annotated[Mapping[str, str], *_READ_ONLY]
 
     def resolve(self, name: str) -> Runtime:
         """Find a runtime by its name or an alias.

@@ -46,7 +46,8 @@ async def _read(request: Request, limit: int) -> bytes:
 
     A client that is still sending hears no answer: one that is a little over gets to hear its 413.
     """
-    chunks, size = [], 0
+    chunks: list[bytes] = []
+    size = 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > 2 * limit:

@@ -42,7 +42,7 @@ class Evaluation(HTTPEndpoint):
 
         return respond() if _size(result) <= _INLINE else await anyio.to_thread.run_sync(respond)
 
-    async def options(self, request: Request) -> Response:
+    async def options(self, _request: Request) -> Response:
         """Tell what is allowed."""
         return Response(headers={"Allow": ", ".join(self._allowed_methods)})
 
@@ -60,7 +60,7 @@ class Runtimes(HTTPEndpoint):
 class Liveness(HTTPEndpoint):
     """``/healthz``."""
 
-    async def get(self, request: Request) -> Response:
+    async def get(self, _request: Request) -> Response:
         """Answer, which is all that is asked."""
         return PlainTextResponse("ok\n")
 

@@ -48,7 +48,7 @@ def detect(proc: Path = Path("/proc/self")) -> Detection:
 class _Mount:
     root: str
     point: Path
-    version: int
+    is_v2: bool
     controllers: frozenset[str]
 
 
@@ -59,12 +59,12 @@ def _cgroup_mounts(mountinfo: str) -> Iterator[_Mount]:
         kind, _, options = right.split(" ", 2)
         root, point = left.split(" ")[3:5]
         if kind in {"cgroup", "cgroup2"}:
-            yield _Mount(root, Path(point), 2 if kind == "cgroup2" else 1, frozenset(options.split(",")))
+            yield _Mount(root, Path(point), kind == "cgroup2", frozenset(options.split(",")))
 
 
 def _own_groups(text: str) -> dict[str, str]:
     """Read cgroups(7)' /proc/PID/cgroup: the path by controller, and that of v2 by the empty name."""
-    groups = {}
+    groups: dict[str, str] = {}
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
         groups |= dict.fromkeys(controllers.split(","), path)
@@ -81,7 +81,7 @@ def _folder(mount: _Mount, path: str) -> Path:
 def _detect_v1(mounts: list[_Mount], own: dict[str, str]) -> Detection:
     bases = {}
     for name in v1.CONTROLLERS:
-        mount = next((mount for mount in mounts if mount.version == 1 and name in mount.controllers), None)
+        mount = next((mount for mount in mounts if not mount.is_v2 and name in mount.controllers), None)
         if mount and name in own and _usable(folder := _folder(mount, own[name])):
             bases[name] = folder
     missing = _ALL - set(bases)
@@ -91,7 +91,7 @@ def _detect_v1(mounts: list[_Mount], own: dict[str, str]) -> Detection:
 
 
 def _detect_v2(mounts: list[_Mount], own: dict[str, str]) -> Detection:
-    mount = next((mount for mount in mounts if mount.version == 2), None)
+    mount = next((mount for mount in mounts if mount.is_v2), None)
     if mount is None or "" not in own:
         return Detection(None, "none", _ALL, _REMEDY)
     folder = _folder(mount, own[""])

@@ -1,0 +1,100 @@
+"""What no table of a registry shows by itself: names, executables and mounts that do not go together.
+
+It reads the parsed file, not the models, so that a mistake in one place hides none in another. What has the wrong
+type is passed over: the models refuse it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from snekhouse.registry.mistakes import Location, Mistake, nearest
+from snekhouse.registry.models import HOME, SHM
+from snekhouse.registry.values import normal_path
+
+_Tables = dict[str, dict[str, Any]]
+
+_HIDDEN_BELOW = (HOME, SHM, "/proc", "/snekhouse")
+"""Places of the jail's own: what is mounted there or below them would hide them, or be hidden."""
+
+_TAKEN = ("/", "/dev", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+
+
+def cross_check(parsed: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Find what does not go together.
+
+    Args:
+        parsed: The file, as TOML has it.
+    """
+    runtimes = _tables(parsed.get("runtimes"))
+    yield from _check_default(parsed, runtimes)
+    yield from _check_aliases(runtimes)
+    yield from _check_executable_names(runtimes)
+    yield from _check_mounts(("defaults",), _table(parsed.get("defaults")))
+    for name, table in runtimes.items():
+        yield from _check_mounts(("runtimes", name), table)
+
+
+def _check_default(parsed: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mistake]:
+    default = parsed.get("default")
+    aliases = [alias for table in runtimes.values() for _, alias in _texts(table, "aliases")]
+    if not parsed.get("runtimes", {}):
+        yield Mistake(("runtimes",), "lists no runtime", 'add a table [runtimes."3.14"]')
+    elif default is None and len(runtimes) > 1:
+        yield Mistake(("default",), "is missing", f"name one of: {', '.join(runtimes)}")
+    elif isinstance(default, str) and default not in (known := [*runtimes, *aliases]):
+        yield Mistake(("default",), f"there is no runtime {default!r}", nearest(default, known, "name one of"))
+
+
+def _check_aliases(runtimes: _Tables) -> Iterator[Mistake]:
+    owners: dict[str, str] = {}
+    for name, table in runtimes.items():
+        for index, alias in _texts(table, "aliases"):
+            location = ("runtimes", name, "aliases", index)
+            if alias in runtimes:
+                yield Mistake(location, f"the alias {alias!r} hides the runtime of that name", "remove the alias")
+            elif alias in owners:
+                yield Mistake(location, f"{alias!r} is an alias of {owners[alias]!r} already", "remove one of them")
+            owners.setdefault(alias, name)
+
+
+def _check_executable_names(runtimes: _Tables) -> Iterator[Mistake]:
+    """Runtimes may share an executable, as one with other limits does; a further name is of one runtime alone."""
+    executables = {str(table.get("executable")): name for name, table in reversed(runtimes.items())}
+    owners: dict[str, str] = {}
+    for name, table in runtimes.items():
+        for index, path in _texts(table, "executable_names"):
+            location = ("runtimes", name, "executable_names", index)
+            if owners.setdefault(path, name) != name:
+                yield Mistake(location, f"{path!r} names the runtime {owners[path]!r} already", "remove one of them")
+            elif executables.get(path, name) != name and table.get("executable") != path:
+                message = f"{path!r} is the executable of the runtime {executables[path]!r}"
+                yield Mistake(location, message, "remove it here")
+
+
+def _check_mounts(table: Location, settings: Mapping[str, Any]) -> Iterator[Mistake]:
+    mounts = settings.get("mounts")
+    for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
+        key = "target" if "target" in _table(mount) else "source"
+        target = _table(mount).get(key)
+        if isinstance(target, str) and target.startswith("/") and (place := _own_place(normal_path(target))):
+            message = f"{target!r} as a target takes the place of the jail's own {place}"
+            yield Mistake((*table, "mounts", index, key), message, "choose another target")
+
+
+def _own_place(target: str) -> str | None:
+    below = (place for place in _HIDDEN_BELOW if f"{target}/".startswith(f"{place}/"))
+    return target if target in _TAKEN else next(below, None)
+
+
+def _tables(value: object) -> _Tables:
+    return {name: _table(table) for name, table in _table(value).items()}
+
+
+def _table(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(table: Mapping[str, Any], key: str) -> Iterator[tuple[int, str]]:
+    items = table.get(key)
+    if isinstance(items, list):
+        yield from ((index, item) for index, item in enumerate(items) if isinstance(item, str))

@@ -1,0 +1,60 @@
+"""The measure of fidelity: the same program through NsJail alone, on the same profile, without us."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from snekhouse.jail.host import bootstrap_source, survey_for
+from snekhouse.jail.profile import render_profile
+from snekhouse.registry.models import Registry
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a client sees of a program."""
+
+    output: bytes
+    returncode: int | None
+
+
+class Plain:
+    """Plain NsJail for every runtime of a registry.
+
+    Args:
+        registry: The runtimes.
+        folder: For profiles and files; everybody must be able to pass through it.
+    """
+
+    def __init__(self, registry: Registry, folder: Path) -> None:
+        host = survey_for(registry)
+        self._registry = registry
+        self._folder = folder
+        self._nsjail = host.nsjail
+        for runtime in registry.runtimes.values():
+            identity = host.identities[runtime.name]
+            bootstrap = folder / "bootstrap.py"
+            bootstrap.write_bytes(bootstrap_source().read_bytes())
+            profile = render_profile(runtime, identity=identity, bootstrap=bootstrap, cgroups=True)
+            self.profile(runtime.name).write_text(profile)
+
+    def profile(self, name: str) -> Path:
+        """Where the profile of a runtime is."""
+        return self._folder / f"{name}.cfg"
+
+    def run(self, name: str, args: Sequence[str], files: Mapping[str, bytes], stdin: bytes) -> Outcome:
+        """Run `python ARGS` in a jail with these files in its home."""
+        command = [str(self._nsjail), "--config", str(self.profile(name)), "--log", "/dev/null"]
+        for number, (path, content) in enumerate(files.items()):
+            source = self._folder / f"file-{number}"
+            source.write_bytes(content)
+            source.chmod(0o777)
+            command += ["--bindmount_ro", f"{source}:/home/{path}"]
+        command += ["--", self._registry.runtimes[name].executable, *args]
+        given = self._folder / "stdin"
+        given.write_bytes(stdin)
+        with given.open("rb") as source_of_stdin:
+            done = subprocess.run(
+                command, stdin=source_of_stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+            )
+        return Outcome(done.stdout, done.returncode)
