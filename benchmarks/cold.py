@@ -77,7 +77,8 @@ def main() -> None:
         print(
             "runtime  python -c pass  plain nsjail   /eval  eval - nsjail  eval / python  1 client/s  2 clients/s ratio"
         )
-        with running_server(path, folder / "log") as client:
+        with running_server(path, folder / "log") as server:
+            client = server.client
             url = str(client.base_url)
             for runtime in registry.runtimes.values():
                 route = f"/eval/{runtime.name}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving import running_server
+from serving import Server, running_server
 from snekhouse.registry.discovery import find_interpreters, render_registry
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
@@ -27,7 +27,13 @@ def registry(registry_path: Path) -> Registry:
 
 
 @pytest.fixture(scope="session")
-def client(registry_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A client of a server on that registry."""
-    with running_server(registry_path, tmp_path_factory.mktemp("server") / "log") as client:
-        yield client
+def server(registry_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on that registry."""
+    with running_server(registry_path, tmp_path_factory.mktemp("server") / "log") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def client(server: Server) -> httpx.Client:
+    """A client of that server."""
+    return server.client

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -12,9 +13,17 @@ import httpx
 _RUNNING = re.compile(r"Running on (http://\S+)")
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server that runs."""
+
+    client: httpx.Client
+    process: subprocess.Popen[str]
+
+
 @contextmanager
-def running_server(registry: Path, log: Path) -> Iterator[httpx.Client]:
-    """Run `snekhouse serve` on a free port until the end; lend a client of it."""
+def running_server(registry: Path, log: Path) -> Iterator[Server]:
+    """Run `snekhouse serve` on a free port until the end."""
     command = [
         sys.executable,
         "-m",
@@ -36,7 +45,7 @@ def running_server(registry: Path, log: Path) -> Iterator[httpx.Client]:
             raise AssertionError(f"the server did not start:\n{log.read_text()}")
     try:
         with httpx.Client(base_url=match[1], timeout=60) as client:
-            yield client
+            yield Server(client, process)
     finally:
         process.terminate()
         rest = process.communicate(timeout=30)[1]

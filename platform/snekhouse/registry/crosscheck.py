@@ -42,7 +42,11 @@ def _check_default(parsed: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mis
     elif default is None and len(runtimes) > 1:
         yield Mistake(("default",), "is missing", f"name one of: {', '.join(runtimes)}")
     elif isinstance(default, str) and default not in (known := [*runtimes, *aliases]):
-        yield Mistake(("default",), f"there is no runtime {default!r}", nearest(default, known, "name one of"))
+        yield Mistake(
+            ("default",),
+            f"there is no runtime {default!r}",
+            nearest(default, known, f"name one of: {', '.join(known)}"),
+        )
 
 
 def _check_aliases(runtimes: _Tables) -> Iterator[Mistake]:

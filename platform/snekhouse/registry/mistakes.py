@@ -111,10 +111,10 @@ def nearest(word: str, known: Sequence[str], otherwise: str) -> str:
     Args:
         word: What was written.
         known: What could have been written.
-        otherwise: Stands before a list of `known` where none of them is near.
+        otherwise: What to say where nothing known is near.
     """
     near = difflib.get_close_matches(word, known, 1)
-    return f"did you mean {near[0]!r}?" if near else f"{otherwise}: {', '.join(known)}"
+    return f"did you mean {near[0]!r}?" if near else otherwise
 
 
 def _quoted(key: str) -> str:
@@ -126,11 +126,10 @@ def _quoted(key: str) -> str:
 def _remedy_of_key(location: Location, model: type[BaseModel]) -> str:
     *where, key = location
     fields = _table_at(model, where).model_fields
-    for name, field in fields.items():
-        table = _table_in(field.annotation)
-        if table and key in table.model_fields:
-            return f"it belongs to {dotted((*where, name))}"
-    return nearest(str(key), list(fields), "known keys")
+    tables = {name: table for name, field in fields.items() if (table := _table_in(field.annotation))}
+    home = next((name for name, table in tables.items() if key in table.model_fields), None)
+    elsewhere = f"it belongs to {dotted((*where, home))}" if home else f"known keys: {', '.join(fields)}"
+    return nearest(str(key), list(fields), elsewhere)
 
 
 def _table_at(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:

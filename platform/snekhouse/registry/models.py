@@ -82,12 +82,12 @@ class Build(_Table):
     configure: Annotated[tuple[str, ...], Field(strict=False, description="Further arguments of configure.")] = ()
 
 
-_THREADS = ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR")
+_THREADS = ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "VECLIB_MAXIMUM", "NUMEXPR_NUM")
 
 DEFAULT_ENV: Mapping[str, str] = {
     "HOME": HOME,
     "LANG": "en_US.UTF-8",
-    **{f"{library}_NUM_THREADS": "15" for library in _THREADS},
+    **{f"{pool}_THREADS": "15" for pool in _THREADS},
     "PYTHONDONTWRITEBYTECODE": "true",
     "PYTHONIOENCODING": "utf-8:strict",
     "PYTHONUNBUFFERED": "true",

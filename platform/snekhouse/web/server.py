@@ -1,5 +1,6 @@
 """Hypercorn around the application: sockets, signals and the log."""
 
+import logging
 import signal
 
 import anyio
@@ -29,6 +30,7 @@ async def serve(registry: Registry, *, bind: str) -> None:
     config.bind = [bind]
     config.graceful_timeout = _GRACE
     config.include_server_header = False
+    config.errorlog = logging.getLogger("snekhouse.server")  # one log, in the form that the command line chose
     async with open_house(registry) as house:
         await hypercorn_serve(create_app(house), config, shutdown_trigger=_signal_received)  # type: ignore[arg-type]
 

@@ -1,0 +1,119 @@
+"""The profile is what the registry says, and nothing that a value says can add to it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from snekhouse.jail.identity import Identity, identity_for
+from snekhouse.jail.profile import quote, render_profile
+from snekhouse.registry.models import Mount, Runtime
+
+IDENTITY = Identity(("65534",), ("65534",))
+
+_TOKEN = re.compile(r'"(?:[^"\\\n]|\\[0-7]{3})*"|#[^\n]*|[A-Za-z_0-9-]+|[{}:]|\s+')
+
+
+def runtime(**fields: object) -> Runtime:
+    values: dict[str, object] = {"name": "x", "executable": "/x", "env": {}, "mounts": ()}
+    return Runtime.model_validate(values | fields)
+
+
+def render(some: Runtime, **options: object) -> str:
+    values: dict[str, object] = {"identity": IDENTITY, "bootstrap": Path("/b.py"), "cgroups": True}
+    return render_profile(some, **(values | options))  # type: ignore[arg-type]
+
+
+def skeleton(profile: str) -> list[str]:
+    """A profile's tokens without its comments and with every string emptied: its fields and nesting."""
+    tokens, end = [], 0
+    for match in _TOKEN.finditer(profile):
+        assert match.start() == end, f"no token at {profile[end : end + 40]!r}"
+        end = match.end()
+        if not match[0].isspace() and not match[0].startswith("#"):
+            tokens.append('""' if match[0].startswith('"') else match[0])
+    assert end == len(profile)
+    return tokens
+
+
+ATTACK = 'x"\nmount { src: "/" dst: "/" is_bind: true rw: true }\n#'
+text = st.one_of(st.just(ATTACK), st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
+path = text.map(lambda value: "/" + value).filter(lambda value: ".." not in value.split("/"))
+
+
+@given(executable=path, key=text.filter(lambda key: key and "=" not in key), value=text, source=path, target=path)
+def test_no_value_adds_a_field(executable: str, key: str, value: str, source: str, target: str) -> None:
+    plain = runtime(executable="/x", env={"k": "v"}, mounts=[{"source": "/s", "target": "/t"}])
+    hostile = runtime(
+        executable=executable, env={key: value}, mounts=[Mount(source=source, target=target).model_dump()]
+    )
+    assert skeleton(render(hostile)) == skeleton(render(plain))
+
+
+@given(text)
+def test_a_hostile_name_adds_no_field(name: str) -> None:
+    hostile = runtime().model_copy(update={"name": name})
+    assert skeleton(render(hostile)) == skeleton(render(runtime()))
+
+
+@given(text)
+def test_hostile_ids_and_bootstrap_add_no_field(value: str) -> None:
+    hostile = render(runtime(), identity=Identity((value,), (value,)), bootstrap=Path("/" + value))
+    assert skeleton(hostile) == skeleton(render(runtime()))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_quoting_keeps_the_value(value: str) -> None:
+    quoted = quote(value)
+    assert quoted.startswith('"')
+    raw = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), quoted[1:-1].encode())
+    assert raw.decode() == value
+
+
+def test_numbers_and_booleans_stand_unquoted() -> None:
+    assert (quote(3), quote(value=True), quote(value=False)) == ("3", "true", "false")
+
+
+@pytest.mark.parametrize("value", [None, 1.5, ["x"], b"x"])
+def test_what_the_format_has_no_use_for_is_refused(value: object) -> None:
+    with pytest.raises(TypeError):
+        quote(value)
+
+
+def test_limits_are_rendered_in_the_units_of_nsjail() -> None:
+    profile = render(runtime(limits={"address_space": "512MiB", "open_files": 64, "wall_time": 2.5, "home": "1MiB"}))
+    assert "rlimit_as: 512\n" in profile
+    assert "rlimit_nofile: 64\n" in profile
+    assert 'options: "size=1048576,nr_inodes=256,mode=0755"\n' in profile
+    assert "time_limit: 18\n" in profile
+
+
+def test_mounts_are_read_only_without_setuid_or_devices_unless_said_otherwise() -> None:
+    profile = render(runtime(mounts=[{"source": "/s"}, {"source": "/w", "writable": True, "mandatory": False}]))
+    mounts = re.findall(r'mount \{\n  src: "(/s|/w)"\n(.*?)\}', profile, re.DOTALL)
+    fields = {source: re.findall(r"(\w+): (\S+)", rest) for source, rest in mounts}
+    common = [("nosuid", "true"), ("nodev", "true")]
+    assert fields["/s"] == [("dst", '"/s"'), ("is_bind", "true"), ("rw", "false"), ("mandatory", "true"), *common]
+    assert fields["/w"] == [("dst", '"/w"'), ("is_bind", "true"), ("rw", "true"), ("mandatory", "false"), *common]
+
+
+def test_processes_are_limited_by_rlimit_only_without_cgroups() -> None:
+    assert "rlimit_nproc" not in render(runtime())
+    assert "rlimit_nproc: 15\n" in render(runtime(), cgroups=False)
+
+
+def test_roots_id_is_mapped_only_for_what_only_root_reaches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    closed = tmp_path / "closed" / "inside"
+    closed.mkdir(parents=True)
+    closed.parent.chmod(0o700)
+    assert identity_for([closed]) == Identity(("65534", "0"), ("65534", "0"), (closed,))
+    assert identity_for([Path("/usr/lib")]).users == ("65534",)
+
+
+def test_an_ordinary_user_maps_their_own_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1234)
+    monkeypatch.setattr("os.getegid", lambda: 1235)
+    assert identity_for([Path("/root")]) == Identity(("1234",), ("1235",))
