@@ -108,7 +108,7 @@ def become(args):
     argv = [arg.decode(encoding, "surrogateescape") for arg in args]
     kind = argv[0] if argv else "-"
     python = c_functions()
-    if python and kind == "-c" and runs_in_place(argv):
+    if python and kind == "-c" and len(argv) > 1 and runs_in_place(argv[1]):
         start_main(argv, ["-c"] + argv[2:], "")
         if sys.version_info >= (3, 13):
             register_source(argv[1] + "\n")
@@ -124,9 +124,28 @@ def become(args):
     posix.execv(sys.executable, [sys.executable] + argv)
 
 
-def runs_in_place(argv):
-    """Python 3.14 and later dedent the code of -c; leave code that is indented to them."""
-    return len(argv) > 1 and (sys.version_info < (3, 14) or not argv[1].lstrip("\r\n")[:1].isspace())
+def runs_in_place(code):
+    """Leave to the interpreter what it does with code before it runs it.
+
+    Python 3.14 and later dedent it. 3.13 and later know its source lines only after warnings of its syntax are shown,
+    where they would be known before: so code that has any, or errors, is left to it as well.
+    """
+    if sys.version_info < (3, 13):
+        return True
+    if sys.version_info >= (3, 14) and code.lstrip("\r\n\f")[:1].isspace():
+        return False
+    had_warnings = "warnings" in sys.modules
+    import warnings
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            compile(code + "\n", "<string>", "exec", 0, True)
+        return True
+    except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
+        return False
+    finally:
+        if not had_warnings:
+            del sys.modules["warnings"]
 
 
 def is_script(path):
@@ -162,6 +181,7 @@ def start_main(argv, arguments, folder):
         sys.orig_argv[1:] = argv
     if not getattr(sys.flags, "safe_path", False):
         sys.path.insert(0, folder)
+    sys.modules["__main__"].__name__ = "bootstrap"
     main = type(sys)("__main__")
     main.__loader__ = sys.modules["_frozen_importlib"].BuiltinImporter
     if sys.version_info < (3, 14):

@@ -23,6 +23,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help and usage errors in plain lines, in a pipe as at a terminal
 )
 app.command("serve")(serve.serve)
 app.command("eval")(evaluate.evaluate)

@@ -17,6 +17,6 @@ def doctor(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption = False
         print_json([dataclasses.asdict(wall) for wall in walls])
     else:
         rows = [(wall.name, "stands" if wall.stands else "missing", wall.detail) for wall in walls]
-        print_table(("WALL", "", "DETAIL"), rows)
+        print_table(("WALL", "STATE", "DETAIL"), rows)
     if not all(wall.stands for wall in walls):
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ import anyio
 import typer
 
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
+from snekhouse.cli.output import write
 from snekhouse.house import open_house
 from snekhouse.jail.evaluation import Job, Result
 from snekhouse.jail.verdict import JAIL_FAILED
@@ -33,21 +34,23 @@ def evaluate(
     chosen = loaded.resolve(runtime or loaded.default)
     result = anyio.run(_evaluate, loaded, chosen, ("-c", program, *rest))
     if json:
-        sys.stdout.write(EvalResponse.of(chosen.name, chosen.limits, result).model_dump_json(indent=2) + "\n")
+        write(EvalResponse.of(chosen.name, chosen.limits, result).model_dump_json(indent=2) + "\n")
     else:
         _print(result)
     raise typer.Exit(JAIL_FAILED if result.returncode is None else result.returncode)
 
 
 def _program(code: str | None, file: Path | None) -> str:
-    if file is not None:
-        try:
-            return file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise typer.BadParameter(f"cannot read {file}: {error}") from error
-    if code is None:
+    if file is None and code is None:
         raise typer.BadParameter("name a program: CODE, -f FILE, or - for standard input")
-    return sys.stdin.read() if code == "-" else code
+    if file is None and code not in {None, "-"}:
+        return str(code)
+    try:
+        return (file.read_bytes() if file else sys.stdin.buffer.read()).decode("utf-8-sig")
+    except OSError as error:
+        raise typer.BadParameter(f"cannot read {file or 'standard input'}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{file or 'standard input'} is not UTF-8: {error.reason}") from error
 
 
 async def _evaluate(registry: Registry, runtime: Runtime, args: tuple[str, ...]) -> Result:
@@ -57,8 +60,7 @@ async def _evaluate(registry: Registry, runtime: Runtime, args: tuple[str, ...])
 
 
 def _print(result: Result) -> None:
-    sys.stdout.write(result.stdout)
-    sys.stdout.flush()
+    write(result.stdout)
     if result.message:
         sys.stderr.write(f"snekhouse: {result.message}\n")
     for left in result.files:

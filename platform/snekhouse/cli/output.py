@@ -7,11 +7,19 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+
+def write(text: str) -> None:
+    """Write to standard output as UTF-8, whatever the locale: what a program printed comes out as it was."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
+    sys.stdout.buffer.flush()
 
 
 def print_json(value: Any) -> None:
     """Print a value as JSON."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    write(json.dumps(value, indent=2, default=str) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -23,19 +31,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """
     if not sys.stdout.isatty():
         for row in (columns, *rows):
-            sys.stdout.write("\t".join(" ".join(text.split()) for text in row) + "\n")
+            write("\t".join(" ".join(text.split()) for text in row) + "\n")
         return
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(_coloured(text) for text in row))
+        table.add_row(*(Text(text, style=_COLOURS.get(text, "")) for text in row))
     Console().print(table)
 
 
-_COLOURS = {"available": "green", "stands": "green", "ok": "green", "unavailable": "red", "missing": "yellow"}
-
-
-def _coloured(text: str) -> str:
-    colour = _COLOURS.get(text)
-    return f"[{colour}]{text}[/]" if colour else text.replace("[", r"\[")
+_COLOURS = {"available": "green", "stands": "green", "unavailable": "red", "missing": "yellow"}

@@ -1,11 +1,11 @@
 """``snekhouse render``: what the templates make of a registry."""
 
-import sys
 from typing import Annotated
 
 import typer
 
 from snekhouse.cli.options import DEFAULT_REGISTRY, RegistryOption
+from snekhouse.cli.output import write
 from snekhouse.jail.host import bootstrap_source, survey_for
 from snekhouse.jail.profile import render_profile
 from snekhouse.registry.loading import load
@@ -33,4 +33,4 @@ def nsjail(
         bootstrap=bootstrap_source(),
         cgroups="pids" not in host.cgroups.missing,
     )
-    sys.stdout.write(profile)
+    write(profile)

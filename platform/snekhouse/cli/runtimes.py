@@ -1,7 +1,6 @@
 """``snekhouse runtimes``: list, check and discover."""
 
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ import anyio
 import typer
 
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from snekhouse.cli.output import print_json, print_table
+from snekhouse.cli.output import print_json, print_table, write
 from snekhouse.errors import RegistryError
 from snekhouse.house import Ready, open_house
 from snekhouse.jail.host import survey
@@ -32,7 +31,8 @@ def list_runtimes(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption 
     if json:
         print_json([RuntimeOut.of(each, loaded).model_dump() for each in ready])
         return
-    print_table(("NAME", "VERSION", "STATUS", "ALIASES", "EXECUTABLE"), [_row(each, loaded) for each in ready])
+    columns = ("NAME", "STATUS", "VERSION", "DEFAULT", "ALIASES", "EXECUTABLE")
+    print_table(columns, [_row(each, loaded) for each in ready])
 
 
 @app.command()
@@ -43,9 +43,9 @@ def check(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption = False)
     if json:
         print_json(problems)
     elif problems:
-        sys.stdout.write("".join(f"{problem}\n" for problem in problems))
+        write("".join(f"{problem}\n" for problem in problems))
     else:
-        sys.stdout.write(f"{registry}: every runtime is available\n")
+        write(f"{registry}: every runtime is available\n")
     if problems:
         raise typer.Exit(1)
 
@@ -61,7 +61,7 @@ def discover(
     found = find_interpreters()
     write_registry(output, render_registry(found, allow_degraded_reason=_degraded(found)), force=force)
     print_table(("VERSION", "EXECUTABLE"), [(each.version, str(each.executable)) for each in found])
-    sys.stdout.write(f"wrote {output}; serve it with: snekhouse serve --registry {output}\n")
+    write(f"wrote {output}; serve it with: snekhouse serve --registry {output}\n")
 
 
 def _degraded(found: Sequence[Interpreter]) -> str | None:
@@ -88,6 +88,6 @@ async def _probed(registry: Registry) -> list[Ready]:
 def _row(ready: Ready, registry: Registry) -> tuple[str, ...]:
     runtime, found = ready.runtime, ready.probe
     version = f"{found.implementation} {found.version}" if found else ready.reason
-    name = f"{runtime.name} *" if runtime.name == registry.default else runtime.name
     status = "available" if found else "unavailable"
-    return name, version, status, ", ".join(runtime.aliases), runtime.executable
+    default = "yes" if runtime.name == registry.default else ""
+    return runtime.name, status, version, default, ", ".join(runtime.aliases), runtime.executable

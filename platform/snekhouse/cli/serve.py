@@ -1,26 +1,52 @@
 """``snekhouse serve``."""
 
 import logging
+import socket
 from typing import Annotated
 
 import anyio
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from snekhouse.cli.options import DEFAULT_REGISTRY, RegistryOption
 from snekhouse.errors import HostError
 from snekhouse.registry.loading import load
+from snekhouse.registry.values import Bind
 from snekhouse.web import server
+
+
+def _address(text: str) -> str:
+    """Check an address before anything is started for it."""
+    try:
+        return TypeAdapter(Bind).validate_python(text) if text else ""
+    except ValidationError:
+        raise typer.BadParameter(f'{text!r} is no address; write host:port, such as "127.0.0.1:8060"') from None
 
 
 def serve(
     registry: RegistryOption = DEFAULT_REGISTRY,
-    bind: Annotated[str, typer.Option(help="host:port, instead of the registry's.")] = "",
+    bind: Annotated[str, typer.Option(help="host:port, instead of the registry's.", callback=_address)] = "",
 ) -> None:
     """Serve the runtimes of a registry over HTTP."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     loaded = load(registry)
-    address = bind or loaded.server.bind
+    listener = _bound(bind or loaded.server.bind)
+    anyio.run(lambda: server.serve(loaded, bind=f"fd://{listener.detach()}"))
+
+
+def _bound(address: str) -> socket.socket:
+    """Take an address before the runtimes are probed; who connects is refused until they are.
+
+    Raises:
+        HostError: It cannot be had.
+    """
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        anyio.run(lambda: server.serve(loaded, bind=address))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, int(port)))
     except OSError as error:
-        raise HostError(f"cannot serve on {address}: {error}") from error
+        listener.close()
+        raise HostError(f"cannot serve on {address}: {error.strerror}; name another address with --bind") from error
+    return listener

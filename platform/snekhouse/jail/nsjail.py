@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import anyio
@@ -45,14 +46,16 @@ class Ending:
     @property
     def reason(self) -> str:
         """Say what NsJail complained of, for when the jail did not come up."""
-        complaints = _COMPLAINT.findall(self.log)
-        return complaints[0] if complaints else f"NsJail ended with {self.code} and did not say why"
+        lines = _LINE.findall(self.log)
+        for (level_before, before), (level, message) in pairwise([("", ""), *lines]):
+            if level in "EF":  # what comes after is its consequence; a warning just before has its cause
+                return before if level_before == "W" else message
+        return f"NsJail ended with {self.code} and did not say why"
 
 
-# [level][timestamp][pid]? function():line? message. Warnings come first: the later lines are their consequences.
-_COMPLAINT = re.compile(
-    r"^\[[WEF]\]\[[^\]]*\](?:\[\d+\])?(?: \S+\(\):\d+)? (?!.*global user namespace)(.*)$", re.MULTILINE
-)
+_LINE = re.compile(r"^\[([DIWEF])\]\[[^\]]*\](?:\[\d+\])?(?: \S+\(\):\d+)? (.*)$", re.MULTILINE)
+"""[level][timestamp][pid]? function():line? message"""
+
 _SIGNALED = re.compile(r"terminated with signal: \S+ \((\d+)\)")
 
 

@@ -37,7 +37,7 @@ def cross_check(parsed: Mapping[str, Any]) -> Iterator[Mistake]:
 def _check_default(parsed: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mistake]:
     default = parsed.get("default")
     aliases = [alias for table in runtimes.values() for _, alias in _texts(table, "aliases")]
-    if not parsed.get("runtimes", {}):
+    if parsed.get("runtimes", {}) == {}:
         yield Mistake(("runtimes",), "lists no runtime", 'add a table [runtimes."3.14"]')
     elif default is None and len(runtimes) > 1:
         yield Mistake(("default",), "is missing", f"name one of: {', '.join(runtimes)}")
@@ -63,14 +63,16 @@ def _check_aliases(runtimes: _Tables) -> Iterator[Mistake]:
 
 def _check_executable_names(runtimes: _Tables) -> Iterator[Mistake]:
     """Runtimes may share an executable, as one with other limits does; a further name is of one runtime alone."""
-    executables = {str(table.get("executable")): name for name, table in reversed(runtimes.items())}
+    executables = {
+        str(table["executable"]): name for name, table in reversed(runtimes.items()) if "executable" in table
+    }
     owners: dict[str, str] = {}
     for name, table in runtimes.items():
         for index, path in _texts(table, "executable_names"):
             location = ("runtimes", name, "executable_names", index)
             if owners.setdefault(path, name) != name:
                 yield Mistake(location, f"{path!r} names the runtime {owners[path]!r} already", "remove one of them")
-            elif executables.get(path, name) != name and table.get("executable") != path:
+            elif executables.get(path, name) != name:
                 message = f"{path!r} is the executable of the runtime {executables[path]!r}"
                 yield Mistake(location, message, "remove it here")
 

@@ -1,0 +1,460 @@
+"""The table of programs whose output and exit code must be those of plain `python ARGS`.
+
+They print what there is, whatever the version; nothing that differs from run to run (addresses, times, random numbers).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+FOLDER = "/home"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program.
+
+    Attributes:
+        name: What it shows.
+        args: Arguments of the interpreter.
+        files: Files below the home.
+        stdin: What it may read.
+        since: The first Python that it is for.
+        until: The first Python that it is for no more.
+    """
+
+    name: str
+    args: tuple[str, ...]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    stdin: bytes = b""
+    since: tuple[int, int] = (3, 6)
+    until: tuple[int, int] = (4, 0)
+
+
+def code(
+    name: str,
+    source: str,
+    *args: str,
+    stdin: bytes = b"",
+    since: tuple[int, int] = (3, 6),
+    until: tuple[int, int] = (4, 0),
+) -> Program:
+    """A program given by -c."""
+    return Program(name, ("-c", source, *args), stdin=stdin, since=since, until=until)
+
+
+def script(name: str, source: str, *args: str, stdin: bytes = b"", **files: str) -> Program:
+    """A program in main.py, beside modules given by name."""
+    modules = {f"{module}.py": text.encode() for module, text in files.items()}
+    return Program(name, ("main.py", *args), {"main.py": source.encode(), **modules}, stdin)
+
+
+def module(name: str, source: str, *args: str) -> Program:
+    """A program in prog.py, run by -m."""
+    return Program(name, ("-m", "prog", *args), {"prog.py": source.encode()})
+
+
+STATE = """\
+import sys
+main = sys.modules["__main__"]
+print(__name__, sys.argv, sys.path)
+print([(key, type(value).__name__) for key, value in list(vars(main).items())])
+print(main.__doc__, main.__package__, main.__spec__ and main.__spec__.name, type(main.__loader__).__name__)
+print(getattr(main, "__file__", None), getattr(main, "__cached__", None), repr(main).split(" at ")[0])
+print(list(sys.modules))
+print(sorted(sys.path_importer_cache))
+print(sys.flags, sys.executable, getattr(sys, "orig_argv", None))
+print([hook for hook in ("excepthook", "displayhook", "last_type", "ps1", "tracebacklimit") if hasattr(sys, hook)])
+print(sys.excepthook is sys.__excepthook__, sys.stdout is sys.__stdout__, sys.dont_write_bytecode, sys.getrecursionlimit())
+"""
+
+NESTED = """\
+def inner(x):
+    return 1 / x
+
+def outer(x):
+    return inner(x)
+
+outer(0)
+"""
+
+CHAINED = """\
+def work():
+    try:
+        {}["key"]
+    except KeyError as error:
+        raise ValueError("second") from error
+
+try:
+    work()
+except ValueError:
+    raise RuntimeError("third")
+"""
+
+GROUP = """\
+try:
+    ExceptionGroup
+except NameError:
+    raise ValueError("too old for groups")
+try:
+    raise TypeError("inner")
+except TypeError as error:
+    raise ExceptionGroup("group", [error, ValueError(2)])
+"""
+
+THREADS = """\
+import threading, time
+def work(n):
+    time.sleep((n + 1) / 20)
+    print("thread", n)
+threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
+[thread.start() for thread in threads]
+print("main ends")
+"""
+
+THREAD_ERROR = """\
+import threading
+def work():
+    raise ValueError("in a thread")
+thread = threading.Thread(target=work, name="worker")
+thread.start()
+thread.join()
+print("after")
+"""
+
+ATEXIT = """\
+import atexit, sys
+atexit.register(print, "first registered")
+atexit.register(lambda: print("last registered", __name__, sys.exc_info()))
+raise ValueError("on the way out")
+"""
+
+MULTIPROCESSING = """\
+import multiprocessing, sys
+def work(n):
+    return n * n, __name__.strip("_")
+if __name__ == "__main__":
+    multiprocessing.set_start_method(sys.argv[1])
+    with multiprocessing.Pool(2) as pool:
+        print([square for square, _ in pool.map(work, range(4))])
+"""
+
+PICKLES = """\
+import pickle, dataclasses, sys
+class Point:
+    def __init__(self): self.x = 1
+print(pickle.dumps(Point(), 2))
+print(type(pickle.loads(pickle.dumps(Point()))), Point.__module__, Point.__qualname__)
+try:
+    import dataclasses
+except ImportError:
+    sys.exit()
+@dataclasses.dataclass
+class Pair:
+    a: int
+    b: "list" = dataclasses.field(default_factory=list)
+print(Pair(1), pickle.loads(pickle.dumps(Pair(2))))
+"""
+
+INSPECTION = """\
+import inspect, sys
+def function(a, *, b=2):
+    "A function."
+    return a
+class Class:
+    x = 1
+for thing in (function, Class, sys.modules[__name__]):
+    try:
+        print(inspect.getsource(thing), inspect.getsourcefile(thing))
+    except (OSError, TypeError) as error:
+        print(type(error).__name__, error)
+print(inspect.signature(function), inspect.getmodule(function))
+"""
+
+WARNINGS = """\
+import warnings
+warnings.warn("plain")
+warnings.warn("deprecated", DeprecationWarning)
+def old():
+    warnings.warn("from a function", FutureWarning, stacklevel=2)
+old()
+"""
+
+SIGNALS = """\
+import os, signal
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+print([signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)][1:])
+os.kill(os.getpid(), signal.SIGTERM)
+print("process 1 survives that")
+"""
+
+ENVIRONMENT = """\
+import os, sys, locale
+print(sorted(os.environ.items()))
+print(os.getcwd(), os.getpid(), os.getuid(), os.getgid(), sorted(os.listdir("/dev")), os.umask(0))
+print(sys.stdin.encoding, sys.stdout.encoding, sys.stdout.errors, sys.getfilesystemencoding(), sys.stdout.isatty())
+print(sys.stdout.line_buffering, sys.stderr.line_buffering, sys.stdin.fileno(), sys.stdout.fileno())
+"""
+
+DESCRIPTORS = """\
+import os
+for fd in range(20):
+    try:
+        os.fstat(fd)
+    except OSError:
+        continue
+    print(fd, os.get_inheritable(fd))
+"""
+
+ASYNCIO = """\
+import asyncio
+async def work(n):
+    await asyncio.sleep(n / 50)
+    print(n)
+async def main():
+    await asyncio.gather(*map(work, (2, 1, 0)))
+    raise LookupError("async")
+loop = asyncio.new_event_loop()
+loop.run_until_complete(main())
+"""
+
+UNITTEST = """\
+import unittest
+class Case(unittest.TestCase):
+    def test_good(self): pass
+    @unittest.skip("later")
+    def test_skipped(self): pass
+if __name__ == "__main__":
+    import sys
+    program = unittest.main(exit=False, testRunner=unittest.TextTestRunner(stream=open("/dev/null", "w")))
+    print(program.result)
+    sys.exit(not program.result.wasSuccessful())
+"""
+
+SUBPROCESS = """\
+import subprocess, sys
+print(subprocess.check_output([sys.executable, "-c", "import sys; print(sys.argv, __name__)", "x"]))
+print(subprocess.call([sys.executable, "-c", "1/0"], stderr=subprocess.DEVNULL))
+"""
+
+LOCALS = """\
+import gc, sys
+print(gc.isenabled(), gc.get_threshold(), sys.getswitchinterval(), sys.gettrace(), sys.getprofile())
+print(type(__builtins__), globals() is locals(), globals() is vars(sys.modules["__main__"]))
+print([type(thing).__name__ for thing in gc.get_objects() if isinstance(thing, type(sys)) and thing.__name__ == "__main__"])
+x: int = 1
+print(globals().get("__annotations__"))
+"""
+
+PROGRAMS = (
+    code("nothing", ""),
+    code("print", "print(1)"),
+    code("state of -c", STATE, "a", "", "-x", "é"),
+    script("state of a script", STATE, "a", "", "-x", "é"),
+    module("state of a module", STATE, "a", "", "-x", "é"),
+    Program("state of a script by a path", ("d/../d/x.py", "a"), {"d/x.py": STATE.encode()}),
+    Program("state of a script by its absolute path", ("/home/d/x.py",), {"d/x.py": STATE.encode()}),
+    Program(
+        "state of a package",
+        ("-m", "pack"),
+        {"pack/__init__.py": b"print(__name__)", "pack/__main__.py": STATE.encode()},
+    ),
+    Program(
+        "state of a module in a package", ("-m", "pack.sub"), {"pack/__init__.py": b"", "pack/sub.py": STATE.encode()}
+    ),
+    Program("folder with __main__", ("d", "a"), {"d/__main__.py": STATE.encode()}),
+    Program("script without ending", ("prog",), {"prog": STATE.encode()}),
+    Program("docstring of a script", ("main.py",), {"main.py": b'"""Doc."""\nprint(__doc__)\n'}),
+    code("locals", LOCALS),
+    script("locals of a script", LOCALS),
+    code("environment", ENVIRONMENT),
+    script("environment of a script", ENVIRONMENT),
+    code("descriptors", DESCRIPTORS),
+    module("descriptors of a module", DESCRIPTORS),
+    code("traceback, nested", NESTED),
+    script("traceback, nested, of a script", NESTED),
+    module("traceback, nested, of a module", NESTED),
+    code("traceback, chained", CHAINED),
+    script("traceback, chained, of a script", CHAINED),
+    module("traceback, chained, of a module", CHAINED),
+    code("traceback of a group", GROUP),
+    script("traceback of a group in a script", GROUP),
+    code("traceback with a long line", "x = [" + "1, " * 100 + "1 / 0]"),
+    code("traceback with other letters", "def größe(): raise ValueError('日本語')\ngröße()", since=(3, 7)),
+    script("traceback with other letters in a script", "def größe(): raise ValueError('日本語')\ngröße()"),
+    script(
+        "traceback in an imported module", "import mod\nmod.fail()\n", mod="def fail():\n    raise OSError(2, 'x')\n"
+    ),
+    code("traceback without text", "raise ValueError"),
+    code("traceback with notes", "e = ValueError(1)\ngetattr(e, 'add_note', print)('note')\nraise e"),
+    code("traceback of exec", "exec(compile('1/0', 'given.py', 'exec'))"),
+    code("traceback of a failing __str__", "class E(Exception):\n  def __str__(self): 1/0\nraise E"),
+    code(
+        "traceback that the program prints",
+        "import traceback\ntry: 1/0\nexcept ZeroDivisionError: traceback.print_exc()",
+    ),
+    code("suggestions", "import sys\nsys.exi()"),
+    code("name error", "prin(1)"),
+    code("syntax error", "x = = 1"),
+    script("syntax error in a script", "def f(:\n    pass\n"),
+    module("syntax error in a module", "def f(:\n    pass\n"),
+    script("syntax error in an import", "import mod\n", mod="x = (\n"),
+    code("indentation error", "if 1:\nprint(1)"),
+    script("tabs and spaces", "if 1:\n\tx = 1\n        y = 2\n"),
+    code("syntax warning", "x = 1 is 1\nprint('\\d')"),
+    script("syntax warning in a script", "x = 1 is 1\nprint('\\d')"),
+    code("future statement", "from __future__ import annotations\ndef f(x: nowhere): pass\nprint(f.__annotations__)"),
+    code("exit 3", "import sys; sys.exit(3)"),
+    code("exit with text", "import sys; sys.exit('text é')", since=(3, 7)),
+    code("exit with None", "import sys; sys.exit(None)"),
+    code("exit with a tuple", "import sys; sys.exit((1, 2))"),
+    code("exit -1", "import sys; sys.exit(-1)"),
+    code("exit 256", "import sys; sys.exit(256)"),
+    script("exit of a script", "import sys; sys.exit(4)"),
+    module("exit of a module", "import sys; sys.exit('from a module')"),
+    code("raise SystemExit in a function", "def f(): raise SystemExit(5)\nf()"),
+    code("exit()", "exit(6)"),
+    code("os._exit", "import os, atexit; atexit.register(print, 1); print(2); os._exit(7)"),
+    code("os.abort", "import os; os.abort()"),
+    code("KeyboardInterrupt", "raise KeyboardInterrupt"),
+    script("KeyboardInterrupt in a script", "raise KeyboardInterrupt('x')"),
+    module("KeyboardInterrupt in a module", "raise KeyboardInterrupt"),
+    code("KeyboardInterrupt, handled", "try: raise KeyboardInterrupt\nexcept KeyboardInterrupt: print(1)"),
+    code("atexit", ATEXIT),
+    script("atexit of a script", ATEXIT),
+    module("atexit of a module", ATEXIT),
+    code("exit in atexit", "import atexit, sys; atexit.register(sys.exit, 9); print(1)"),
+    code("error in atexit", "import atexit; atexit.register(lambda: 1 / 0); print(1)"),
+    code("excepthook", "import sys\nsys.excepthook = lambda *a: print(a[0], a[1])\n1/0"),
+    module("excepthook of a module", "import sys\nsys.excepthook = lambda *a: print(a[0], a[1])\n1/0"),
+    code("broken excepthook", "import sys\nsys.excepthook = lambda *a: 1 / 0\nraise ValueError('x')"),
+    code("stdout closed", "import sys; sys.stdout.close()"),
+    code("stdout that cannot be flushed", "import sys, os; os.close(1); print(1)"),
+    code("error in __del__", "class C:\n  def __del__(self): raise ValueError(1)\nx = C()\ndel x\nprint(2)"),
+    code("finalisation of globals", "class C:\n  def __del__(self): print('gone', __name__)\nx = C()"),
+    script("finalisation of a script's globals", "class C:\n  def __del__(self): print('gone', __name__)\nx = C()"),
+    code("threads", THREADS),
+    script("threads of a script", THREADS),
+    code("error in a thread", THREAD_ERROR),
+    script("error in a thread of a script", THREAD_ERROR),
+    code(
+        "daemon thread",
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(9,), daemon=True).start()\nprint(1)",
+    ),
+    code(
+        "exit in a thread",
+        "import threading, sys\nt = threading.Thread(target=sys.exit, args=(5,)); t.start(); t.join(); print(1)",
+    ),
+    code("main thread", "import threading; print(threading.current_thread().name, threading.active_count())"),
+    script("multiprocessing, fork", MULTIPROCESSING, "fork"),
+    script("multiprocessing, spawn", MULTIPROCESSING, "spawn"),
+    code(
+        "multiprocessing in -c",
+        "import multiprocessing as m\nif __name__ == '__main__':\n  p = m.get_context('fork').Process(target=print, args=(1,)); p.start(); p.join()",
+    ),
+    code("subprocess", SUBPROCESS),
+    code("pickle and dataclasses", PICKLES),
+    script("pickle and dataclasses of a script", PICKLES),
+    module("pickle and dataclasses of a module", PICKLES),
+    code("inspection", INSPECTION),
+    script("inspection of a script", INSPECTION),
+    module("inspection of a module", INSPECTION),
+    code("warnings", WARNINGS),
+    script("warnings of a script", WARNINGS),
+    module("warnings of a module", WARNINGS),
+    code("signals", SIGNALS),
+    code("asyncio", ASYNCIO),
+    script("asyncio in a script", ASYNCIO),
+    code("linecache", "import linecache; print(sorted(linecache.cache), repr(linecache.getline('<string>', 1)))"),
+    code(
+        "ctypes and socket import as ever",
+        "import ctypes, socket; print(ctypes.sizeof(ctypes.c_long), socket.AF_UNIX, ctypes.c_int(5))",
+    ),
+    code("typing.get_type_hints", "import typing\nclass C: x: 'D'\nclass D: pass\nprint(typing.get_type_hints(C))"),
+    code("reading stdin", "import sys; print(repr(sys.stdin.read()))", stdin="zwölf\nlines".encode()),
+    code("input", "print([input('? '), input()])", stdin=b"a\nb\n"),
+    code("input at the end", "input()"),
+    script("input in a script", "print(input())", stdin=b"x\n"),
+    code("coding cookie in -c", "# -*- coding: latin-1 -*-\nprint('é')", since=(3, 7)),
+    Program("coding cookie in a script", ("main.py",), {"main.py": "# coding: latin-1\nprint('é')".encode("latin-1")}),
+    Program("wrong encoding of a script", ("main.py",), {"main.py": b"print('\xe9')"}),
+    Program("byte order mark", ("main.py",), {"main.py": b"\xef\xbb\xbfprint(1)"}),
+    Program("carriage returns", ("main.py",), {"main.py": b"x = 1\r\nif x:\r\n    print(x)\r\n"}),
+    Program("null byte in a script", ("main.py",), {"main.py": b"print(1)\0\n"}),
+    Program("empty script", ("main.py",), {"main.py": b""}),
+    Program("shebang", ("main.py",), {"main.py": b"#!/usr/bin/env python\nprint(1)"}),
+    Program("missing script", ("missing.py",)),
+    Program("script named like an option", ("./-x.py",), {"-x.py": b"print(__file__)"}),
+    Program("folder without __main__", ("d",), {"d/x": b""}),
+    Program("missing module", ("-m", "missing")),
+    Program("package without __main__", ("-m", "pack"), {"pack/__init__.py": b"print(1)"}),
+    Program("module whose import fails", ("-m", "pack.sub"), {"pack/__init__.py": b"1/0", "pack/sub.py": b""}),
+    Program("-m with a path", ("-m", "prog.py"), {"prog.py": b"print(1)"}),
+    Program("-m without a name", ("-m",)),
+    Program("-c without code", ("-c",)),
+    Program("-m timeit", ("-m", "timeit", "-n", "1", "-r", "1", "-s", "import os", "os._exit(3)")),
+    Program("-m timeit, wrong", ("-m", "timeit", "1/0")),
+    Program("-m unittest", ("-m", "unittest", "-h")),
+    Program("-m unittest, none found", ("-m", "unittest", "missing_tests")),
+    script("unittest.main", UNITTEST),
+    Program("-m json.tool", ("-m", "json.tool"), stdin=b'{"a": [1]}'),
+    Program("-m this", ("-m", "this")),
+    Program("-m site", ("-m", "site")),
+    Program("-m calendar", ("-m", "calendar", "2024", "2")),
+    Program("-mMODULE in one", ("-mthis",)),
+    Program("-cCODE in one", ("-cprint(1)",)),
+    Program("-X dev", ("-X", "dev", "-c", "import sys; print(sys.flags)")),
+    Program("-O", ("-O", "-c", "assert 0; print(__debug__)")),
+    Program("-OO with a script", ("-OO", "main.py"), {"main.py": b'"""Doc."""\nprint(__doc__, __debug__)'}),
+    Program("-W error", ("-W", "error", "-c", "import warnings; warnings.warn('x')")),
+    Program("-I", ("-I", "-c", "import sys; print(sys.path, sys.flags)")),
+    Program("-S", ("-S", "-c", "import sys; print(sorted(sys.modules))")),
+    Program("-i", ("-i", "-c", "x = 1"), stdin=b"print(x)\n"),
+    Program("-x", ("-x", "main.py"), {"main.py": b"not python\nprint(1)"}),
+    Program("-V", ("-V",)),
+    Program("--version", ("--version",)),
+    Program("-h", ("-h",)),
+    Program("unknown option", ("--nonsense",)),
+    Program("-", ("-", "a"), stdin=b"import sys; print(sys.argv, __name__)\n"),
+    Program("no arguments", (), stdin=b"print(1)\n1/0\n"),
+    code("indented code", "  print(1)"),
+    code("code that starts with an empty line", "\n\nprint(1)\n"),
+    code("code with a trailing backslash", "print(1)\\"),
+    code("code with a comment only", "# nothing"),
+    code("form feed", "\fprint(1)"),
+    code("lines ended by carriage returns", "print(1)\rprint(2)\r\nprint(3)"),
+    code("a large program", "x = 1\n" * 20_000 + "print(x)"),
+    code("deep expression", "x = " + "(" * 150 + "1" + ")" * 150 + "\nprint(x)"),
+    code("import of the main module", "import __main__; x = 1; print(__main__.x, __main__.__name__)"),
+    script("import of itself", "print(__name__)\nif __name__ == '__main__':\n  import main\n"),
+    code("runpy", "import runpy; print(sorted(runpy.run_path('/dev/null'))[:3])"),
+    code("site's builtins", "print(exit, quit, copyright is not None, type(help).__name__)"),
+    code("faulthandler", "import faulthandler; print(faulthandler.is_enabled())"),
+    code(
+        "logging",
+        "import logging; logging.warning('x'); logging.basicConfig(format='%(filename)s %(lineno)d %(funcName)s')\nlogging.error('y')",
+    ),
+    code("display hook", "import sys; sys.displayhook(5); print(_)"),
+    code("namedtuple", "import collections; print(collections.namedtuple('T', 'a').__module__)"),
+    code("enum", "import enum\nclass E(enum.Enum): A = 1\nprint(E.A, E.__module__)"),
+    code(
+        "doctest", "def f():\n  '''\n  >>> f()\n  1\n  '''\n  return 2\nimport doctest; print(doctest.testmod().failed)"
+    ),
+)
+
+EXCEPTIONS = (
+    Program("frames below __main__ are seen", ("-c", "import sys; print(sys._getframe().f_back)")),
+    Program(
+        "recursion ends a few calls earlier",
+        ("-c", "def f(n):\n  try: return f(n + 1)\n  except RecursionError: return n\nprint(f(0))"),
+    ),
+    Program(
+        "a warning on behalf of the caller of __main__ names the bootstrap",
+        ("-c", "import warnings; warnings.warn('x', stacklevel=2)"),
+    ),
+    code(
+        "Python 3.6 takes code that is not ASCII, which plain python cannot decode in the C locale",
+        "print('é')",
+        until=(3, 7),
+    ),
+)

@@ -1,0 +1,44 @@
+"""What the committed runtimes.toml declares: the registry of the image."""
+
+import tomllib
+from pathlib import Path
+
+from snekhouse.registry.loading import load
+from snekhouse.registry.models import DEFAULT_ENV, Files, Limits, Server
+
+_IMAGE = Path(__file__).parents[2] / "runtimes.toml"
+
+
+def test_the_image_serves_every_version_of_the_contract() -> None:
+    registry = load(_IMAGE)
+    assert registry.default == "3.14"
+    assert set(registry.runtimes) == {"3.11", "3.12", "3.13", "3.14", "3.14t", "3.14j"}
+    for name in registry.runtimes:
+        found = registry.by_executable(f"/snekbin/python/{name}/bin/python")
+        assert found is registry.runtimes[name]
+    assert registry.by_executable("/snekbin/python/default/bin/python") is registry.runtimes["3.14"]
+
+
+def test_the_image_shows_every_default_as_it_is() -> None:
+    written = tomllib.loads(_IMAGE.read_text(encoding="utf-8"))
+    assert set(written["server"]) == set(Server.model_fields) - {"state"}  # its default is to have none
+    assert set(written["defaults"]["limits"]) == set(Limits.model_fields)
+    assert set(written["defaults"]["files"]) == set(Files.model_fields)
+    registry = load(_IMAGE)
+    assert registry.server == Server()
+    for runtime in registry.runtimes.values():
+        assert (runtime.limits, runtime.files, runtime.env) == (Limits(), Files(), DEFAULT_ENV)
+
+
+def test_a_runtime_of_the_image_sees_no_neighbour() -> None:
+    for name, runtime in load(_IMAGE).runtimes.items():
+        own = [mount.source for mount in runtime.mounts if mount.source.startswith("/snekbin")]
+        assert own == [f"/snekbin/python/{name}"]
+
+
+def test_every_runtime_of_the_image_has_a_build_of_its_version() -> None:
+    for name, runtime in load(_IMAGE).runtimes.items():
+        assert runtime.build is not None
+        assert runtime.build.version.startswith(name.rstrip("tj") + ".")
+    configured = {name: r.build.configure for name, r in load(_IMAGE).runtimes.items() if r.build and r.build.configure}
+    assert configured == {"3.14t": ("--disable-gil",), "3.14j": ("--enable-experimental-jit",)}
