@@ -165,17 +165,24 @@ class _Admission:
             BusyError: All seats of the queue are taken.
         """
         arrived = time.monotonic()
-        if self._places.value == 0 and self._waiting >= self._seats:
+        try:
+            self._places.acquire_nowait()
+        except anyio.WouldBlock:
+            await self._queue()
+        try:
+            yield time.monotonic() - arrived
+        finally:
+            self._places.release()
+
+
+    async def _queue(self) -> None:
+        if self._waiting >= self._seats:
             raise BusyError(f"{self._waiting} evaluations are waiting already")
         self._waiting += 1
         try:
             await self._places.acquire()
         finally:
             self._waiting -= 1
-        try:
-            yield time.monotonic() - arrived
-        finally:
-            self._places.release()
 
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC}

@@ -46,7 +46,7 @@ class Ending:
     @property
     def reason(self) -> str:
         """Say what NsJail complained of, for when the jail did not come up."""
-        lines = _LINE.findall(self.log)
+        lines: list[tuple[str, str]] = _LINE.findall(self.log)
         for (level_before, before), (level, message) in pairwise([("", ""), *lines]):
             if level in "EF":  # what comes after is its consequence; a warning just before has its cause
                 return before if level_before == "W" else message

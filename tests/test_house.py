@@ -1,0 +1,171 @@
+"""The house: what is broken keeps nothing else from serving, and what is too much is refused."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from snekhouse.errors import BusyError, HostError
+from snekhouse.house import House, open_house
+from snekhouse.jail.cgroups import Detection
+from snekhouse.jail.evaluation import Job, Result, Status
+from snekhouse.registry.models import Registry, Runtime
+
+pytestmark = pytest.mark.anyio
+
+NO_CGROUPS = Detection(None, "none", frozenset({"memory", "pids", "cpu"}), "nothing is mounted here")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def state() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield folder
+
+
+@pytest.fixture
+def small(registry: Registry, state: str) -> Registry:
+    """A registry of the default runtime alone."""
+    return only(registry, registry.resolve(registry.default), state=state)
+
+
+def only(registry: Registry, *runtimes: Runtime, **server: object) -> Registry:
+    return registry.model_copy(
+        update={
+            "default": runtimes[0].name,
+            "runtimes": {runtime.name: runtime for runtime in runtimes},
+            "server": registry.server.model_copy(update=server),
+        }
+    )
+
+
+async def evaluate(house: House, code: str) -> Result:
+    runtime = house.registry.resolve(house.registry.default)
+    return await house.evaluate(runtime, Job(args=("-c", code), limits=runtime.limits))
+
+
+async def test_a_broken_runtime_is_listed_with_its_reason_and_the_others_serve(small: Registry) -> None:
+    good = small.resolve(small.default)
+    broken = good.model_copy(update={"name": "broken", "executable": "/no/such/python"})
+    async with open_house(only(small, good, broken, state=small.server.state)) as house:
+        assert "/no/such/python" in house.runtimes["broken"].reason
+        assert house.is_ready
+        assert (await evaluate(house, "print(1)")).stdout == "1\n"
+        with pytest.raises(BusyError, match="broken is unavailable"):
+            await house.evaluate(broken, Job(args=("-c", ""), limits=broken.limits))
+
+
+async def test_a_missing_mandatory_mount_is_the_reason(small: Registry) -> None:
+    good = small.resolve(small.default)
+    mount = good.mounts[0].model_copy(update={"source": "/no/such/folder", "target": "/x"})
+    broken = good.model_copy(update={"mounts": (*good.mounts, mount)})
+    async with open_house(only(small, broken, state=small.server.state)) as house:
+        assert "/no/such/folder" in house.runtimes[broken.name].reason
+        assert not house.is_ready
+
+
+async def test_a_missing_optional_mount_is_no_matter(small: Registry) -> None:
+    good = small.resolve(small.default)
+    mount = good.mounts[0].model_copy(update={"source": "/no/such/folder", "target": "/x", "mandatory": False})
+    runtime = good.model_copy(update={"mounts": (*good.mounts, mount)})
+    async with open_house(only(small, runtime, state=small.server.state)) as house:
+        assert (await evaluate(house, "print(1)")).stdout == "1\n"
+
+
+async def test_an_interpreter_that_goes_away_is_an_internal_error_with_its_reason(
+    small: Registry, tmp_path: Path
+) -> None:
+    good = small.resolve(small.default)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    mount = good.mounts[0].model_copy(update={"source": str(gone), "target": "/gone"})
+    runtime = good.model_copy(update={"mounts": (*good.mounts, mount)})
+    async with open_house(only(small, runtime, state=small.server.state)) as house:
+        gone.rmdir()
+        result = await evaluate(house, "print(1)")
+        assert (result.status, result.returncode, result.stdout) == (Status.INTERNAL_ERROR, 255, "")
+        assert str(gone) in result.message
+        assert result.usage.wall_time == 0
+        gone.mkdir()
+        assert (await evaluate(house, "print(1)")).status is Status.OK
+
+
+async def test_a_hostile_environment_reaches_the_program_as_it_is(small: Registry) -> None:
+    value = 'x"\nmount { src: "/" dst: "/host" is_bind: true rw: true }\n#\\é'
+    runtime = small.resolve(small.default)
+    hostile = runtime.model_copy(update={"env": {**runtime.env, "X": value}})
+    async with open_house(only(small, hostile, state=small.server.state)) as house:
+        code = "import os; os.write(1, os.environb[b'X']); print(os.path.exists('/host'))"
+        assert (await evaluate(house, code)).stdout == value + "False\n"
+
+
+async def test_no_more_evaluations_run_at_once_than_there_are_places(small: Registry) -> None:
+    async with open_house(only(small, *small.runtimes.values(), state=small.server.state, concurrency=1)) as house:
+        results: list[Result] = []
+
+        async def one() -> None:
+            results.append(await evaluate(house, "import time; time.sleep(0.2)"))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(one)
+    waits = sorted(result.usage.queue_time for result in results)
+    assert waits[0] < 0.1
+    assert 0.2 <= waits[1] < waits[2]
+    assert waits[2] >= 0.4
+
+
+async def test_what_the_queue_cannot_hold_is_refused(small: Registry) -> None:
+    server = {"state": small.server.state, "concurrency": 1, "queue": 1}
+    async with open_house(only(small, *small.runtimes.values(), **server)) as house:
+        refused: list[BusyError] = []
+
+        async def one() -> None:
+            try:
+                await evaluate(house, "import time; time.sleep(0.2)")
+            except BusyError as error:
+                refused.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(one)
+    assert len(refused) == 3
+    assert refused[0].retry_after >= 1
+
+
+async def test_a_cancelled_evaluation_ends_at_once_and_frees_its_place(small: Registry) -> None:
+    async with open_house(only(small, *small.runtimes.values(), state=small.server.state, concurrency=1)) as house:
+        begin = anyio.current_time()
+        for delay in (0.0, 0.005, 0.01, 0.02, 0.05, 0.2):
+            with anyio.move_on_after(delay):
+                await evaluate(house, "while True: pass")
+        assert anyio.current_time() - begin < 2
+        assert (await evaluate(house, "print(1)")).stdout == "1\n"
+
+
+async def test_missing_walls_are_a_refusal_unless_allowed(small: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("snekhouse.jail.host.detect", lambda: NO_CGROUPS)
+    refusing = only(small, *small.runtimes.values(), state=small.server.state, allow_degraded=False)
+    with pytest.raises(HostError, match=r"cgroup memory.*nothing is mounted"):
+        async with open_house(refusing):
+            pass
+
+
+async def test_without_cgroups_the_rlimits_stand_and_memory_is_unmeasured(
+    small: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("snekhouse.jail.host.detect", lambda: NO_CGROUPS)
+    async with open_house(small) as house:
+        result = await evaluate(house, "x = b'x' * (800 << 20)")
+        assert "MemoryError" in result.stdout
+        assert result.usage.memory is None
+        assert result.usage.cpu_time > 0
+        code = "import os, time\ntry:\n  for n in range(99):\n    if not os.fork(): time.sleep(9)\nexcept OSError: print(n < 20)"
+        assert (await evaluate(house, code)).stdout == "True\n"

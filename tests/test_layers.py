@@ -1,0 +1,66 @@
+"""Imports point one way, and `platform` stays the standard library's."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[1]
+_PACKAGE = _ROOT / "platform" / "snekhouse"
+_LAYERS = ("cli", "web", "house", "jail", "registry", "errors")
+_BESIDE = {"__init__", "__main__", "assets"}
+"""Not layers: the package, its entry point, and where files lie, which imports nothing of ours."""
+
+_MODULES = sorted(_PACKAGE.rglob("*.py"))
+
+
+def _layer(module: Path) -> str:
+    return module.relative_to(_PACKAGE).parts[0].removesuffix(".py")
+
+
+def _imports(module: Path) -> Iterator[str]:
+    """Name every module that a module imports, wherever in it; relative imports by their full name."""
+    here = ("snekhouse", *module.relative_to(_PACKAGE).with_suffix("").parts)
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = (*here[: -node.level], node.module or "") if node.level else (node.module or "",)
+            yield from (".".join((*filter(None, base), alias.name)) for alias in node.names)
+
+
+def _imported_layers(module: Path) -> set[str]:
+    names = (name.split(".") for name in _imports(module))
+    return {parts[1] for parts in names if parts[0] == "snekhouse" and len(parts) > 1}
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {_layer(module) for module in _MODULES} == {*_LAYERS, *_BESIDE}
+
+
+@pytest.mark.parametrize("module", _MODULES, ids=lambda module: str(module.relative_to(_PACKAGE)))
+def test_a_module_imports_from_its_own_layer_and_those_below(module: Path) -> None:
+    layer = _layer(module)
+    if layer == "assets":
+        assert not _imported_layers(module)
+    elif layer in _LAYERS:
+        assert _imported_layers(module) <= {*_LAYERS[_LAYERS.index(layer) :], "assets"}
+
+
+@pytest.mark.parametrize("module", _MODULES, ids=lambda module: str(module.relative_to(_PACKAGE)))
+def test_host_code_does_not_import_the_guest(module: Path) -> None:
+    assert not {name.split(".")[0] for name in _imports(module)} & {"runtimes", "bootstrap"}
+
+
+def test_the_source_root_is_no_package() -> None:
+    assert not (_ROOT / "platform" / "__init__.py").exists()
+
+
+def test_platform_is_the_standard_module_in_the_top_of_a_checkout() -> None:
+    code = "import platform; print(platform.__file__)"
+    found = subprocess.run([sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True, check=True)
+    assert not Path(found.stdout.strip()).is_relative_to(_ROOT / "platform")
+    assert Path(found.stdout.strip()).name == "platform.py"
