@@ -134,7 +134,7 @@ def runs_in_place(code):
         return True
     if sys.version_info >= (3, 14) and code.lstrip("\r\n\f")[:1].isspace():
         return False
-    had_warnings = "warnings" in sys.modules
+    known = set(sys.modules)
     import warnings
     try:
         with warnings.catch_warnings():
@@ -144,8 +144,8 @@ def runs_in_place(code):
     except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
         return False
     finally:
-        if not had_warnings:
-            del sys.modules["warnings"]
+        for name in set(sys.modules) - known:
+            del sys.modules[name]
 
 
 def is_script(path):

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 import typer
@@ -57,7 +58,7 @@ def _arguments(annotation: object) -> tuple[object, ...]:
     return getattr(annotation, "__args__", ())
 
 
-def _is_model(annotation: object) -> bool:
+def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
@@ -80,6 +81,21 @@ def test_every_option_stands_in_the_section_of_its_command(command: str, option:
 def test_the_command_line_page_has_no_command_that_does_not_exist() -> None:
     titles = re.findall(r"^## `([a-z ]+?)(?: [A-Z\[].*)?`$", _CLI, re.MULTILINE)
     assert sorted(titles) == sorted(name for name, _ in _commands())
+
+
+def _shown() -> list[tuple[Path, str]]:
+    """List each use of the command line that a page shows as a line of code."""
+    return [
+        (page, line)
+        for page in _PAGES
+        for line in re.findall(r"^    (?:\.venv/bin/)?(snekhouse [a-z].*)$", page.read_text(), re.MULTILINE)
+    ]
+
+
+@pytest.mark.parametrize(("page", "line"), [pytest.param(*each, id=f"{each[0].name}:{each[1]}") for each in _shown()])
+def test_every_command_shown_exists_with_its_options(page: Path, line: str) -> None:
+    known = next(options for name, options in _commands() if line.startswith(name))
+    assert set(re.findall(r" (--?[a-z]+)", line)) <= set(known), page
 
 
 def test_the_page_lists_exactly_the_routes() -> None:

@@ -200,10 +200,11 @@ DESCRIPTORS = """\
 import os
 for fd in range(20):
     try:
-        os.fstat(fd)
+        in_memory = os.fstat(fd).st_nlink == 0
     except OSError:
         continue
-    print(fd, os.get_inheritable(fd))
+    if fd < 3 or not in_memory:
+        print(fd, os.get_inheritable(fd))
 """
 
 ASYNCIO = """\

@@ -1,0 +1,288 @@
+"""The command line as a person or a script meets it: in a process of its own, on real jails."""
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from snekhouse.registry.loading import load
+from snekhouse.registry.models import Registry
+
+_SNEKHOUSE = (sys.executable, "-m", "snekhouse")
+_WALLS = {"nsjail", "cgroup memory", "cgroup pids", "cgroup cpu", "identity"}
+
+
+def snekhouse(*args: str | Path, stdin: bytes = b"", **env: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command line to its end; what it prints must be UTF-8, and never a traceback of ours."""
+    command = [*_SNEKHOUSE, *map(str, args)]
+    done = subprocess.run(command, check=False, input=stdin, capture_output=True, timeout=60, env=os.environ | env)
+    stdout, stderr = done.stdout.decode(), done.stderr.decode()
+    assert "Traceback" not in stderr
+    return subprocess.CompletedProcess(command, done.returncode, stdout, stderr)
+
+
+def refused(done: "subprocess.CompletedProcess[str]") -> str:
+    """Check that a command could not do its work, and said so on standard error alone; return what it said."""
+    assert (done.returncode, done.stdout) == (2, "")
+    return done.stderr
+
+
+@pytest.fixture
+def small(registry: Registry, tmp_path: Path) -> Path:
+    """A registry of one runtime, the default of this machine: quicker to probe than all."""
+    runtime = registry.runtimes[registry.default]
+    mounts = ", ".join(
+        f'{{ source = "{each.source}", target = "{each.target}", mandatory = {str(each.mandatory).lower()} }}'
+        for each in runtime.mounts
+    )
+    path = tmp_path / "small.toml"
+    path.write_text(
+        "[server]\nallow_degraded = true\n"
+        f'[runtimes."only"]\naliases = ["one"]\nexecutable = "{runtime.executable}"\nmounts = [{mounts}]\n'
+    )
+    return path
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """A registry with three mistakes."""
+    path = tmp_path / "broken.toml"
+    path.write_text(
+        'default = "3.99"\n'
+        '[runtimes."a"]\nexecutable = "bin/python"\n'
+        '[runtimes."b"]\nexecutable = "/b"\n[runtimes."b".limits]\nmemry = "1MiB"\n'
+    )
+    return path
+
+
+class TestEval:
+    def test_prints_what_the_program_prints(self, registry_path: Path) -> None:
+        done = snekhouse("eval", "-r", registry_path, "print('é', end='')")
+        assert (done.returncode, done.stdout) == (0, "é")
+
+    def test_prints_utf_8_whatever_the_locale(self, registry_path: Path) -> None:
+        assert snekhouse("eval", "-r", registry_path, "print('é')", PYTHONIOENCODING="ascii").stdout == "é\n"
+
+    @pytest.mark.parametrize(("program", "code"), [("raise SystemExit(7)", 7), ("1 / 0", 1)])
+    def test_exits_with_the_code_of_the_program(self, registry_path: Path, program: str, code: int) -> None:
+        assert snekhouse("eval", "-r", registry_path, program).returncode == code
+
+    def test_says_on_standard_error_which_signal_ended_the_program(self, registry_path: Path) -> None:
+        program = "import ctypes; print('so far', flush=True); ctypes.string_at(0)"
+        done = snekhouse("eval", "-r", registry_path, program)
+        assert (done.returncode, done.stdout) == (139, "so far\n")
+        assert "snekhouse: ended by signal SIGSEGV\n" in done.stderr
+
+    def test_lists_files_that_the_program_left(self, registry_path: Path) -> None:
+        done = snekhouse("eval", "-r", registry_path, "open('a.txt', 'w').write('hi')")
+        assert "snekhouse: left a.txt (2 bytes)\n" in done.stderr
+
+    def test_exits_with_255_when_the_output_is_not_utf_8(self, registry_path: Path) -> None:
+        done = snekhouse("eval", "-r", registry_path, r"import os; os.write(1, b'\xff')")
+        assert done.returncode == 255
+
+    def test_a_dash_reads_the_program_from_standard_input(self, registry_path: Path) -> None:
+        done = snekhouse("eval", "-r", registry_path, "-", stdin="print('ü')".encode())
+        assert (done.returncode, done.stdout) == (0, "ü\n")
+
+    def test_a_program_that_is_not_utf_8_is_refused(self, registry_path: Path) -> None:
+        assert "not UTF-8" in refused(snekhouse("eval", "-r", registry_path, "-", stdin=b"\xff"))
+
+    def test_arguments_after_the_dashes_are_the_programs(self, registry_path: Path) -> None:
+        done = snekhouse("eval", "-r", registry_path, "import sys; print(sys.argv)", "--", "a", "--json")
+        assert done.stdout == "['-c', 'a', '--json']\n"
+
+    def test_a_file_is_the_program_and_all_arguments_are_its_own(self, registry_path: Path, tmp_path: Path) -> None:
+        program = tmp_path / "program.py"
+        program.write_bytes(b"\xef\xbb\xbfimport sys; print(sys.argv)")  # some editors write a byte order mark
+        done = snekhouse("eval", "-r", registry_path, "-f", program, "--", "a", "-b")
+        assert (done.returncode, done.stdout) == (0, "['-c', 'a', '-b']\n")
+
+    def test_a_file_that_cannot_be_read_is_named(self, registry_path: Path) -> None:
+        message = refused(snekhouse("eval", "-r", registry_path, "-f", "/nowhere.py"))
+        assert "cannot read /nowhere.py: No such file or directory" in message
+
+    def test_without_a_program_it_says_how_to_name_one(self, registry_path: Path) -> None:
+        assert "name a program" in refused(snekhouse("eval", "-r", registry_path))
+
+    def test_json_prints_the_answer_of_the_service(self, registry_path: Path, registry: Registry) -> None:
+        done = snekhouse("eval", "-r", registry_path, "--json", "open('a', 'w').write('hi'); raise SystemExit(3)")
+        answer = json.loads(done.stdout)
+        assert done.returncode == 3
+        assert (answer["status"], answer["returncode"], answer["runtime"]) == ("error", 3, registry.default)
+        assert answer["files"] == [{"path": "a", "size": 2, "content": "aGk="}]
+
+    def test_evaluates_in_the_runtime_that_is_named(self, registry_path: Path, registry: Registry) -> None:
+        name = next(name for name in reversed(list(registry.runtimes)) if name != registry.default)
+        done = snekhouse("eval", "-r", registry_path, "--json", "--runtime", name, "1")
+        assert json.loads(done.stdout)["runtime"] == name
+
+    def test_an_unknown_runtime_is_refused_with_those_that_exist(self, small: Path) -> None:
+        message = refused(snekhouse("eval", "-r", small, "--runtime", "1.4", "1"))
+        assert message == "snekhouse: there is no runtime '1.4'; there are: only, one\n"
+
+    def test_the_environment_may_name_the_registry(self, small: Path) -> None:
+        assert snekhouse("eval", "print(1)", SNEKHOUSE_REGISTRY=str(small)).stdout == "1\n"
+
+
+class TestRuntimes:
+    def test_list_is_plain_columns_in_a_pipe(self, small: Path) -> None:
+        done = snekhouse("runtimes", "list", "-r", small)
+        header, row = (line.split("\t") for line in done.stdout.splitlines())
+        assert header == ["NAME", "STATUS", "VERSION", "DEFAULT", "ALIASES", "EXECUTABLE"]
+        assert row[:2] == ["only", "available"]
+        assert row[3:5] == ["yes", "one"]
+        assert "\x1b" not in done.stdout
+
+    def test_list_is_a_table_with_colour_at_a_terminal(self, small: Path) -> None:
+        assert b"\x1b[32mavailable" in _at_a_terminal("runtimes", "list", "-r", str(small))
+
+    def test_list_prints_json(self, small: Path, registry: Registry) -> None:
+        (listed,) = json.loads(snekhouse("runtimes", "list", "-r", small, "--json").stdout)
+        assert (listed["name"], listed["status"], listed["default"]) == ("only", "available", True)
+        assert listed["limits"]["memory"] == registry.runtimes[registry.default].limits.memory
+
+    def test_list_gives_the_reason_why_a_runtime_is_unavailable(self, small: Path) -> None:
+        small.write_text(small.read_text().replace("mounts = [", 'mounts = [{ source = "/nowhere" }, '))
+        row = snekhouse("runtimes", "list", "-r", small).stdout.splitlines()[1].split("\t")
+        assert row[1] == "unavailable"
+        assert "/nowhere" in row[2]
+
+    def test_check_says_that_all_is_well(self, registry_path: Path) -> None:
+        done = snekhouse("runtimes", "check", "-r", registry_path)
+        assert (done.returncode, done.stdout) == (0, f"{registry_path}: every runtime is available\n")
+
+    def test_check_lists_every_mistake(self, broken: Path) -> None:
+        done = snekhouse("runtimes", "check", "-r", broken)
+        assert done.returncode == 1
+        assert all(line.startswith(f"{broken}: ") for line in done.stdout.splitlines())
+        assert all(mistake in done.stdout for mistake in ("3.99", "runtimes.a.executable", "memry"))
+
+    def test_check_prints_json(self, broken: Path) -> None:
+        done = snekhouse("runtimes", "check", "-r", broken, "--json")
+        assert json.loads(done.stdout) == snekhouse("runtimes", "check", "-r", broken).stdout.splitlines()
+
+    def test_check_fails_for_a_runtime_that_does_not_start(self, small: Path) -> None:
+        small.write_text(small.read_text().replace('executable = "', 'executable = "/nowhere'))
+        done = snekhouse("runtimes", "check", "-r", small)
+        assert done.returncode == 1
+        assert 'runtimes."only"' in done.stdout
+
+    def test_discover_writes_a_registry_that_loads(self, tmp_path: Path) -> None:
+        path = tmp_path / "new.toml"
+        done = snekhouse("runtimes", "discover", "-o", path)
+        assert done.returncode == 0
+        assert f"snekhouse serve --registry {path}" in done.stdout
+        assert load(path).runtimes
+
+    def test_discover_replaces_a_file_only_when_forced(self, tmp_path: Path) -> None:
+        path = tmp_path / "mine.toml"
+        path.write_text("# mine\n")
+        assert "--force" in refused(snekhouse("runtimes", "discover", "--output", path))
+        assert path.read_text() == "# mine\n"
+        assert snekhouse("runtimes", "discover", "--output", path, "--force").returncode == 0
+        assert load(path).runtimes
+
+
+class TestRender:
+    def test_prints_the_profile_by_name_or_alias(self, small: Path) -> None:
+        done = snekhouse("render", "nsjail", "only", "-r", small)
+        assert done.returncode == 0
+        assert 'name: "snekhouse only"\n' in done.stdout
+        assert "clone_newuser: true\n" in done.stdout
+        assert snekhouse("render", "nsjail", "one", "-r", small).stdout == done.stdout
+
+    def test_an_unknown_runtime_is_refused_with_those_that_exist(self, small: Path) -> None:
+        assert "there are: only, one" in refused(snekhouse("render", "nsjail", "1.4", "-r", small))
+
+
+class TestRegistry:
+    @pytest.mark.parametrize(
+        "command",
+        [("serve",), ("eval", "1"), ("runtimes", "list"), ("render", "nsjail", "3.12"), ("doctor",)],
+        ids=" ".join,
+    )
+    def test_one_that_does_not_exist_is_refused_with_a_remedy(self, command: tuple[str, ...], tmp_path: Path) -> None:
+        path = tmp_path / "none.toml"
+        message = refused(snekhouse(*command, "-r", path))
+        assert message.startswith(f"snekhouse: {path}: cannot be read: No such file or directory; ")
+        assert "snekhouse runtimes discover" in message
+
+    def test_check_counts_one_that_does_not_exist_as_a_problem(self, tmp_path: Path) -> None:
+        done = snekhouse("runtimes", "check", "-r", tmp_path / "none.toml")
+        assert done.returncode == 1
+        assert "No such file or directory" in done.stdout
+
+
+class TestDoctor:
+    def test_names_each_wall_and_exits_by_whether_all_stand(self, registry_path: Path) -> None:
+        done = snekhouse("doctor", "-r", registry_path)
+        rows = [line.split("\t") for line in done.stdout.splitlines()[1:]]
+        states = {name: state for name, state, _ in rows}
+        assert set(states) == _WALLS
+        assert set(states.values()) <= {"stands", "missing"}
+        assert done.returncode == int("missing" in states.values())
+        assert all(detail for _, _, detail in rows)
+
+    def test_prints_json(self, registry_path: Path) -> None:
+        done = snekhouse("doctor", "-r", registry_path, "--json")
+        walls = json.loads(done.stdout)
+        assert {wall["name"] for wall in walls} == _WALLS
+        assert done.returncode == int(not all(wall["stands"] for wall in walls))
+
+
+class TestServe:
+    def test_an_address_that_is_taken_is_told_in_one_line(self, small: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            message = refused(snekhouse("serve", "-r", small, "--bind", address))
+        assert message == (
+            f"snekhouse: cannot serve on {address}: Address already in use; name another address with --bind\n"
+        )
+
+    @pytest.mark.parametrize("address", ["127.0.0.1", "localhost:http", "127.0.0.1:65536", ":8060"])
+    def test_what_is_no_address_is_refused(self, small: Path, address: str) -> None:
+        assert "is no address; write host:port" in refused(snekhouse("serve", "-r", small, "--bind", address))
+
+
+def test_ctrl_c_exits_with_130(small: Path, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    os.mkfifo(program)
+    command = [*_SNEKHOUSE, "eval", "-r", str(small), "-f", str(program)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process, program.open("w"):
+        process.send_signal(signal.SIGINT)  # a FIFO opens when its reader does (fifo(7)): the command is at work
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
+        assert process.wait(timeout=30) == 130
+
+
+def test_unknown_options_are_refused_with_a_hint() -> None:
+    message = refused(snekhouse("eval", "--jsn", "1"))
+    assert "--json" in message
+    assert "\x1b" not in message
+
+
+def _at_a_terminal(*args: str) -> bytes:
+    """Run the command line at a pseudo-terminal, and return what is printed there."""
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
+    env.pop("NO_COLOR", None)
+    with subprocess.Popen([*_SNEKHOUSE, *args], stdout=theirs, stderr=theirs, stdin=theirs, env=env) as process:
+        os.close(theirs)
+        printed = b"".join(iter(lambda: _read(ours), b""))
+        assert process.wait(timeout=30) == 0
+    os.close(ours)
+    return printed
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # EIO: its last user has closed it (pty(7))
+        return b""
