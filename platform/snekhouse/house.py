@@ -13,7 +13,7 @@ import anyio
 
 from snekhouse.errors import BusyError, HostError, JailError
 from snekhouse.jail.cgroups import Cgroups
-from snekhouse.jail.cgroups.groups import server_group
+from snekhouse.jail.cgroups.groups import Layout, server_group
 from snekhouse.jail.evaluation import Job, Result
 from snekhouse.jail.host import Host, bootstrap_source, survey_for
 from snekhouse.jail.probe import Probe, probe
@@ -95,9 +95,19 @@ async def open_house(registry: Registry) -> AsyncIterator[House]:
     layout = host.cgroups.layout
     with ExitStack() as held:
         state = held.enter_context(state_folder(registry.server.state_path, layout))
-        cgroups = held.enter_context(server_group(layout, state.name)) if layout else None
+        cgroups = held.enter_context(_claimed(layout, state.name)) if layout else None
         runtimes = await _Opening(host, state, cgroups).make_ready(registry)
         yield House(registry, runtimes, cgroups)
+
+
+@contextmanager
+def _claimed(layout: Layout, name: str) -> Iterator[Cgroups]:
+    with ExitStack() as held:
+        try:
+            cgroups = held.enter_context(server_group(layout, name))
+        except OSError as error:
+            raise HostError(f"the kernel refuses the server's cgroup: {error}") from error
+        yield cgroups
 
 
 def _require_walls(host: Host, registry: Registry) -> None:
@@ -173,7 +183,6 @@ class _Admission:
             yield time.monotonic() - arrived
         finally:
             self._places.release()
-
 
     async def _queue(self) -> None:
         if self._waiting >= self._seats:

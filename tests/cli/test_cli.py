@@ -127,6 +127,20 @@ class TestEval:
         message = refused(snekhouse("eval", "-r", small, "--runtime", "1.4", "1"))
         assert message == "snekhouse: there is no runtime '1.4'; there are: only, one\n"
 
+    def test_an_unavailable_runtime_is_refused_with_the_reason_once(self, small: Path) -> None:
+        small.write_text(small.read_text().replace("mounts = [", 'mounts = [{ source = "/nowhere" }, '))
+        message = refused(snekhouse("eval", "-r", small, "1"))
+        assert message.count("did not start") == 1
+        assert message.splitlines()[-1].startswith("snekhouse: the runtime only is unavailable: ")
+
+    def test_a_reader_that_goes_away_gets_no_traceback(self, small: Path) -> None:
+        command = [*_SNEKHOUSE, "eval", "-r", str(small), "print('x' * 900_000)"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.close()
+            assert b"BrokenPipe" not in process.stderr.read()
+
     def test_the_environment_may_name_the_registry(self, small: Path) -> None:
         assert snekhouse("eval", "print(1)", SNEKHOUSE_REGISTRY=str(small)).stdout == "1\n"
 

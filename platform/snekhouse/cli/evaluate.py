@@ -1,5 +1,6 @@
 """``snekhouse eval``: one evaluation without a server."""
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +31,7 @@ def evaluate(
     if file is not None and code is not None:
         rest.insert(0, code)
     program = _program(code, file)
+    _log_to_standard_error()
     loaded = load(registry)
     chosen = loaded.resolve(runtime or loaded.default)
     result = anyio.run(_evaluate, loaded, chosen, ("-c", program, *rest))
@@ -38,6 +40,12 @@ def evaluate(
     else:
         _print(result)
     raise typer.Exit(JAIL_FAILED if result.returncode is None else result.returncode)
+
+
+def _log_to_standard_error() -> None:
+    logging.basicConfig(level=logging.WARNING, format="snekhouse: %(message)s")
+    # An unavailable runtime is told by the error that follows.
+    logging.getLogger("snekhouse.house").addFilter(lambda record: record.levelno < logging.ERROR)
 
 
 def _program(code: str | None, file: Path | None) -> str:

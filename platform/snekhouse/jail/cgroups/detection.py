@@ -95,38 +95,22 @@ def _detect_v2(mounts: list[_Mount], own: dict[str, str]) -> Detection:
     if mount is None or "" not in own:
         return Detection(None, "none", _ALL, _REMEDY)
     folder = _folder(mount, own[""])
+    if folder.name == v2.LEAF:  # a server before this one, in the same service or container, moved in there
+        folder = folder.parent
     controllers = _ALL & set((folder / "cgroup.controllers").read_text().split())
     if not controllers or not _usable(folder):
         return Detection(None, "none", _ALL, _REMEDY)
-    try:
-        _make_room(folder, controllers)
-    except OSError as error:
-        return Detection(None, "none", _ALL, f"{_REMEDY} ({error})")
+    layout = v2.V2(folder, controllers)
+    if not layout.may_claim():
+        return Detection(None, "none", _ALL, _REMEDY)
     missing = _ALL - controllers
-    return Detection(v2.V2(folder, controllers), "v2", missing, _REMEDY if missing else "")
+    return Detection(layout, "v2", missing, _REMEDY if missing else "")
 
 
 _REMEDY = (
     "the cgroup file system is not mounted writable for this user, or its controllers are not delegated: "
     "run as root, or delegate them (systemd: Delegate=yes; a container: mount /sys/fs/cgroup writable)"
 )
-
-
-def _make_room(folder: Path, controllers: frozenset[str]) -> None:
-    """Enable controllers for children; v2 allows that only where no process stands beside them.
-
-    In a container or a service the server (and what shares its group) stands in the very group that was
-    delegated to it: all of them move into a leaf first.
-    """
-    enabled = set((folder / "cgroup.subtree_control").read_text().split())
-    if controllers <= enabled:
-        return
-    if (folder / "cgroup.type").exists():  # not the root of the hierarchy, which is exempt
-        leaf = folder / "snekhouse-server"
-        leaf.mkdir(exist_ok=True)
-        for pid in (folder / "cgroup.procs").read_text().split():
-            (leaf / "cgroup.procs").write_text(pid)
-    v2.delegate(folder, controllers)
 
 
 def _usable(folder: Path) -> bool:

@@ -38,6 +38,9 @@ class Layout(Protocol):
     def door(self) -> str | None:
         """The file of a group by which a thread moves itself in, if there is one that is cheap."""
 
+    def claim(self) -> None:
+        """Make the place below which the server's group goes ready for groups with limits."""
+
     def folders(self, name: str) -> tuple[Path, ...]:
         """Name the folders that together are the group `name`."""
 
@@ -124,7 +127,11 @@ def server_group(layout: Layout, name: str) -> Iterator[Cgroups]:
     Args:
         layout: The version of cgroups found on this host.
         name: The group's name, of this server alone.
+
+    Raises:
+        OSError: The kernel refused.
     """
+    layout.claim()
     with _made(layout, name):
         layout.prepare(name)
         try:

@@ -42,6 +42,9 @@ class V1:
         """Name the folders that together are the group `name`."""
         return tuple(dict.fromkeys(base / name for base in self.bases.values()))
 
+    def claim(self) -> None:
+        """Do nothing: the hierarchies are ready for groups."""
+
     def prepare(self, name: str) -> None:
         """Count what children use against their parent, as kernels before 5.11 do only when asked."""
         if base := self.bases.get("memory"):

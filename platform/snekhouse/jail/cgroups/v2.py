@@ -1,5 +1,6 @@
 """Cgroups version 2: one hierarchy (admin-guide/cgroup-v2)."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from snekhouse.registry.models import Limits
 
 CONTROLLERS = ("memory", "pids", "cpu")
 """What a run is limited by; the accounting of time needs no controller."""
+
+LEAF = "snekhouse-server"
+"""The group that the server itself moves into where it stands in the way."""
 
 _PERIOD = 100_000
 """Microseconds over which a cpu quota counts; the kernel's own default."""
@@ -39,9 +43,29 @@ class V2:
         """Name the one folder that is the group `name`."""
         return (self.base / name,)
 
+    def may_claim(self) -> bool:
+        """Whether children of the base can have limits, as far as looking can tell."""
+        control = self.base / "cgroup.subtree_control"
+        return self.controllers <= set(control.read_text().split()) or os.access(control, os.W_OK)
+
+    def claim(self) -> None:
+        """Enable the controllers for children of the base; v2 allows that only where no process stands beside them.
+
+        In a container or a service the server (and what shares its group) stands in the very group that was
+        delegated to it: all of them move into a leaf first.
+        """
+        if self.controllers <= set((self.base / "cgroup.subtree_control").read_text().split()):
+            return
+        if (self.base / "cgroup.type").exists():  # not the root of the hierarchy, which is exempt
+            leaf = self.base / LEAF
+            leaf.mkdir(exist_ok=True)
+            for pid in (self.base / "cgroup.procs").read_text().split():
+                (leaf / "cgroup.procs").write_text(pid)
+        _delegate(self.base, self.controllers)
+
     def prepare(self, name: str) -> None:
         """Hand the controllers on to the children of the group `name`."""
-        delegate(self.base / name, self.controllers)
+        _delegate(self.base / name, self.controllers)
 
     def limit(self, name: str, limits: Limits) -> None:
         """Write the limits of the group `name`."""
@@ -67,12 +91,7 @@ class V2:
         return GroupUsage(memory, cpu_time, _fields(folder / "memory.events").get("oom_kill", 0))
 
 
-def delegate(folder: Path, controllers: frozenset[str]) -> None:
-    """Let the children of a group have limits.
-
-    Raises:
-        OSError: Processes stand in the group itself ("no internal processes"), or it is not ours to change.
-    """
+def _delegate(folder: Path, controllers: frozenset[str]) -> None:
     (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(controllers)))
 
 
