@@ -28,6 +28,9 @@ format: $(VENV)/.dev  ## put the code in its form
 bench: $(VENV)/.dev  ## what an evaluation costs, beside bare Python and plain NsJail
 	$(BIN)/python benchmarks/cold.py
 
+docs: $(VENV)/.docs  ## the documentation as a site, in site/
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs site
+
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "snekhouse needs Python 3.11 or later; name one: make PYTHON=python3.12 ..."; exit 1; }
@@ -42,6 +45,10 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
 	@touch $@ $(VENV)/.runtime
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	@touch $@
 
 clean:           ## remove what these commands made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site

@@ -11,7 +11,7 @@ from snekhouse.errors import BusyError, HostError
 from snekhouse.house import House, open_house
 from snekhouse.jail.cgroups import Detection
 from snekhouse.jail.evaluation import Job, Result, Status
-from snekhouse.registry.models import Registry, Runtime
+from snekhouse.registry.models import Mount, Registry, Runtime
 
 pytestmark = pytest.mark.anyio
 
@@ -60,6 +60,19 @@ async def test_a_broken_runtime_is_listed_with_its_reason_and_the_others_serve(s
         assert (await evaluate(house, "print(1)")).stdout == "1\n"
         with pytest.raises(BusyError, match="broken is unavailable"):
             await house.evaluate(broken, Job(args=("-c", ""), limits=broken.limits))
+
+
+async def test_an_interpreter_that_lacks_a_library_is_told_with_the_loaders_words(small: Registry) -> None:
+    good = small.resolve(small.default)
+    kept = tuple(mount for mount in good.mounts if mount.source == mount.target and "linux-gnu" not in mount.source)
+    broken = good.model_copy(update={"mounts": (*kept, *_loader(good))})
+    async with open_house(only(small, broken, state=small.server.state)) as house:
+        assert "cannot open shared object file" in house.runtimes[broken.name].reason
+
+
+def _loader(runtime: Runtime) -> tuple[Mount, ...]:
+    """The program loader alone, without the libraries that it will look for."""
+    return tuple(mount for mount in runtime.mounts if "ld-linux" in mount.source)
 
 
 async def test_a_missing_mandatory_mount_is_the_reason(small: Registry) -> None:

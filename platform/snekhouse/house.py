@@ -125,6 +125,7 @@ class _Opening:
     def __init__(self, host: Host, state: State, cgroups: Cgroups | None) -> None:
         self._host, self._state, self._cgroups = host, state, cgroups
         self._source = bootstrap_source().read_text(encoding="utf-8")
+        self._shared = state.write("bootstrap.py", self._source)  # once: interpreters read it while others open
         self._at_once = anyio.Semaphore(os.cpu_count() or 1)
 
     async def make_ready(self, registry: Registry) -> Mapping[str, Ready]:
@@ -141,7 +142,7 @@ class _Opening:
         return {name: found[name] for name in registry.runtimes}
 
     async def _open(self, runtime: Runtime) -> Ready:
-        jail = self._jail(runtime, self._state.write("bootstrap.py", self._source))
+        jail = self._jail(runtime, self._shared)
         try:
             answer, bytecode = await probe(jail, self._source, self._cgroups)
         except (JailError, OSError) as error:

@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -169,8 +169,16 @@ class _Run:
         if counters.oom_kills:
             verdict = judge(ending, self.job.limits, timed_out=False, flooded=False, oom_kills=counters.oom_kills)
             return _result(verdict, usage=usage)
-        message = f"the jail of {self.jail.runtime.name} did not start: {ending.reason}"
+        said = await self._last_words()
+        message = f"the jail of {self.jail.runtime.name} did not start: {ending.reason}{said and f' ({said})'}"
         return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=message, usage=usage)
+
+    async def _last_words(self) -> str:
+        """Read what the loader or the interpreter said last; nothing of the client's has run by then."""
+        with suppress(OutputLimitError):
+            await self.streams[-1].drain()
+        lines = self.streams[-1].content.decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
 
     def _refused(self, refusal: Refusal) -> Result:
         path = self.job.files[refusal.index].path

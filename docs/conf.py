@@ -1,0 +1,14 @@
+"""Sphinx: the site that `make docs` builds."""
+
+from snekhouse import __version__
+
+project = "snekhouse"
+project_copyright = "2026, the snekhouse developers"
+version = release = __version__
+root_doc = "index"
+extensions = ["myst_parser"]
+exclude_patterns = ["README.md"]  # index.md includes it
+html_theme = "furo"
+html_title = f"snekhouse {__version__}"
+myst_heading_anchors = 3
+suppress_warnings = ["myst.xref_missing"]  # links out of docs/ (a template, the changelog): tests/docs checks them
