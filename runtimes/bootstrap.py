@@ -100,73 +100,79 @@ def receive_file():
     return status.st_ino.to_bytes(8, "big") + status.st_mtime_ns.to_bytes(8, "big")
 
 def become(args):
-    """Set the stage for `python ARGS`; return the C function that runs it, and its arguments.
+    """Set the stage for `python ARGS`; return how to run it.
 
-    In place where nobody can tell it from the real thing, else by execv, which is always right.
+    In place where nobody can tell it from the real thing, else by execv, which is always right and only slower.
     """
     encoding = sys.getfilesystemencoding()
     argv = [arg.decode(encoding, "surrogateescape") for arg in args]
     kind = argv[0] if argv else "-"
-    python = c_functions()
-    if python and kind == "-c" and len(argv) > 1 and runs_in_place(argv[1]):
-        start_main(argv, ["-c"] + argv[2:], "")
+    run = None
+    if kind == "-c" and len(argv) > 1:
+        run = stage_code(argv)
+    elif kind == "-m" and len(argv) > 1:
+        run = stage_module(argv)
+    elif kind[:1] not in ("", "-"):
+        run = stage_script(argv)
+    if run is None:
+        posix.execv(sys.executable, [sys.executable] + argv)
+    return run
+
+
+def stage_code(argv):
+    """Stage `-c CODE`; from Python 3.14 on, code that is indented is left to the interpreter to dedent."""
+    source = argv[1] + "\n"
+    if sys.version_info >= (3, 14) and source.lstrip("\r\n\f")[:1].isspace():
+        return None
+    set_arguments(argv, ["-c"] + argv[2:], "")
+    main = new_main(sys.modules["_frozen_importlib"].BuiltinImporter)
+    # Below 3.10, a coding cookie in the code counts, as it does in bytes.
+    code = source if sys.version_info >= (3, 10) else source.encode()
+
+    def run():
+        program = compile(code, "<string>", "exec", 0, True)
         if sys.version_info >= (3, 13):
-            register_source(argv[1] + "\n")
-        return python.run_string(argv[1].encode("utf-8", "surrogateescape") + b"\n")
-    if python and kind == "-m" and len(argv) > 1:
-        start_main(argv, ["-m"] + argv[2:], posix.getcwd() if sys.version_info >= (3, 7) else "")
-        return run_module, (argv[1],)
-    if python and kind[:1] not in ("", "-") and is_script(kind):
-        start_main(argv, argv, script_folder(kind))
-        path = script_path(kind)
-        sys.path_importer_cache[path] = None    # as main.c leaves it after asking every path hook
-        return python.run_file(path.encode(encoding, "surrogateescape"))
-    posix.execv(sys.executable, [sys.executable] + argv)
+            register_source(program, source)
+        return exec, (program, main)
+    return run
 
 
-def runs_in_place(code):
-    """Leave to the interpreter what it does with code before it runs it.
-
-    Python 3.14 and later dedent it. 3.13 and later know its source lines only after warnings of its syntax are shown,
-    where they would be known before: so code that has any, or errors, is left to it as well.
-    """
-    if sys.version_info < (3, 13):
-        return True
-    if sys.version_info >= (3, 14) and code.lstrip("\r\n\f")[:1].isspace():
-        return False
-    known = set(sys.modules)
-    import warnings
+def stage_script(argv):
+    """Stage `FILE` when it is plain source that compiles; all else the interpreter treats in ways of its own."""
+    path = argv[0]
+    source = read_script(path)
+    if source is None:
+        return None
+    if sys.version_info >= (3, 9) and path[0] != "/":
+        path = posix.getcwd() + "/" + path    # not normalised, and so is __file__
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            compile(code + "\n", "<string>", "exec", 0, True)
-        return True
-    except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):
-        return False
-    finally:
-        for name in set(sys.modules) - known:
-            del sys.modules[name]
+        program = compile(source, path, "exec", 0, True)
+    except (SyntaxError, ValueError):
+        return None
+    set_arguments(argv, argv, script_folder(path))
+    sys.path_importer_cache[path] = None    # as main.c leaves it after asking every path hook
+    main = new_main(sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", path))
+    main["__file__"] = path
+    main["__cached__"] = None
+    return lambda: (exec, (program, main))
 
 
-def is_script(path):
-    """Tell whether a path is a plain source or bytecode file: no folder, no zip file, nothing that cannot be read."""
+def read_script(path):
+    """Read a source file; None for folders, zip files, bytecode and what cannot be read."""
     try:
-        if posix.stat(path).st_mode & 0o170000 != 0o100000 or not posix.access(path, posix.R_OK):
-            return False
+        if posix.stat(path).st_mode & 0o170000 != 0o100000:
+            return None
+        with open(path, "rb") as file:
+            source = file.read()
     except OSError:
-        return False
+        return None
     for hook in sys.path_hooks:
         try:
             hook(path)
-            return False
+            return None
         except ImportError:
             pass
-    return True
-
-
-def script_path(path):
-    """What __file__ will be: absolute, though not normalised, from Python 3.9 on."""
-    return path if sys.version_info < (3, 9) or path[0] == "/" else posix.getcwd() + "/" + path
+    return None if path.endswith(".pyc") or b"\0" in source else source
 
 
 def script_folder(path):
@@ -174,113 +180,81 @@ def script_folder(path):
     return dirname(realpath(path))
 
 
-def start_main(argv, arguments, folder):
-    """Make sys and __main__ what they are when the interpreter starts on these arguments."""
+def stage_module(argv):
+    """Stage `-m MODULE`, which runpy runs in __main__."""
+    set_arguments(argv, ["-m"] + argv[2:], posix.getcwd() if sys.version_info >= (3, 7) else "")
+    new_main(sys.modules["_frozen_importlib"].BuiltinImporter)
+
+    def run():
+        import runpy
+        return runpy._run_module_as_main, (argv[1],)
+    return run
+
+
+def set_arguments(argv, arguments, folder):
+    """Make sys what it is when the interpreter starts on these arguments."""
     sys.argv[:] = arguments
     if hasattr(sys, "orig_argv"):
         sys.orig_argv[1:] = argv
     if not getattr(sys.flags, "safe_path", False):
         sys.path.insert(0, folder)
+
+
+def new_main(loader):
+    """Put a new __main__ in the place of the bootstrap; return its dictionary."""
     sys.modules["__main__"].__name__ = "bootstrap"
     main = type(sys)("__main__")
-    main.__loader__ = sys.modules["_frozen_importlib"].BuiltinImporter
+    main.__loader__ = loader
     if sys.version_info < (3, 14):
         main.__annotations__ = {}
     main.__builtins__ = sys.modules["builtins"]
     sys.modules["__main__"] = main
+    return main.__dict__
 
 
-def register_source(source):
-    """Let tracebacks show the source, as main.c does from Python 3.13 on."""
+def register_source(program, source):
+    """Let tracebacks show the source of -c, as main.c does from Python 3.13 on."""
     import linecache
-    if not hasattr(linecache, "_interactive_cache"):
-        linecache._register_code("<string>", source, "<string>")
-        return
-    try:
-        linecache._register_code(compile(source, "<string>", "exec"), source, "<string>")
-    except (SyntaxError, ValueError):
-        pass    # the run itself will tell
+    key = program if hasattr(linecache, "_interactive_cache") else "<string>"
+    linecache._register_code(key, source, "<string>")
 
 
-def run_module(name):
-    """Run a module as __main__; return whether it failed, with its traceback printed from runpy on."""
-    import runpy
+def report_failure(error):
+    """Print an exception as PyErr_Print does, without the frames of the bootstrap; then end as main.c does."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals is globals():
+        trace = trace.tb_next
+    error.__traceback__ = sys.last_traceback = trace
+    sys.last_type, sys.last_value = type(error), error
+    if sys.version_info >= (3, 12):
+        sys.last_exc = error
+    if not hasattr(sys, "excepthook"):
+        sys.stderr.write("sys.excepthook is missing, using default exception handler\n")
+        sys.excepthook = sys.__excepthook__
     try:
-        runpy._run_module_as_main(name)
+        sys.excepthook(type(error), error, trace)
     except SystemExit:
         raise
-    except BaseException as error:
-        error.__traceback__ = sys.last_traceback = error.__traceback__.tb_next
-        sys.last_type, sys.last_value = type(error), error
-        if sys.version_info >= (3, 12):
-            sys.last_exc = error
-        sys.excepthook(type(error), error, error.__traceback__)
-        return True
-    return False
-
-
-def finish(failed):
-    """End as main.c does after the program: 1 when it failed; what SIGINT does when that was a KeyboardInterrupt."""
-    if failed and getattr(sys, "last_type", None) is KeyboardInterrupt:
-        sys.excepthook = lambda *_: None    # it has been printed
+    except BaseException as second:
+        second.__traceback__ = second.__traceback__.tb_next
+        sys.stderr.write("Error in sys.excepthook:\n")
+        sys.__excepthook__(type(second), second, second.__traceback__)
+        sys.stderr.write("\nOriginal exception was:\n")
+        sys.__excepthook__(type(error), error, trace)
+    if type(error) is KeyboardInterrupt or sys.version_info >= (3, 14) and isinstance(error, KeyboardInterrupt):
+        sys.excepthook = lambda *_: None    # it has been printed; what SIGINT does comes now
         raise KeyboardInterrupt
-    if failed:
-        raise SystemExit(1)
-
-
-def c_functions():
-    """Find the C functions that main.c itself uses; None in an interpreter without."""
-    try:
-        import _ctypes
-    except ImportError:
-        return None
-    try:
-        return Functions(_ctypes)
-    except (AttributeError, OSError):
-        return None
-    finally:
-        del sys.modules["_ctypes"]
-
-
-class Functions:
-    """PyRun_SimpleStringFlags and PyRun_AnyFileExFlags, called through _ctypes: importing ctypes takes 2 ms."""
-
-    IGNORE_COOKIE = 0x0800 if sys.version_info >= (3, 10) else 0    # PyCF_IGNORE_COOKIE
-
-    def __init__(self, ctypes):
-        class Int(ctypes._SimpleCData):
-            _type_ = "i"
-
-        class Pointer(ctypes._SimpleCData):
-            _type_ = "P"
-
-        class Flags(ctypes.Array):    # struct PyCompilerFlags: cf_flags, cf_feature_version
-            _type_ = Int
-            _length_ = 2
-
-        class Python(ctypes.CFuncPtr):
-            _flags_ = ctypes.FUNCFLAG_CDECL | ctypes.FUNCFLAG_PYTHONAPI    # keeps the lock, reports errors
-            _restype_ = Int
-
-        class C(ctypes.CFuncPtr):
-            _flags_ = ctypes.FUNCFLAG_CDECL
-            _restype_ = Pointer
-
-        everything = ctypes.dlopen(None, 0)
-        self.string = Python(ctypes.dlsym(everything, "PyRun_SimpleStringFlags"))
-        self.file = Python(ctypes.dlsym(everything, "PyRun_AnyFileExFlags"))
-        self.fopen = C(ctypes.dlsym(everything, "fopen"))
-        self.flags, self.pointer = Flags, Pointer
-
-    def run_string(self, code):
-        return self.string, (code, self.flags(self.IGNORE_COOKIE, sys.version_info[1]))
-
-    def run_file(self, path):
-        file = self.pointer(self.fopen(path, b"rbe"))
-        return self.file, (file, path, 1, self.flags(0, sys.version_info[1]))
+    raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    run, arguments = main()
-    failed = run(*arguments)    # here, that there is but one frame of ours below the program's
-    finish(failed)
+    stage, failure = main(), None
+    try:
+        run, arguments = stage()
+        run(*arguments)    # here, that there is but one frame of ours below the program's
+    except SystemExit:
+        raise
+    except BaseException as error:
+        failure = error
+    if failure is not None:
+        report_failure(failure)

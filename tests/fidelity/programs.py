@@ -200,11 +200,10 @@ DESCRIPTORS = """\
 import os
 for fd in range(20):
     try:
-        in_memory = os.fstat(fd).st_nlink == 0
+        os.fstat(fd)
     except OSError:
         continue
-    if fd < 3 or not in_memory:
-        print(fd, os.get_inheritable(fd))
+    print(fd, os.get_inheritable(fd))
 """
 
 ASYNCIO = """\
@@ -328,6 +327,31 @@ PROGRAMS = (
     code("error in atexit", "import atexit; atexit.register(lambda: 1 / 0); print(1)"),
     code("excepthook", "import sys\nsys.excepthook = lambda *a: print(a[0], a[1])\n1/0"),
     module("excepthook of a module", "import sys\nsys.excepthook = lambda *a: print(a[0], a[1])\n1/0"),
+    code("excepthook that exits", "import sys\nsys.excepthook = lambda *a: sys.exit(8)\nraise ValueError('x')"),
+    code(
+        "what excepthook sees",
+        "import sys\ndef hook(*a): print(a, sys.exc_info(), sys.last_type)\nsys.excepthook = hook\n[][0]".replace(
+            "print(a,", "print(a[:2], a[2].tb_frame.f_code.co_name,"
+        ),
+    ),
+    code("no excepthook", "import sys\ndel sys.excepthook\nraise ValueError('x')"),
+    code(
+        "last traceback at exit",
+        "import atexit, sys, traceback\natexit.register(lambda: traceback.print_tb(sys.last_traceback))\n1/0",
+    ),
+    script(
+        "last traceback at exit of a script",
+        "import atexit, sys, traceback\natexit.register(lambda: traceback.print_tb(sys.last_traceback))\n1/0",
+    ),
+    code("traceback limit", "import sys\nsys.tracebacklimit = 1\ndef f(): 1/0\nf()"),
+    code("error that is its own context", "try: 1/0\nexcept ZeroDivisionError as e:\n  e.__cause__ = e\n  raise"),
+    code("error raised again", "try: 1/0\nexcept ZeroDivisionError as e: x = e\nraise x"),
+    code(
+        "generator that is left",
+        "def g():\n  try: yield\n  finally: print('closed')\nx = g(); next(x)\nraise LookupError",
+    ),
+    code("subclass of KeyboardInterrupt", "class K(KeyboardInterrupt): pass\nraise K"),
+    code("subclass of SystemExit", "class S(SystemExit): pass\nraise S(12)"),
     code("broken excepthook", "import sys\nsys.excepthook = lambda *a: 1 / 0\nraise ValueError('x')"),
     code("stdout closed", "import sys; sys.stdout.close()"),
     code("stdout that cannot be flushed", "import sys, os; os.close(1); print(1)"),
