@@ -228,23 +228,32 @@ def report_failure(error):
     sys.last_type, sys.last_value = type(error), error
     if sys.version_info >= (3, 12):
         sys.last_exc = error
-    if not hasattr(sys, "excepthook"):
-        sys.stderr.write("sys.excepthook is missing, using default exception handler\n")
-        sys.excepthook = sys.__excepthook__
+    hook = getattr(sys, "excepthook", None)
+    if hook is None:
+        complain("sys.excepthook is missing\n")
+        hook = sys.__excepthook__
     try:
-        sys.excepthook(type(error), error, trace)
+        hook(type(error), error, trace)
     except SystemExit:
         raise
     except BaseException as second:
         second.__traceback__ = second.__traceback__.tb_next
-        sys.stderr.write("Error in sys.excepthook:\n")
+        complain("Error in sys.excepthook:\n")
         sys.__excepthook__(type(second), second, second.__traceback__)
-        sys.stderr.write("\nOriginal exception was:\n")
+        complain("\nOriginal exception was:\n")
         sys.__excepthook__(type(error), error, trace)
     if type(error) is KeyboardInterrupt or sys.version_info >= (3, 14) and isinstance(error, KeyboardInterrupt):
         sys.excepthook = lambda *_: None    # it has been printed; what SIGINT does comes now
         raise KeyboardInterrupt
     raise SystemExit(1)
+
+
+def complain(text):
+    """Write to sys.stderr, or to the descriptor where the program has broken that (PySys_WriteStderr)."""
+    try:
+        sys.stderr.write(text)
+    except Exception:
+        posix.write(2, text.encode())
 
 
 if __name__ == "__main__":

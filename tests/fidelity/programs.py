@@ -334,6 +334,10 @@ PROGRAMS = (
             "print(a,", "print(a[:2], a[2].tb_frame.f_code.co_name,"
         ),
     ),
+    code(
+        "broken excepthook and no stderr",
+        "import sys\nsys.stderr = None\nsys.excepthook = lambda *a: 1 / 0\nraise ValueError('x')",
+    ),
     code("no excepthook", "import sys\ndel sys.excepthook\nraise ValueError('x')"),
     code(
         "last traceback at exit",
