@@ -1,10 +1,9 @@
 """One run, from a job to its result."""
 
-import fcntl
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from snekhouse.jail.cgroups import Cgroups, GroupUsage, RunGroup
 from snekhouse.jail.control import receive_hello, receive_report, send_request
 from snekhouse.jail.evaluation import File, Job, Result, Status, Usage
 from snekhouse.jail.home import FilesError, collect, is_empty
+from snekhouse.jail.inputs import Request, lent_stdin
 from snekhouse.jail.nsjail import Ending, NsJail, started
 from snekhouse.jail.output import Drain, OutputLimitError, drains
 from snekhouse.jail.profile import START_TIMEOUT, bootstrap_inside
@@ -55,12 +55,12 @@ async def run(jail: Jail, job: Job, cgroups: Cgroups | None) -> Result:
         OSError: The host is out of processes, descriptors or memory.
     """
     try:
-        request = _Request.of(job)
+        request = Request.of(job)
     except ValueError as error:
         return Result(Status.ERROR, None, str(error), message="the arguments cannot be passed to a process")
     with ExitStack() as held:
         streams = held.enter_context(drains(job.limits.output, apart=job.separate_stderr))
-        stdin = held.enter_context(_stdin(job.stdin))
+        stdin = held.enter_context(lent_stdin(job.stdin))
         group = held.enter_context(_group(cgroups, job))
         command = (jail.runtime.executable, bootstrap_inside(jail.bootstrap))
         stdio = (stdin, streams[0].writer, streams[-1].writer)
@@ -77,7 +77,7 @@ class _Run:
 
     jail: Jail
     job: Job
-    request: "_Request"
+    request: Request
     process: NsJail
     group: RunGroup | None
     streams: Sequence[Drain]
@@ -190,28 +190,6 @@ class _Run:
 _NOT_UTF8 = "UnicodeDecodeError: invalid Unicode in output pipe"
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """A job as bytes."""
-
-    args: tuple[bytes, ...]
-    files: tuple[tuple[bytes, bytes], ...]
-
-    @classmethod
-    def of(cls, job: Job) -> "_Request":
-        args = tuple(map(_encode, job.args))
-        return cls(args, tuple((_encode(file.path), file.content) for file in job.files))
-
-
-def _encode(text: str) -> bytes:
-    if "\0" in text:
-        raise ValueError("ValueError: embedded null byte")
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"UnicodeEncodeError: {error}") from None
-
-
 def _decode(content: bytes, *, cut: bool) -> str:
     try:
         return content.decode()
@@ -219,21 +197,6 @@ def _decode(content: bytes, *, cut: bool) -> str:
         if cut and error.reason == "unexpected end of data":
             return content[: error.start].decode()
         raise
-
-
-@contextmanager
-def _stdin(content: bytes) -> Iterator[int]:
-    """Lend what the program reads as a file in memory that nobody can change (memfd_create(2))."""
-    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(content)
-        seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _group(cgroups: Cgroups | None, job: Job) -> AbstractContextManager[RunGroup | None]:

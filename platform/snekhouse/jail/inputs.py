@@ -1,0 +1,64 @@
+"""What a job brings, made ready for a jail: arguments and files as bytes, and standard input as a descriptor."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Self
+
+from snekhouse.jail.evaluation import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A job as bytes.
+
+    Attributes:
+        args: Arguments of the interpreter.
+        files: Path below the home, and content, of each input file.
+    """
+
+    args: tuple[bytes, ...]
+    files: tuple[tuple[bytes, bytes], ...]
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """Encode a job.
+
+        Raises:
+            ValueError: No process can be given such arguments; the text is what the peer says then.
+        """
+        args = tuple(map(_encode, job.args))
+        return cls(args, tuple((_encode(file.path), file.content) for file in job.files))
+
+
+def _encode(text: str) -> bytes:
+    if "\0" in text:
+        raise ValueError("ValueError: embedded null byte")
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"UnicodeEncodeError: {error}") from None
+
+
+@contextmanager
+def lent_stdin(content: bytes) -> Iterator[int]:
+    """Lend what the program reads as a file in memory that nobody can change (memfd_create(2)).
+
+    Args:
+        content: All of it.
+
+    Yields:
+        A descriptor, at its beginning.
+    """
+    descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(content)
+        seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
