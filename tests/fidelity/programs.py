@@ -424,7 +424,7 @@ PROGRAMS = (
     Program("-m timeit", ("-m", "timeit", "-n", "1", "-r", "1", "-s", "import os", "os._exit(3)")),
     Program("-m timeit, wrong", ("-m", "timeit", "1/0")),
     Program("-m unittest", ("-m", "unittest", "-h")),
-    Program("-m unittest, none found", ("-m", "unittest", "missing_tests")),
+    Program("-m unittest, wrong option", ("-m", "unittest", "--nonsense")),
     script("unittest.main", UNITTEST),
     Program("-m json.tool", ("-m", "json.tool"), stdin=b'{"a": [1]}'),
     Program("-m this", ("-m", "this")),

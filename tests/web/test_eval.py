@@ -1,6 +1,7 @@
 """POST /eval and POST /eval/{runtime}, over HTTP against a real server."""
 
 import base64
+import socket
 from typing import Any
 
 import httpx
@@ -336,6 +337,24 @@ def test_a_body_above_the_limit_is_a_413_whether_announced_or_streamed(client: h
     piece = b" " * (1 << 20)
     assert client.post("/eval", content=piece * 65).status_code == 413
     assert client.post("/eval", content=(piece for _ in range(65))).status_code == 413
+
+
+def test_refusals_do_not_cost_the_connection(client: httpx.Client) -> None:
+    """Each answer arrives on a connection that is used again, whether or not anybody read the body."""
+    with httpx.Client(base_url=client.base_url, limits=httpx.Limits(max_connections=1)) as one:
+        for number in range(300):
+            path, kind = (("/eval", "text/plain"), ("/nowhere", "application/json"))[number % 2]
+            response = one.post(path, content=b"x" * 5000, headers={"content-type": kind})
+            assert response.status_code == (415, 404)[number % 2]
+            assert "connection" not in response.headers
+
+
+def test_a_refusal_does_not_wait_for_a_body_that_never_comes(client: httpx.Client) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=20) as connection:
+        connection.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert b"connection: close" in answer.lower()
 
 
 def test_health_and_readiness(client: httpx.Client) -> None:

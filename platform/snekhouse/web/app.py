@@ -5,6 +5,7 @@ from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
@@ -13,13 +14,14 @@ from snekhouse.errors import BusyError, RequestError, RuntimeUnknownError
 from snekhouse.house import House
 from snekhouse.web.routes import ROUTES
 from snekhouse.web.schemas import ErrorOut
+from snekhouse.web.unread import ReadUnread
 
 _log = logging.getLogger(__name__)
 
 
 def create_app(house: House) -> Starlette:
     """Make the application that serves a house."""
-    app = Starlette(routes=ROUTES, exception_handlers=_HANDLERS)
+    app = Starlette(routes=ROUTES, exception_handlers=_HANDLERS, middleware=[Middleware(ReadUnread)])
     app.state.house = house
     return app
 

@@ -42,23 +42,13 @@ def _check_media_type(request: Request) -> None:
 
 
 async def _read(request: Request, limit: int) -> bytes:
-    """Read a body; keep no more than its limit of it, and discard as much again.
-
-    A client that is still sending hears no answer: one that is a little over gets to hear its 413.
-    """
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > 2 * limit:
-            break
         if size > limit:
-            chunks.clear()
-        else:
-            chunks.append(chunk)
-    if size > limit:
-        message = f"the body is larger than {limit} bytes"
-        raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, {"Connection": "close"})
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes")
+        chunks.append(chunk)
     return b"".join(chunks)
 
 
