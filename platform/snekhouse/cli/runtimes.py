@@ -60,7 +60,8 @@ def discover(
     """Find the interpreters of this machine and write a registry of them."""
     found = find_interpreters()
     write_registry(output, render_registry(found, allow_degraded_reason=_degraded(found)), force=force)
-    print_table(("VERSION", "EXECUTABLE"), [(each.version, str(each.executable)) for each in found])
+    newest_first = sorted(found, key=lambda each: each.release, reverse=True)
+    print_table(("VERSION", "EXECUTABLE"), [(each.version, str(each.source)) for each in newest_first])
     write(f"wrote {output}; serve it with: snekhouse serve --registry {output}\n")
 
 

@@ -56,11 +56,13 @@ class Host:
         return (Wall("nsjail", stands=True, detail=str(self.nsjail)), *limits, self._identity_wall())
 
     def _identity_wall(self) -> Wall:
-        hidden = sorted({str(path) for identity in self.identities.values() for path in identity.hidden})
-        if not hidden:
+        closed = sorted({str(folder) for identity in self.identities.values() for folder in identity.closed})
+        if not closed:
             return Wall("identity", stands=True, detail="jails map no id that owns anything here")
-        remedy = "move them, or let others enter the folders above (chmod o+x)"
-        detail = f"only root can reach {', '.join(hidden)}, so jails that mount them map root's id: {remedy}"
+        detail = (
+            f"only root may enter {', '.join(closed)}, and jails mount from there, so they map root's id: "
+            f"move what they need elsewhere, or let others pass (chmod o+x {' '.join(closed)})"
+        )
         return Wall("identity", stands=False, detail=detail)
 
 

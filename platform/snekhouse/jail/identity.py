@@ -17,13 +17,13 @@ class Identity:
     Attributes:
         users: Host user ids, as text.
         groups: Host group ids, as text.
-        hidden: Sources of mounts that only root can reach. Where there are some, root's id is mapped as well,
-            for NsJail to mount them: the program has neither that id nor the capability to take it.
+        closed: Folders that only root may enter, with sources of mounts below. Where there are some, root's id is
+            mapped as well, for NsJail to mount those: the program has neither that id nor the capability to take it.
     """
 
     users: tuple[str, ...]
     groups: tuple[str, ...]
-    hidden: tuple[Path, ...] = ()
+    closed: tuple[Path, ...] = ()
 
 
 def identity_for(sources: Iterable[Path]) -> Identity:
@@ -37,15 +37,15 @@ def identity_for(sources: Iterable[Path]) -> Identity:
     """
     if os.geteuid() != 0:
         return Identity((str(os.geteuid()),), (str(os.getegid()),))
-    hidden = tuple(source for source in sources if not _reachable(source))
-    ids = (str(NOBODY), "0") if hidden else (str(NOBODY),)
-    return Identity(ids, ids, hidden)
+    closed = tuple(dict.fromkeys(folder for source in sources for folder in _closed_above(source)))
+    ids = (str(NOBODY), "0") if closed else (str(NOBODY),)
+    return Identity(ids, ids, closed)
 
 
-def _reachable(source: Path) -> bool:
-    """Whether anybody may enter all folders on the way; a path that does not exist hides nothing."""
+def _closed_above(source: Path) -> list[Path]:
+    """List the folders on the way that not everybody may enter; a path that does not exist hides nothing."""
     try:
         real = source.resolve(strict=True)
     except OSError:
-        return True
-    return all(parent.stat().st_mode & stat.S_IXOTH for parent in real.parents)
+        return []
+    return [parent for parent in real.parents if not parent.stat().st_mode & stat.S_IXOTH]
