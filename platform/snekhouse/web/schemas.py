@@ -5,7 +5,7 @@ import binascii
 from pathlib import PurePosixPath
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
 
 from snekhouse.errors import RequestError
 from snekhouse.house import Ready
@@ -19,11 +19,21 @@ class _Received(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
+def _from_base64(value: object) -> object:
+    """Decode while the body is validated: for a large one, that is in a thread."""
+    if not isinstance(value, str):
+        return value  # for pydantic to refuse
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"is not base64: {error}") from error
+
+
 class FileIn(_Received):
     """A file to write below the home before the program starts."""
 
     path: Annotated[str, Field(description="Relative path, with / between names.")]
-    content: Annotated[str, Field(description="Base64 of the bytes.")] = ""
+    content: Annotated[bytes, BeforeValidator(_from_base64), Field(description="Base64 of the bytes.")] = b""
 
     @field_validator("path")
     @classmethod
@@ -32,17 +42,6 @@ class FileIn(_Received):
         if not parts or path.startswith("/") or ".." in parts or "\0" in path:
             raise ValueError("must be a relative path without '..' or null bytes")
         return path
-
-    def to_file(self) -> File:
-        """Decode it.
-
-        Raises:
-            RequestError: The content is not base64.
-        """
-        try:
-            return File(self.path, base64.b64decode(self.content, validate=True))
-        except (binascii.Error, ValueError) as error:
-            raise RequestError(f"files: the content of {self.path!r} is not base64: {error}") from error
 
 
 class LimitsIn(_Received):
@@ -89,11 +88,11 @@ class EvalRequest(_Received):
         """Convert it to a job under the limits of the runtime that will run it.
 
         Raises:
-            RequestError: A file is not base64, or a limit above the runtime's.
+            RequestError: A limit is above the runtime's.
         """
         return Job(
             args=self._arguments(),
-            files=tuple(file.to_file() for file in self.files),
+            files=tuple(File(file.path, file.content) for file in self.files),
             stdin=self.stdin.encode(),
             separate_stderr=self.separate_stderr,
             limits=self.limits.lower(limits),
