@@ -8,8 +8,7 @@ HOME = b"/home"
 def main():
     """Take one request from the host; return how to run the program that it asks for."""
     forget_bootstrap()
-    join_groups(sys.argv[1:])
-    say_hello()
+    meet_host()
     return become(take_request())
 
 
@@ -20,23 +19,26 @@ def forget_bootstrap():
     sys.path_importer_cache.pop(__file__, None)
 
 
-def join_groups(doors):
-    """Move into the run's cgroups, through descriptors of theirs that the host lent."""
-    for door in doors:
-        posix.write(int(door), b"0")
-        posix.close(int(door))
+def meet_host():
+    """Lend the home to the host, and join the run's cgroups through the doors that it lends.
 
-
-def say_hello():
-    """Lend the home to the host: a descriptor of it goes over the control socket (SCM_RIGHTS, unix(7))."""
+    Descriptors go over the control socket either way (SCM_RIGHTS, unix(7)).
+    """
     import _socket
     control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, CONTROL)
     home = posix.open(HOME, posix.O_RDONLY | posix.O_DIRECTORY)
-    rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, home.to_bytes(4, sys.byteorder))
-    control.sendmsg([b"snekhouse 1\n"], [rights])
-    control.detach()
+    control.sendmsg([b"snekhouse 1\n"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, home.to_bytes(4, sys.byteorder))])
     posix.close(home)
+    count, doors = control.recvmsg(4, _socket.CMSG_SPACE(16 * 4))[:2]
+    control.detach()
     del sys.modules["_socket"]
+    for _, _, numbers in doors:
+        for start in range(0, len(numbers), 4):
+            door = int.from_bytes(numbers[start:start + 4], sys.byteorder)
+            posix.write(door, b"0")
+            posix.close(door)
+    if sum(len(numbers) for _, _, numbers in doors) != 4 * int.from_bytes(count, "big"):
+        posix._exit(1)    # without its limits nothing runs
 
 
 def take_request():
@@ -115,8 +117,17 @@ def become(args):
     elif kind[:1] not in ("", "-"):
         run = stage_script(argv)
     if run is None:
-        posix.execv(sys.executable, [sys.executable] + argv)
+        execute(argv)
     return run
+
+
+def execute(argv):
+    """Become the interpreter on these arguments, or say why not: one above 128 KiB, say (execve(2))."""
+    try:
+        posix.execv(sys.executable, [sys.executable] + argv)
+    except OSError as error:
+        posix.write(2, b"snekhouse: these arguments need a new interpreter: " + error.strerror.encode() + b"\n")
+        posix._exit(126)
 
 
 def stage_code(argv):

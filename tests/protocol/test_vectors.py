@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import socket
+import sys
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -88,21 +89,44 @@ def _stat_all(home: Path, vector: dict[str, Any]) -> list[os.stat_result]:
     return [(home / path).stat() for path, _ in vector["files"]]
 
 
-def test_guest_says_golden_hello_with_its_home(guest: tuple[ModuleType, socket.socket], tmp_path: Path) -> None:
+def test_guest_lends_its_home_and_joins_through_each_door(
+    guest: tuple[ModuleType, socket.socket], tmp_path: Path
+) -> None:
     bootstrap, control = guest
-    bootstrap.say_hello()
+    doors = [os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT) for name in ("memory", "pids")]
+    socket.send_fds(control, [bytes.fromhex(_VECTORS["doors"])], doors)
+    bootstrap.meet_host()
     data, descriptors, _, _ = socket.recv_fds(control, 64, 4)
     assert data == bytes.fromhex(_VECTORS["hello"])
     (home,) = descriptors
     assert os.fstat(home).st_ino == tmp_path.stat().st_ino
+    assert [(tmp_path / name).read_text() for name in ("memory", "pids")] == ["0", "0"]
+    for descriptor in (home, *doors):
+        os.close(descriptor)
+
+
+def test_guest_needs_no_doors(guest: tuple[ModuleType, socket.socket]) -> None:
+    bootstrap, control = guest
+    control.sendall(protocol.encode_doors(0))
+    bootstrap.meet_host()
+    _, (home,), _, _ = socket.recv_fds(control, 64, 4)
     os.close(home)
 
 
-def test_guest_joins_through_each_door(guest: tuple[ModuleType, socket.socket], tmp_path: Path) -> None:
-    bootstrap, _ = guest
-    doors = [os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT) for name in ("memory", "pids")]
-    bootstrap.join_groups([str(door) for door in doors])
-    assert [(tmp_path / name).read_text() for name in ("memory", "pids")] == ["0", "0"]
+def test_guest_ends_when_doors_are_announced_that_do_not_come(
+    guest: tuple[ModuleType, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bootstrap, control = guest
+    control.sendall(protocol.encode_doors(4))
+    monkeypatch.setattr("posix._exit", sys.exit)
+    with pytest.raises(SystemExit):
+        bootstrap.meet_host()
+    _, (home,), _, _ = socket.recv_fds(control, 64, 4)
+    os.close(home)
+
+
+def test_host_announces_doors() -> None:
+    assert protocol.encode_doors(2) == bytes.fromhex(_VECTORS["doors"])
 
 
 def test_guest_takes_files_larger_than_the_socket_holds(

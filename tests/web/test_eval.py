@@ -193,6 +193,14 @@ def test_no_args_start_python_with_empty_stdin(client: httpx.Client) -> None:
     assert (body["returncode"], body["stdout"]) == (0, "")
 
 
+def test_a_program_may_be_large_but_not_beside_options_of_the_interpreter(client: httpx.Client) -> None:
+    program = "x = 1\n" * 200_000 + "print(x)"
+    assert client.post("/eval", json={"input": program}).json()["stdout"] == "1\n"
+    body = client.post("/eval", json={"args": ["-O", "-c"], "input": program}).json()
+    assert (body["returncode"], body["status"]) == (126, "error")
+    assert body["stdout"] == "snekhouse: these arguments need a new interpreter: Argument list too long\n"
+
+
 def test_null_byte_in_an_argument_is_told(client: httpx.Client) -> None:
     body = evaluate(client, "print('\0')")
     assert (body["returncode"], body["stdout"]) == (None, "ValueError: embedded null byte")

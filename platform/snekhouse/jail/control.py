@@ -53,9 +53,19 @@ async def receive_hello(control: socket.socket) -> Hello:
     return Hello(pid, homes[0])
 
 
-async def send_request(control: socket.socket, args: Sequence[bytes], files: Sequence[tuple[bytes, bytes]]) -> None:
-    """Send what is to be run, as far as the bootstrap takes it: its report tells why it took no more."""
+async def send_request(
+    control: socket.socket, doors: Sequence[int], args: Sequence[bytes], files: Sequence[tuple[bytes, bytes]]
+) -> None:
+    """Send what is to be run, as far as the bootstrap takes it: its report tells why it took no more.
+
+    Args:
+        control: The host's end of the socket.
+        doors: Descriptors through which the bootstrap joins the run's group first.
+        args: Arguments of the interpreter.
+        files: Path below the home, and content, of each input file.
+    """
     with suppress(BrokenPipeError, ConnectionResetError):
+        socket.send_fds(control, [protocol.encode_doors(len(doors))], list(doors))
         for piece in protocol.encode_request(args, files):
             await _send(control, piece)
 

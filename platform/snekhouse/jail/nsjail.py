@@ -22,7 +22,6 @@ CONTROL_FD = 3
 """Where the bootstrap finds its end of the control socket; also named in runtimes/bootstrap.py."""
 
 _LOG_FD = 4
-_FIRST_DOOR_FD = 5
 _LOG_LIMIT = 64 * 1024
 """Bytes of NsJail's log that are looked at."""
 
@@ -123,11 +122,7 @@ class NsJail:
 
 @asynccontextmanager
 async def started(
-    binary: Path,
-    profile: Path,
-    command: Sequence[str],
-    stdio: tuple[int, int, int],
-    doors: Sequence[int] = (),
+    binary: Path, profile: Path, command: Sequence[str], stdio: tuple[int, int, int]
 ) -> AsyncIterator[NsJail]:
     """Start NsJail, and have it and all in its jail dead at the end, however that comes.
 
@@ -136,22 +131,18 @@ async def started(
         profile: Its configuration.
         command: What it runs inside.
         stdio: Descriptors for the program's standard input, output and error.
-        doors: Further descriptors for it; their numbers are appended to `command`.
 
     Raises:
         OSError: No process or descriptor could be had.
     """
-    passed = [str(_FIRST_DOOR_FD + index) for index in range(len(doors))]
-    arguments = [str(binary), "--config", str(profile), "--log_fd", str(_LOG_FD)]
-    for fd in (str(CONTROL_FD), *passed):
-        arguments += ["--pass_fd", fd]
+    arguments = [str(binary), "--config", str(profile), "--log_fd", str(_LOG_FD), "--pass_fd", str(CONTROL_FD)]
     with ExitStack() as held:
         ours, theirs = (held.enter_context(end) for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM))
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         log = os.memfd_create("nsjail-log", os.MFD_CLOEXEC)
         held.callback(os.close, log)
-        pid = _spawn([*arguments, "--", *command, *passed], (*stdio, theirs.fileno(), log, *doors))
+        pid = _spawn([*arguments, "--", *command], (*stdio, theirs.fileno(), log))
         theirs.close()
         jail = NsJail(pid, ours, log)
         held.callback(jail.close)

@@ -45,6 +45,11 @@ class Refusal:
     errno: int
 
 
+def encode_doors(count: int) -> bytes:
+    """Encode how many doors there are; their descriptors travel with it (SCM_RIGHTS)."""
+    return _NUMBER.pack(count)
+
+
 def encode_request(args: Sequence[bytes], files: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
     """Encode a request in pieces, so that the contents of files are never copied.
 

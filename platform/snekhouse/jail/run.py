@@ -61,13 +61,13 @@ async def run(jail: Jail, job: Job, cgroups: Cgroups | None) -> Result:
     with ExitStack() as held:
         streams = held.enter_context(drains(job.limits.output, apart=job.separate_stderr))
         stdin = held.enter_context(lent_stdin(job.stdin))
-        group = held.enter_context(_group(cgroups, job))
         command = (jail.runtime.executable, bootstrap_inside(jail.bootstrap))
         stdio = (stdin, streams[0].writer, streams[-1].writer)
-        doors = group.doors if group else ()
-        async with started(jail.nsjail, jail.profile, command, stdio, doors) as process:
+        async with started(jail.nsjail, jail.profile, command, stdio) as process:
             for stream in streams:
                 stream.close_writer()
+            # While NsJail and the interpreter start, there is time to make the group.
+            group = held.enter_context(_group(cgroups, job))
             return await _Run(jail, job, request, process, group, streams, held).result()
 
 
@@ -107,7 +107,8 @@ class _Run:
         self.held.callback(os.close, hello.home)
         if self.group:
             self.group.add(hello.pid)
-        await send_request(control, self.request.args, self.request.files)
+        doors = self.group.doors if self.group else ()
+        await send_request(control, doors, self.request.args, self.request.files)
         report = await receive_report(control, len(self.request.files))
         if isinstance(report, Refusal):
             return report
