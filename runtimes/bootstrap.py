@@ -62,13 +62,13 @@ def send(report):
 
 
 def receive(size):
-    received = b""
-    while len(received) < size:
-        chunk = posix.read(CONTROL, size - len(received))
-        if not chunk:
+    chunks = []
+    while size:
+        chunks.append(posix.read(CONTROL, size))
+        if not chunks[-1]:
             posix._exit(1)    # the host is gone
-        received += chunk
-    return received
+        size -= len(chunks[-1])
+    return b"".join(chunks)
 
 
 def receive_number():

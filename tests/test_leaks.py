@@ -70,7 +70,7 @@ def test_a_thousand_evaluations_leave_nothing_behind(
         evaluate_all(server, EVALUATIONS)
         after = held(server, state)
     assert after == before
-    assert list(state.iterdir()) == []
+    assert [path.name for path in state.iterdir()] == ["lock"]  # of nobody: servers take turns by it
 
 
 def evaluate_all(server: Server, count: int) -> None:

@@ -55,6 +55,10 @@ class RegistryError(SnekhouseError):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
+_SHOWN = 100
+"""Characters of an unknown name that a message repeats."""
+
+
 class RuntimeUnknownError(SnekhouseError):
     """The registry lists no runtime by that name.
 
@@ -66,7 +70,8 @@ class RuntimeUnknownError(SnekhouseError):
     def __init__(self, name: str, known: Sequence[str]) -> None:
         self.name = name
         self.known = tuple(known)
-        super().__init__(f"there is no runtime {name!r}; there are: {', '.join(known)}")
+        shown = name if len(name) <= _SHOWN else name[:_SHOWN] + "..."
+        super().__init__(f"there is no runtime {shown!r}; there are: {', '.join(known)}")
 
 
 class HostError(SnekhouseError):

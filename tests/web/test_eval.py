@@ -1,7 +1,9 @@
 """POST /eval and POST /eval/{runtime}, over HTTP against a real server."""
 
 import base64
+import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -194,8 +196,8 @@ def test_no_args_start_python_with_empty_stdin(client: httpx.Client) -> None:
 
 
 def test_a_program_may_be_large_but_not_beside_options_of_the_interpreter(client: httpx.Client) -> None:
-    program = "x = 1\n" * 200_000 + "print(x)"
-    assert client.post("/eval", json={"input": program}).json()["stdout"] == "1\n"
+    program = f"x = '{'a' * 8_000_000}'\nprint(len(x))"
+    assert client.post("/eval", json={"input": program}).json()["stdout"] == "8000000\n"
     body = client.post("/eval", json={"args": ["-O", "-c"], "input": program}).json()
     assert (body["returncode"], body["status"]) == (126, "error")
     assert body["stdout"] == "snekhouse: these arguments need a new interpreter: Argument list too long\n"
@@ -363,6 +365,51 @@ def test_a_refusal_does_not_wait_for_a_body_that_never_comes(client: httpx.Clien
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 404")
     assert b"connection: close" in answer.lower()
+
+
+def test_a_full_queue_is_a_503_that_says_when_to_try_again(client: httpx.Client) -> None:
+    with ThreadPoolExecutor(80) as pool:
+        request = {"input": "import time; time.sleep(0.2)"}
+        answers = list(pool.map(lambda _: client.post("/eval", json=request, timeout=60), range(80)))
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert len(refused) == 80 - 64 - (os.cpu_count() or 1)
+    for answer in refused:
+        assert (answer.status_code, answer.json()["title"]) == (503, "Service Unavailable")
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_a_hundred_thousand_arguments_are_refused_quickly_and_briefly(client: httpx.Client) -> None:
+    for items in (["" for _ in range(100_000)], [1 for _ in range(100_000)]):
+        response = client.post("/eval", json={"args": items})
+        assert response.status_code == 400
+        assert len(response.content) < 1000
+        assert response.elapsed.total_seconds() < 2
+
+
+def test_long_names_are_not_repeated_whole(client: httpx.Client) -> None:
+    for key in ("runtime", "executable_path"):
+        response = client.post("/eval", json={"input": "", key: "x" * 1_000_000})
+        assert response.status_code in {400, 404}
+        assert len(response.content) < 5000
+
+
+def test_deep_links_cost_no_descriptors(client: httpx.Client) -> None:
+    code = (
+        "import os\nfor _ in range(1000): os.mkdir('.d'); os.chdir('.d')\nopen('f', 'w').write('x')\n"
+        "os.chdir('/home'); os.symlink('.d/' * 1000 + 'f', 'l'); open('ok', 'w')"
+    )
+    assert [file["path"] for file in evaluate(client, code)["files"]] == ["ok"]
+
+
+def test_a_name_that_is_not_utf8_is_no_matter_where_the_pattern_excludes_it(client: httpx.Client) -> None:
+    body = evaluate(client, "open(b'_\\xff', 'w'); open('x', 'w')")
+    assert [file["path"] for file in body["files"]] == ["x"]
+
+
+def test_a_timeout_within_a_character_is_still_a_timeout(client: httpx.Client) -> None:
+    code = "import os, time; os.write(1, b'1\\xc3'); time.sleep(9)"
+    body = evaluate(client, code, limits={"wall_time": 0.5})
+    assert (body["status"], body["stdout"]) == ("timeout", "1")
 
 
 def test_health_and_readiness(client: httpx.Client) -> None:

@@ -79,7 +79,7 @@ class _Collector:
         self._deadline = time.monotonic() + files.timeout
 
     def collect(self) -> tuple[File, ...]:
-        names = sorted(path for path in self._walk() if _matches(path, self._files.pattern))
+        names = sorted(_checked(path) for path in self._walk() if _matches(path, self._files.pattern))
         found: list[File] = []
         for name in names:
             if len(found) == self._files.limit:
@@ -121,7 +121,7 @@ class _Collector:
                         if entry.is_dir(follow_symlinks=False):
                             pending.append(path + "/")
                         elif entry.is_symlink() or entry.is_file(follow_symlinks=False):
-                            yield _checked(path)
+                            yield path
             finally:
                 os.close(descriptor)
 
@@ -197,6 +197,8 @@ class _Path:
                 raise OSError(errno.EXDEV, "leads out of the home")
             os.close(stack.pop())
             return
+        if len(stack) > _DEPTH_LIMIT:  # each level holds a descriptor
+            raise OSError(errno.ELOOP, "too deep")
         found = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=stack[-1])
         if not stat.S_ISLNK(os.fstat(found).st_mode):
             stack.append(found)

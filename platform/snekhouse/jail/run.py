@@ -88,9 +88,16 @@ class _Run:
     async def result(self) -> Result:
         try:
             with anyio.fail_after(START_TIMEOUT):
-                refusal = await self._start()
+                await self._meet()
         except (JailError, TimeoutError):
             return await self._failure()
+        try:
+            with anyio.fail_after(START_TIMEOUT):
+                refusal = await self._brief()
+        except JailError:
+            return await self._failure()
+        except TimeoutError:
+            return Result(Status.FILE_ERROR, None, _TOO_SLOW, message=_TOO_SLOW)
         if refusal:
             return self._refused(refusal)
         begin = time.monotonic()
@@ -99,14 +106,17 @@ class _Run:
         wall_time = time.monotonic() - begin
         return await self._conclude(ending, wall_time, timed_out=timed_out, flooded=flooded)
 
-    async def _start(self) -> Refusal | None:
-        """Bring the jail to the point where the program runs."""
-        control = self.process.control
-        hello = await receive_hello(control)
+    async def _meet(self) -> None:
+        """Wait for the bootstrap, and take its home."""
+        hello = await receive_hello(self.process.control)
         self.home = hello.home
         self.held.callback(os.close, hello.home)
         if self.group:
             self.group.add(hello.pid)
+
+    async def _brief(self) -> Refusal | None:
+        """Tell the bootstrap what to run, and bring it to the point where it does."""
+        control = self.process.control
         doors = self.group.doors if self.group else ()
         await send_request(control, doors, self.request.args, self.request.files)
         report = await receive_report(control, len(self.request.files))
@@ -140,7 +150,7 @@ class _Run:
         verdict = judge(ending, self.job.limits, timed_out=timed_out, flooded=flooded, oom_kills=counters.oom_kills)
         usage = _usage(counters, ending, wall_time)
         try:
-            stdout, stderr = self._text(cut=flooded)
+            stdout, stderr = self._text(cut=flooded or timed_out)
         except UnicodeDecodeError:
             return Result(Status.ERROR, None, _NOT_UTF8, message=_NOT_UTF8, usage=usage)
         try:
@@ -188,6 +198,7 @@ class _Run:
         return Result(Status.FILE_ERROR, None, text, message=f"{text} ({os.strerror(refusal.errno)})")
 
 
+_TOO_SLOW = f"TimeoutError: Exceeded {START_TIMEOUT:g} s while writing the input files"
 _NOT_UTF8 = "UnicodeDecodeError: invalid Unicode in output pipe"
 
 

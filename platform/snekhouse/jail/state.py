@@ -6,7 +6,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,16 +51,29 @@ def state_folder(parent: Path | None, layout: Layout | None) -> Iterator[State]:
         HostError: There is no place for it, or somebody else owns that place.
     """
     parent = _private(parent or _usual_parent())
-    for folder in parent.glob(f"{_PREFIX}*"):
-        _sweep(folder, layout)
-    path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-    path.chmod(_MODE)
-    try:
-        with (path / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # freed by the kernel when the server is gone, however it went
+    with ExitStack() as held:
+        with _locked(parent / _LOCK):  # one server at a time, or one may sweep what another just makes
+            for folder in parent.glob(f"{_PREFIX}*"):
+                _sweep(folder, layout)
+            path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            path.chmod(_MODE)
+            held.enter_context(_locked(path / _LOCK))  # freed by the kernel when the server is gone, however it went
+        try:
             yield State(path, _group_name(path))
-    finally:
-        shutil.rmtree(path)
+        finally:
+            shutil.rmtree(path)
+
+
+@contextmanager
+def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold a lock file.
+
+    Raises:
+        BlockingIOError: Somebody else holds it, and `wait` is false.
+    """
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
 
 
 def _group_name(folder: Path) -> str:
@@ -68,14 +81,11 @@ def _group_name(folder: Path) -> str:
 
 
 def _sweep(folder: Path, layout: Layout | None) -> None:
-    try:
-        with (folder / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if layout:
-                sweep(layout, _group_name(folder))
-            shutil.rmtree(folder)
-    except (BlockingIOError, FileNotFoundError):
-        return  # its server lives, or is just starting or ending
+    with suppress(BlockingIOError, FileNotFoundError), _locked(folder / _LOCK, wait=False):
+        # Nobody holds it: its server is gone.
+        if layout:
+            sweep(layout, _group_name(folder))
+        shutil.rmtree(folder)
 
 
 def _usual_parent() -> Path:

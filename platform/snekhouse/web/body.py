@@ -1,6 +1,7 @@
 """A request's body: its media type, its size as it streams in, and its schema."""
 
 from http import HTTPStatus
+from itertools import islice
 
 import anyio.to_thread
 from pydantic import ValidationError
@@ -27,12 +28,14 @@ async def read_eval_request(request: Request, limit: int) -> EvalRequest:
     """
     _check_media_type(request)
     body = await _read(request, limit)
+    return _validate(body) if len(body) <= _INLINE else await anyio.to_thread.run_sync(_validate, body)
+
+
+def _validate(body: bytes) -> EvalRequest:
     try:
-        if len(body) <= _INLINE:
-            return EvalRequest.model_validate_json(body)
-        return await anyio.to_thread.run_sync(EvalRequest.model_validate_json, body)
+        return EvalRequest.model_validate_json(body)
     except ValidationError as error:
-        raise RequestError(_explain(error)) from error
+        raise RequestError(_explain(error)) from None
 
 
 def _check_media_type(request: Request) -> None:
@@ -52,10 +55,18 @@ async def _read(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
+_TOLD = 10
+"""Problems of a body that an answer tells."""
+
+
 def _explain(error: ValidationError) -> str:
     """Say in one sentence each what is wrong where."""
     problems = (
         ": ".join(filter(None, [".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")]))
         for problem in error.errors(include_url=False, include_context=False, include_input=False)
     )
-    return "; ".join(problems).replace("hex escape", "hex escape (a lone surrogate is no character)")
+    told = "; ".join(islice(problems, _TOLD))
+    more = error.error_count() - _TOLD
+    return (told + (f"; and {more} more" if more > 0 else "")).replace(
+        "hex escape", "hex escape (a lone surrogate is no character)"
+    )

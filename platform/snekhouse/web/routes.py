@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from snekhouse.errors import BusyError, RequestError
+from snekhouse.errors import BusyError, RequestError, SnekhouseError
 from snekhouse.house import House
 from snekhouse.jail.evaluation import Result
 from snekhouse.registry.models import Registry, Runtime
@@ -96,7 +96,7 @@ def _choose(registry: Registry, body: EvalRequest) -> Runtime:
         found = registry.by_executable(body.executable_path)
         if found is None:
             known = ", ".join(runtime.executable for runtime in registry.runtimes.values())
-            raise RequestError(f"executable_path: no runtime has {body.executable_path!r}; there are: {known}")
+            raise RequestError(f"executable_path: no runtime has {body.executable_path[:200]!r}; there are: {known}")
         return found
     return registry.resolve(body.runtime or registry.default)
 
@@ -114,8 +114,10 @@ async def _while_connected(request: Request, work: Callable[[], Awaitable[_T]]) 
 
     Raises:
         ClientDisconnect: The client went away.
+        SnekhouseError: The work did; as itself, not in the group of the tasks here.
     """
     done: list[_T] = []
+    failed: list[SnekhouseError] = []
     async with anyio.create_task_group() as tasks:
 
         async def watch() -> None:
@@ -124,8 +126,13 @@ async def _while_connected(request: Request, work: Callable[[], Awaitable[_T]]) 
             tasks.cancel_scope.cancel()
 
         tasks.start_soon(watch)
-        done.append(await work())
+        try:
+            done.append(await work())
+        except SnekhouseError as error:
+            failed.append(error)
         tasks.cancel_scope.cancel()
+    if failed:
+        raise failed[0]
     if not done:
         raise ClientDisconnect
     return done[0]

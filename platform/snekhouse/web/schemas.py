@@ -2,10 +2,21 @@
 
 import base64
 import binascii
+import operator
+from itertools import dropwhile
 from pathlib import PurePosixPath
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)
 
 from snekhouse.errors import RequestError
 from snekhouse.house import Ready
@@ -66,12 +77,20 @@ class LimitsIn(_Received):
         return limits.model_copy(update=asked)
 
 
+_ITEMS = 20_000
+"""Arguments, and files, that a request may have: more than a home has inodes."""
+
+
 class EvalRequest(_Received):
     """An evaluation."""
 
     input: Annotated[str, Field(description="Appended to `args`.")] = ""
-    args: Annotated[tuple[str, ...], Field(strict=False, description="Arguments of the interpreter.")] = ("-c",)
-    files: Annotated[tuple[FileIn, ...], Field(strict=False)] = ()
+    args: Annotated[
+        tuple[str, ...],
+        FailFast(),
+        Field(strict=False, max_length=_ITEMS, description="Arguments of the interpreter."),
+    ] = ("-c",)
+    files: Annotated[tuple[FileIn, ...], FailFast(), Field(strict=False, max_length=_ITEMS)] = ()
     stdin: Annotated[str, Field(description="What the program reads from its standard input.")] = ""
     separate_stderr: bool = False
     limits: LimitsIn = LimitsIn()
@@ -100,12 +119,8 @@ class EvalRequest(_Received):
 
     def _arguments(self) -> tuple[str, ...]:
         """Drop empty strings in front and append the input, as the peer does."""
-        args = list(self.args)
-        if "input" in self.model_fields_set:
-            args.append(self.input)
-        while args and not args[0]:
-            del args[0]
-        return tuple(args)
+        given = (self.input,) if "input" in self.model_fields_set else ()
+        return tuple(dropwhile(operator.not_, (*self.args, *given)))
 
 
 class FileOut(BaseModel):

@@ -31,11 +31,7 @@ async def serve(registry: Registry, *, bind: str) -> None:
     config.graceful_timeout = _GRACE
     config.include_server_header = False
     config.errorlog = logging.getLogger("snekhouse.server")  # one log, in the form that the command line chose
-    async with open_house(registry) as house:
-        await hypercorn_serve(create_app(house), config, shutdown_trigger=_signal_received)  # type: ignore[arg-type]
-
-
-async def _signal_received() -> None:
+    # Held to the very end: a second signal must not kill the server while it clears up after the first.
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            return
+        async with open_house(registry) as house:
+            await hypercorn_serve(create_app(house), config, shutdown_trigger=signals.__anext__)  # type: ignore[arg-type]
