@@ -65,8 +65,11 @@ async def send_request(
         files: Path below the home, and content, of each input file.
     """
     with suppress(BrokenPipeError, ConnectionResetError):
-        socket.send_fds(control, [protocol.encode_doors(len(doors))], list(doors))
-        for piece in protocol.encode_request(args, files):
+        pieces = protocol.encode_request(args, files)
+        first = protocol.encode_doors(len(doors)) + next(pieces)  # in one message, which wakes the guest once
+        sent = socket.send_fds(control, [first], list(doors))
+        await _send(control, first[sent:])
+        for piece in pieces:
             await _send(control, piece)
 
 
