@@ -108,6 +108,7 @@ def become(args):
     """
     encoding = sys.getfilesystemencoding()
     argv = [arg.decode(encoding, "surrogateescape") for arg in args]
+    args.clear()    # large ones are held once
     kind = argv[0] if argv else "-"
     run = None
     if kind == "-c" and len(argv) > 1:

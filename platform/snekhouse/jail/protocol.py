@@ -18,6 +18,9 @@ _READY, _REFUSED = b"R", b"E"
 _STAMP = struct.Struct(">QQ")
 _REFUSAL = struct.Struct(">II")
 
+_LARGE = 1 << 16
+"""Bytes from which on a field is worth a piece of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
@@ -51,7 +54,7 @@ def encode_doors(count: int) -> bytes:
 
 
 def encode_request(args: Sequence[bytes], files: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
-    """Encode a request in pieces, so that the contents of files are never copied.
+    """Encode a request in pieces: small fields together, and large ones as they are, which are never copied.
 
     Args:
         args: Arguments of the interpreter.
@@ -60,8 +63,23 @@ def encode_request(args: Sequence[bytes], files: Sequence[tuple[bytes, bytes]]) 
     Yields:
         Pieces to send in order.
     """
-    fields = b"".join(_NUMBER.pack(len(arg)) + arg for arg in args)
-    yield _NUMBER.pack(len(args)) + fields + _NUMBER.pack(len(files))
+    small = bytearray()
+    for field in _fields(args, files):
+        if len(field) < _LARGE:
+            small += field
+        else:
+            yield bytes(small)
+            small.clear()
+            yield field
+    yield bytes(small)
+
+
+def _fields(args: Sequence[bytes], files: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
+    yield _NUMBER.pack(len(args))
+    for arg in args:
+        yield _NUMBER.pack(len(arg))
+        yield arg
+    yield _NUMBER.pack(len(files))
     for path, content in files:
         yield _NUMBER.pack(len(path)) + path + _NUMBER.pack(len(content))
         yield content

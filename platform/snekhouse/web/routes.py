@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import anyio
-import anyio.to_thread
 from pydantic import BaseModel
 from starlette.endpoints import HTTPEndpoint
 from starlette.requests import ClientDisconnect, Request
@@ -13,15 +12,12 @@ from starlette.routing import Route
 
 from snekhouse.errors import BusyError, RequestError, SnekhouseError
 from snekhouse.house import House
-from snekhouse.jail.evaluation import Result
 from snekhouse.registry.models import Registry, Runtime
+from snekhouse.web.answer import answer
 from snekhouse.web.body import read_eval_request
 from snekhouse.web.schemas import EvalRequest, EvalResponse, RuntimeOut, RuntimesOut
 
 _T = TypeVar("_T")
-
-_INLINE = 1 << 18
-"""Bytes of files that are encoded on the event loop; more go to a thread."""
 
 
 class Evaluation(HTTPEndpoint):
@@ -36,11 +32,7 @@ class Evaluation(HTTPEndpoint):
         runtime = chosen or _choose(house.registry, body)
         job = body.to_job(runtime.limits)
         result = await _while_connected(request, lambda: house.evaluate(runtime, job))
-
-        def respond() -> Response:
-            return _json(EvalResponse.of(runtime.name, job.limits, result))
-
-        return respond() if _size(result) <= _INLINE else await anyio.to_thread.run_sync(respond)
+        return answer(EvalResponse.of(runtime.name, job.limits, result))
 
     async def options(self, _request: Request) -> Response:
         """Tell what is allowed."""
@@ -99,10 +91,6 @@ def _choose(registry: Registry, body: EvalRequest) -> Runtime:
             raise RequestError(f"executable_path: no runtime has {body.executable_path[:200]!r}; there are: {known}")
         return found
     return registry.resolve(body.runtime or registry.default)
-
-
-def _size(result: Result) -> int:
-    return len(result.stdout) + len(result.stderr or "") + sum(len(file.content) for file in result.files)
 
 
 def _json(model: BaseModel) -> Response:

@@ -1,6 +1,5 @@
 """What travels over HTTP: the wire models and their conversion, once, to and from the domain's."""
 
-import base64
 import binascii
 import operator
 from itertools import dropwhile
@@ -35,9 +34,13 @@ def _from_base64(value: object) -> object:
     if not isinstance(value, str):
         return value  # for pydantic to refuse
     try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as error:
+        return binascii.a2b_base64(value, strict_mode=True)
+    except ValueError as error:
         raise ValueError(f"is not base64: {error}") from error
+
+
+def _to_base64(content: bytes) -> str:
+    return binascii.b2a_base64(content, newline=False).decode()
 
 
 class FileIn(_Received):
@@ -128,7 +131,7 @@ class FileOut(BaseModel):
 
     path: str
     size: Annotated[int, Field(description="Bytes.")]
-    content: Annotated[str, Field(description="Base64 of the bytes.")]
+    content: Annotated[bytes, PlainSerializer(_to_base64, return_type=str), Field(description="Base64 of the bytes.")]
 
 
 class LimitsOut(BaseModel):
@@ -174,7 +177,7 @@ class EvalResponse(BaseModel):
         return cls(
             stdout=result.stdout,
             returncode=result.returncode,
-            files=tuple(_file_out(file) for file in result.files),
+            files=tuple(FileOut(path=file.path, size=len(file.content), content=file.content) for file in result.files),
             runtime=runtime,
             status=result.status.value,
             signal=result.signal,
@@ -234,10 +237,6 @@ class ErrorOut(BaseModel):
 
     title: str
     description: str
-
-
-def _file_out(file: File) -> FileOut:
-    return FileOut(path=file.path, size=len(file.content), content=base64.b64encode(file.content).decode())
 
 
 def _limits_out(limits: Limits) -> LimitsOut:
