@@ -8,6 +8,8 @@ HOME = b"/home"
 def main():
     """Take one request from the host; return how to run the program that it asks for."""
     forget_bootstrap()
+    if len(sys.argv) > 1:    # these options needed a new interpreter, and this is it
+        return become(take_over(int(sys.argv[1])))
     meet_host()
     return become(take_request())
 
@@ -81,16 +83,13 @@ def receive_field():
 
 def receive_file():
     """Write one input file below the home as it streams in; return its stamp (inode, mtime)."""
-    path = receive_field()
+    path = HOME + b"/" + receive_field()
     left = receive_number()
-    folders = path.split(b"/")[:-1]
-    for depth in range(1, len(folders) + 1):
-        try:
-            posix.mkdir(HOME + b"/" + b"/".join(folders[:depth]))
-        except FileExistsError:
-            pass
-    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC
-    file = posix.open(HOME + b"/" + path, flags, 0o777)
+    try:
+        file = create(path)
+    except FileNotFoundError:
+        make_folder(path.rpartition(b"/")[0])
+        file = create(path)
     posix.fchmod(file, 0o777)
     while left:
         chunk = receive(min(left, 1 << 18))
@@ -100,6 +99,21 @@ def receive_file():
     status = posix.fstat(file)
     posix.close(file)
     return status.st_ino.to_bytes(8, "big") + status.st_mtime_ns.to_bytes(8, "big")
+
+
+def create(path):
+    return posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o777)
+
+
+def make_folder(path):
+    try:
+        posix.mkdir(path)
+    except FileNotFoundError:
+        make_folder(path.rpartition(b"/")[0])
+        make_folder(path)
+    except FileExistsError:    # by another spelling, as a/ and a//
+        pass
+
 
 def become(args):
     """Set the stage for `python ARGS`; return how to run it.
@@ -123,12 +137,49 @@ def become(args):
 
 
 def execute(argv):
-    """Become the interpreter on these arguments, or say why not: one above 128 KiB, say (execve(2))."""
+    """Become the interpreter on these arguments."""
     try:
         posix.execv(sys.executable, [sys.executable] + argv)
-    except OSError as error:
-        posix.write(2, b"snekhouse: these arguments need a new interpreter: " + error.strerror.encode() + b"\n")
-        posix._exit(126)
+    except OSError as error:    # E2BIG: one above 128 KiB, or all together above a quarter of the stack (execve(2))
+        reason = error.strerror
+    options = count_options(argv)
+    if options:
+        hand_over(argv[:options], argv[options:])
+    posix.write(2, b"snekhouse: these arguments need a new interpreter: " + reason.encode() + b"\n")
+    posix._exit(126)
+
+
+def count_options(argv):
+    """Count the arguments before -c, -m or a file, as the interpreter does (getopt(3)); 0 when they share one."""
+    index = 0
+    while index < len(argv) and argv[index][:1] == "-" and argv[index] not in ("-", "--"):
+        option = argv[index]
+        if option == "--check-hash-based-pycs":
+            index += 2
+            continue
+        place = next((place for place, letter in enumerate(option) if letter in "cmWX"), 0)
+        if option[place] in "cm":
+            return index if place == 1 else 0
+        index += 2 if place == len(option) - 1 else 1    # the next argument is its value
+    return index
+
+
+def hand_over(options, argv):
+    """Become the interpreter with these options, on the bootstrap again; the rest waits in a file without a name."""
+    rest = "\0".join(argv).encode(sys.getfilesystemencoding(), "surrogateescape")
+    file = posix.open("/dev/shm", posix.O_RDWR | posix.O_TMPFILE, 0o600)
+    while rest:
+        rest = rest[posix.write(file, rest):]
+    posix.lseek(file, 0, 0)
+    posix.set_inheritable(file, True)
+    posix.execv(sys.executable, [sys.executable] + options + [__file__, str(file)])
+
+
+def take_over(file):
+    """Take the arguments that the bootstrap before left."""
+    args = posix.read(file, posix.fstat(file).st_size).split(b"\0")
+    posix.close(file)
+    return args
 
 
 def stage_code(argv):
@@ -234,7 +285,7 @@ def set_arguments(argv, arguments, folder):
     """Make sys what it is when the interpreter starts on these arguments."""
     sys.argv[:] = arguments
     if hasattr(sys, "orig_argv"):
-        sys.orig_argv[1:] = argv
+        sys.orig_argv[sys.orig_argv.index(__file__):] = argv
     if not getattr(sys.flags, "safe_path", False):
         sys.path.insert(0, folder)
 

@@ -195,10 +195,26 @@ def test_no_args_start_python_with_empty_stdin(client: httpx.Client) -> None:
     assert (body["returncode"], body["stdout"]) == (0, "")
 
 
-def test_a_program_may_be_large_but_not_beside_options_of_the_interpreter(client: httpx.Client) -> None:
-    program = f"x = '{'a' * 8_000_000}'\nprint(len(x))"
-    assert client.post("/eval", json={"input": program}).json()["stdout"] == "8000000\n"
-    body = client.post("/eval", json={"args": ["-O", "-c"], "input": program}).json()
+def test_a_program_may_be_large(client: httpx.Client, registry: Registry) -> None:
+    program = f"import sys; x = '{'a' * 8_000_000}'\nprint(len(x), sys.flags.optimize, sys.argv)"
+    for name in registry.runtimes:
+        assert evaluate(client, program, runtime=name)["stdout"] == "8000000 0 ['-c']\n"
+        for options in (["-O"], ["-X", "frozen_modules=off", "-bO"], ["-Wd", "-OXutf8"]):
+            assert evaluate(client, program, runtime=name, args=[*options, "-c"])["stdout"] == "8000000 1 ['-c']\n"
+
+
+def test_options_before_a_large_argument_are_kept(client: httpx.Client, registry: Registry) -> None:
+    program = "import sys; print(sys.flags.optimize, getattr(sys, 'orig_argv', ['', '-OO'])[1], len(sys.argv[-1]))"
+    body = {"args": ["-OO", "-c", program, "x" * 200_000]}
+    files = [{"path": "main.py", "content": base64.b64encode(program.encode()).decode()}]
+    for name in registry.runtimes:
+        assert client.post(f"/eval/{name}", json=body).json()["stdout"] == "2 -OO 200000\n"
+        script = {"args": ["-OO", "main.py", "x" * 200_000], "files": files}
+        assert client.post(f"/eval/{name}", json=script).json()["stdout"] == "2 -OO 200000\n"
+
+
+def test_what_cannot_be_passed_to_an_interpreter_is_told(client: httpx.Client) -> None:
+    body = client.post("/eval", json={"args": ["-Oc", f"'{'a' * 200_000}'"]}).json()
     assert (body["returncode"], body["status"]) == (126, "error")
     assert body["stdout"] == "snekhouse: these arguments need a new interpreter: Argument list too long\n"
 
@@ -294,7 +310,9 @@ def test_no_descriptor_but_the_standard_ones_is_open(client: httpx.Client) -> No
         (b'{"input": "", "files": [{"path": "x", "content": "?"}]}', "base64"),
         (b'{"input": "", "files": [{"path": "\\ud800"}]}', "surrogate"),
         (b'{"input": "", "limits": {"wall_time": 1000}}', "limits.wall_time"),
+        (b'{"input": "", "limits": {"wall_time": "2"}}', "limits.wall_time"),
         (b'{"input": "", "limits": {"memory": 0}}', "limits.memory"),
+        (b'{"input": "", "files": [{"path": "' + b"a/" * 60_000 + b'x"}]}', "at most 100 names"),
         (b'{"input": "", "executable_path": "/bin/sh"}', "executable_path"),
         (b"[" * 100_000, "JSON"),
     ],

@@ -97,9 +97,11 @@ class _Run:
         except JailError:
             return await self._failure()
         except TimeoutError:
-            return Result(Status.FILE_ERROR, None, _TOO_SLOW, message=_TOO_SLOW)
+            return await self._without_program(_TOO_SLOW)
         if refusal:
-            return self._refused(refusal)
+            path, reason = self.job.files[refusal.index].path, OSError(refusal.errno, os.strerror(refusal.errno))
+            text = f"{type(reason).__name__}: Failed to create file '{path}'."
+            return await self._without_program(text, f"{text} ({reason.strerror})")
         begin = time.monotonic()
         timed_out, flooded = await self._live()
         ending = await self.process.end()
@@ -148,7 +150,7 @@ class _Run:
     async def _conclude(self, ending: Ending, wall_time: float, *, timed_out: bool, flooded: bool) -> Result:
         counters = self.group.usage() if self.group else GroupUsage()
         verdict = judge(ending, self.job.limits, timed_out=timed_out, flooded=flooded, oom_kills=counters.oom_kills)
-        usage = _usage(counters, ending, wall_time)
+        usage = _usage(counters, ending, wall_time=wall_time)
         try:
             stdout, stderr = self._text(cut=flooded or timed_out)
         except UnicodeDecodeError:
@@ -176,7 +178,7 @@ class _Run:
         """Explain a jail that did not come as far as its program."""
         ending = await self.process.end()
         counters = self.group.usage() if self.group else GroupUsage()
-        usage = _usage(counters, ending, 0.0)
+        usage = _usage(counters, ending, wall_time=0.0)
         if counters.oom_kills:
             verdict = judge(ending, self.job.limits, timed_out=False, flooded=False, oom_kills=counters.oom_kills)
             return _result(verdict, usage=usage)
@@ -191,11 +193,13 @@ class _Run:
         lines = self.streams[-1].content.decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
 
-    def _refused(self, refusal: Refusal) -> Result:
-        path = self.job.files[refusal.index].path
-        error = type(OSError(refusal.errno, "")).__name__
-        text = f"{error}: Failed to create file '{path}'."
-        return Result(Status.FILE_ERROR, None, text, message=f"{text} ({os.strerror(refusal.errno)})")
+    async def _without_program(self, text: str, message: str = "") -> Result:
+        """Tell of input files that could not be written."""
+        ending = await self.process.end()
+        counters = self.group.usage() if self.group else GroupUsage()
+        return Result(
+            Status.FILE_ERROR, None, text, message=message or text, usage=_usage(counters, ending, wall_time=0.0)
+        )
 
 
 _TOO_SLOW = f"TimeoutError: Exceeded {START_TIMEOUT:g} s while writing the input files"
@@ -215,7 +219,7 @@ def _group(cgroups: Cgroups | None, job: Job) -> AbstractContextManager[RunGroup
     return cgroups.run(job.limits) if cgroups else nullcontext()
 
 
-def _usage(counters: GroupUsage, ending: Ending, wall_time: float) -> Usage:
+def _usage(counters: GroupUsage, ending: Ending, *, wall_time: float) -> Usage:
     cpu_time = ending.cpu_time if counters.cpu_time is None else counters.cpu_time
     return Usage(wall_time=wall_time, cpu_time=cpu_time, memory=counters.memory)
 

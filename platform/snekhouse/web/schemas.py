@@ -43,6 +43,10 @@ def _to_base64(content: bytes) -> str:
     return binascii.b2a_base64(content, newline=False).decode()
 
 
+_LEVELS = 100
+"""Names in the path of a file: as deep as files are collected."""
+
+
 class FileIn(_Received):
     """A file to write below the home before the program starts."""
 
@@ -55,13 +59,15 @@ class FileIn(_Received):
         parts = PurePosixPath(path).parts
         if not parts or path.startswith("/") or ".." in parts or "\0" in path:
             raise ValueError("must be a relative path without '..' or null bytes")
+        if len(parts) > _LEVELS:
+            raise ValueError(f"must have at most {_LEVELS} names")
         return path
 
 
 class LimitsIn(_Received):
     """Limits of one evaluation, each at most the runtime's own."""
 
-    wall_time: Annotated[float, Field(gt=0, strict=False, allow_inf_nan=False, description="Seconds.")] = 0.0
+    wall_time: Annotated[float, Field(gt=0, allow_inf_nan=False, description="Seconds.")] = 0.0
     memory: Annotated[int, Field(gt=0, description="Bytes.")] = 0
     processes: Annotated[int, Field(gt=0, description="Processes and threads.")] = 0
     output: Annotated[int, Field(gt=0, description="Bytes of stdout and stderr together.")] = 0
