@@ -37,3 +37,19 @@ def server(registry_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def client(server: Server) -> httpx.Client:
     """A client of that server."""
     return server.client
+
+
+@pytest.fixture
+def small(registry: Registry, tmp_path: Path) -> Path:
+    """A registry of one runtime, the default of this machine: quicker to probe than all."""
+    runtime = registry.runtimes[registry.default]
+    mounts = ", ".join(
+        f'{{ source = "{each.source}", target = "{each.target}", mandatory = {str(each.mandatory).lower()} }}'
+        for each in runtime.mounts
+    )
+    path = tmp_path / "small.toml"
+    path.write_text(
+        "[server]\nallow_degraded = true\n"
+        f'[runtimes."only"]\naliases = ["one"]\nexecutable = "{runtime.executable}"\nmounts = [{mounts}]\n'
+    )
+    return path

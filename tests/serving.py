@@ -1,54 +1,71 @@
 """A real server, for tests and benchmarks."""
 
+import os
+import queue
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import httpx
 
-_RUNNING = re.compile(r"Running on (http://\S+)")
+_RUNNING = re.compile(r"Running on (http://[0-9.:]+)")
+_STARTING = 60.0
+"""Seconds in which a server probes all its runtimes, however loaded the host is."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that runs."""
+    """A server that runs.
+
+    Attributes:
+        client: A client of it.
+        process: Its process.
+        log: What it writes to standard error; complete when it has ended.
+    """
 
     client: httpx.Client
     process: subprocess.Popen[str]
+    log: Path
 
 
 @contextmanager
-def running_server(registry: Path, log: Path) -> Iterator[Server]:
-    """Run `snekhouse serve` on a free port until the end."""
-    command = [
-        sys.executable,
-        "-m",
-        "snekhouse",
-        "serve",
-        "--registry",
-        str(registry),
-        "--bind",
-        "127.0.0.1:0",
-    ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+def running_server(registry: Path, log: Path, env: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Run `snekhouse serve` on a free port until the end.
+
+    Args:
+        registry: What it serves.
+        log: Where its log is kept.
+        env: What its environment has besides this one's.
+    """
+    command = [sys.executable, "-m", "snekhouse", "serve", "--registry", str(registry), "--bind", "127.0.0.1:0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
     assert process.stderr is not None
-    with log.open("w") as kept:
-        for line in process.stderr:
-            kept.write(line)
-            if match := _RUNNING.search(line):
-                break
-        else:
-            raise AssertionError(f"the server did not start:\n{log.read_text()}")
+    addresses: queue.Queue[str | None] = queue.Queue()
+    keeping = threading.Thread(target=_keep, args=(process.stderr, log, addresses))
+    keeping.start()
     try:
-        with httpx.Client(base_url=match[1], timeout=60) as client:
-            yield Server(client, process)
+        address = addresses.get(timeout=_STARTING)
+        assert address, f"the server did not start:\n{log.read_text()}"
+        with httpx.Client(base_url=address, timeout=60) as client:
+            yield Server(client, process, log)
     finally:
         process.terminate()
-        rest = process.communicate(timeout=30)[1]
-        with log.open("a") as kept:
-            kept.write(rest)
+        process.wait(timeout=30)
+        keeping.join()
     assert process.returncode == 0, log.read_text()
+
+
+def _keep(lines: IO[str], log: Path, addresses: "queue.Queue[str | None]") -> None:
+    """Keep the log as it comes, lest the server wait for a reader; tell the address, or None when it ends without."""
+    with lines, log.open("w", buffering=1) as kept:
+        for line in lines:
+            kept.write(line)
+            if match := _RUNNING.search(line):
+                addresses.put(match[1])
+    addresses.put(None)

@@ -14,7 +14,7 @@ import anyio
 from snekhouse.errors import BusyError, HostError, JailError
 from snekhouse.jail.cgroups import Cgroups
 from snekhouse.jail.cgroups.groups import Layout, server_group
-from snekhouse.jail.evaluation import Job, Result
+from snekhouse.jail.evaluation import Job, Result, Status
 from snekhouse.jail.host import Host, bootstrap_source, survey_for
 from snekhouse.jail.probe import Probe, probe
 from snekhouse.jail.profile import render_profile
@@ -77,10 +77,44 @@ class House:
         ready = self.runtimes[runtime.name]
         if ready.probe is None:
             raise BusyError(f"the runtime {runtime.name} is unavailable: {ready.reason}", retry_after=60)
-        async with self._admission.turn() as waited:
-            with _exhaustion_reported():
-                result = await run(ready.jail, job, self._cgroups)
-        return replace(result, usage=replace(result.usage, queue_time=waited))
+        try:
+            async with self._admission.turn() as waited:
+                with _exhaustion_reported():
+                    result = await run(ready.jail, job, self._cgroups)
+        except anyio.get_cancelled_exc_class():
+            _log.info("evaluation", extra=_asked(runtime, job) | {"status": "abandoned"})
+            raise
+        result = replace(result, usage=replace(result.usage, queue_time=waited))
+        _log.info("evaluation", extra=_asked(runtime, job) | _told(result))
+        if result.status is Status.INTERNAL_ERROR:
+            _log.error("internal error: %s", result.message)
+        return result
+
+
+def _asked(runtime: Runtime, job: Job) -> dict[str, object]:
+    """Say for the log what was asked: sizes, and nothing of what was sent."""
+    return {
+        "runtime": runtime.name,
+        "args_size": sum(map(len, job.args)),
+        "stdin_size": len(job.stdin),
+        "files_in": len(job.files),
+        "files_in_size": sum(len(file.content) for file in job.files),
+    }
+
+
+def _told(result: Result) -> dict[str, object]:
+    """Say for the log how it ended."""
+    return {
+        "status": result.status.value,
+        "returncode": result.returncode,
+        "wall_time": round(result.usage.wall_time, 6),
+        "cpu_time": round(result.usage.cpu_time, 6),
+        "queue_time": round(result.usage.queue_time, 6),
+        "memory": result.usage.memory,
+        "output_size": len(result.stdout) + len(result.stderr or ""),
+        "files_out": len(result.files),
+        "files_out_size": sum(len(file.content) for file in result.files),
+    }
 
 
 @asynccontextmanager

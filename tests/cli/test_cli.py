@@ -6,47 +6,15 @@ import pty
 import signal
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from command import SNEKHOUSE, refused, snekhouse
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
 
-_SNEKHOUSE = (sys.executable, "-m", "snekhouse")
 _WALLS = {"nsjail", "cgroup memory", "cgroup pids", "cgroup cpu", "identity"}
-
-
-def snekhouse(*args: str | Path, stdin: bytes = b"", **env: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command line to its end; what it prints must be UTF-8, and never a traceback of ours."""
-    command = [*_SNEKHOUSE, *map(str, args)]
-    done = subprocess.run(command, check=False, input=stdin, capture_output=True, timeout=60, env=os.environ | env)
-    stdout, stderr = done.stdout.decode(), done.stderr.decode()
-    assert "Traceback" not in stderr
-    return subprocess.CompletedProcess(command, done.returncode, stdout, stderr)
-
-
-def refused(done: "subprocess.CompletedProcess[str]") -> str:
-    """Check that a command could not do its work, and said so on standard error alone; return what it said."""
-    assert (done.returncode, done.stdout) == (2, "")
-    return done.stderr
-
-
-@pytest.fixture
-def small(registry: Registry, tmp_path: Path) -> Path:
-    """A registry of one runtime, the default of this machine: quicker to probe than all."""
-    runtime = registry.runtimes[registry.default]
-    mounts = ", ".join(
-        f'{{ source = "{each.source}", target = "{each.target}", mandatory = {str(each.mandatory).lower()} }}'
-        for each in runtime.mounts
-    )
-    path = tmp_path / "small.toml"
-    path.write_text(
-        "[server]\nallow_degraded = true\n"
-        f'[runtimes."only"]\naliases = ["one"]\nexecutable = "{runtime.executable}"\nmounts = [{mounts}]\n'
-    )
-    return path
 
 
 @pytest.fixture
@@ -134,7 +102,7 @@ class TestEval:
         assert message.splitlines()[-1].startswith("snekhouse: the runtime only is unavailable: ")
 
     def test_a_reader_that_goes_away_gets_no_traceback(self, small: Path) -> None:
-        command = [*_SNEKHOUSE, "eval", "-r", str(small), "print('x' * 900_000)"]
+        command = [*SNEKHOUSE, "eval", "-r", str(small), "print('x' * 900_000)"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             assert process.stdout is not None
             assert process.stderr is not None
@@ -268,7 +236,7 @@ class TestServe:
 def test_ctrl_c_exits_with_130(small: Path, tmp_path: Path) -> None:
     program = tmp_path / "program"
     os.mkfifo(program)
-    command = [*_SNEKHOUSE, "eval", "-r", str(small), "-f", str(program)]
+    command = [*SNEKHOUSE, "eval", "-r", str(small), "-f", str(program)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process, program.open("w"):
         process.send_signal(signal.SIGINT)  # a FIFO opens when its reader does (fifo(7)): the command is at work
         assert process.stderr is not None
@@ -287,7 +255,7 @@ def _at_a_terminal(*args: str) -> bytes:
     ours, theirs = pty.openpty()
     env = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
     env.pop("NO_COLOR", None)
-    with subprocess.Popen([*_SNEKHOUSE, *args], stdout=theirs, stderr=theirs, stdin=theirs, env=env) as process:
+    with subprocess.Popen([*SNEKHOUSE, *args], stdout=theirs, stderr=theirs, stdin=theirs, env=env) as process:
         os.close(theirs)
         printed = b"".join(iter(lambda: _read(ours), b""))
         assert process.wait(timeout=30) == 0

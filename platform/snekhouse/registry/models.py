@@ -139,6 +139,7 @@ class Server(_Table):
     queue: Annotated[CountOrNone, Field(description="How many more may wait; beyond it 503.")] = 64
     max_request: Annotated[Size, Field(description="Bytes that the body of a request may have.")] = ByteSize(64 * _MIB)
     allow_degraded: Annotated[bool, Field(description="Serve even where this host cannot build every wall.")] = False
+    log: Annotated[Literal["text", "json"], Field(description="Form of the log.")] = "text"
     state: Annotated[
         AbsolutePath | None,
         Field(description="Folder for the server's own files; the usual place if not given."),

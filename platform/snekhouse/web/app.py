@@ -6,7 +6,7 @@ from http import HTTPStatus
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
@@ -49,10 +49,6 @@ def _on_busy(_request: Request, error: Exception) -> Response:
     return _answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": str(error.retry_after)})
 
 
-def _on_gone(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it
-
-
 def _on_bug(request: Request, error: Exception) -> Response:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours; the server's log has it")
@@ -63,6 +59,5 @@ _HANDLERS: dict[type[Exception] | int, ExceptionHandler] = {
     RequestError: _on_request,
     RuntimeUnknownError: _on_unknown,
     BusyError: _on_busy,
-    ClientDisconnect: _on_gone,
     Exception: _on_bug,
 }

@@ -9,6 +9,7 @@ from hypercorn.config import Config
 
 from snekhouse.house import open_house
 from snekhouse.registry.models import Registry
+from snekhouse.web.access import AccessLog
 from snekhouse.web.app import create_app
 
 _GRACE = 10.0
@@ -30,7 +31,9 @@ async def serve(registry: Registry, *, bind: str) -> None:
     config.bind = [bind]
     config.graceful_timeout = _GRACE
     config.include_server_header = False
+    config.logger_class = AccessLog
     config.errorlog = logging.getLogger("snekhouse.server")  # one log, in the form that the command line chose
+    config.accesslog = logging.getLogger("snekhouse.access")
     # Held to the very end: a second signal must not kill the server while it clears up after the first.
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with open_house(registry) as house:

@@ -1,8 +1,10 @@
 """Bodies that nobody reads, because their request is refused before."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 import anyio
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _PATIENCE = 5.0
@@ -32,7 +34,8 @@ class ReadUnread:
                 message = {**message, "headers": [*_others(message["headers"]), (b"connection", b"close")]}
             await send(message)
 
-        await self._app(scope, body.receive, send_after_reading)
+        with suppress(ClientDisconnect):  # nobody is there to be answered
+            await self._app(scope, body.receive, send_after_reading)
 
 
 class _Body:

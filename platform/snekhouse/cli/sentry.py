@@ -1,0 +1,33 @@
+"""Reports of our own errors to Sentry: off unless ``SNEKHOUSE_SENTRY_DSN`` is set."""
+
+import os
+from importlib.metadata import version
+
+from snekhouse.errors import HostError
+
+VARIABLE = "SNEKHOUSE_SENTRY_DSN"
+
+
+def set_up() -> None:
+    """Report what is logged as an error, with neither bodies nor local variables, which hold people's programs.
+
+    Raises:
+        HostError: It is asked for, and cannot be done.
+    """
+    dsn = os.environ.get(VARIABLE)
+    if not dsn:
+        return
+    try:
+        import sentry_sdk  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        raise HostError(f"{VARIABLE} is set, but Sentry's package is not there; install snekhouse[sentry]") from error
+    try:
+        sentry_sdk.init(
+            dsn,
+            release=f"snekhouse@{version('snekhouse')}",
+            send_default_pii=False,
+            max_request_body_size="never",
+            include_local_variables=False,
+        )
+    except sentry_sdk.utils.BadDsn as error:
+        raise HostError(f"{VARIABLE} is no Sentry DSN: {error}; it looks like https://KEY@HOST/NUMBER") from error
