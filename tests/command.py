@@ -3,15 +3,20 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 SNEKHOUSE = (sys.executable, "-m", "snekhouse")
 
 
-def snekhouse(*args: str | Path, stdin: bytes = b"", **env: str) -> "subprocess.CompletedProcess[str]":
+def snekhouse(
+    *args: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
     """Run the command line to its end; what it prints must be UTF-8, and never a traceback of ours."""
     command = [*SNEKHOUSE, *map(str, args)]
-    done = subprocess.run(command, check=False, input=stdin, capture_output=True, timeout=60, env=os.environ | env)
+    done = subprocess.run(
+        command, check=False, input=stdin, capture_output=True, timeout=60, env={**os.environ, **(env or {})}
+    )
     stdout, stderr = done.stdout.decode(), done.stderr.decode()
     assert "Traceback" not in stderr
     return subprocess.CompletedProcess(command, done.returncode, stdout, stderr)

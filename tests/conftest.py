@@ -1,5 +1,6 @@
 """What the tests share: this machine's interpreters, and a real server on them."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +14,19 @@ from snekhouse.registry.models import Registry
 
 
 @pytest.fixture(scope="session")
-def registry_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The registry that `runtimes discover` writes for this machine."""
+def packages() -> Iterator[Path]:
+    """A place for packages that, unlike pytest's own folders, anybody may enter: a wall less would be another test."""
+    with tempfile.TemporaryDirectory(prefix="snekhouse-tests-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def registry_path(tmp_path_factory: pytest.TempPathFactory, packages: Path) -> Path:
+    """The registry that `runtimes discover` writes for this machine, with a place of its own for packages."""
     path = tmp_path_factory.mktemp("registry") / "runtimes.toml"
-    path.write_text(render_registry(find_interpreters(), allow_degraded_reason="the tests run on any host"))
+    written = render_registry(find_interpreters(), allow_degraded_reason="the tests run on any host")
+    path.write_text(f'{written}\n[defaults]\npackages = "{packages}/{{runtime}}"\n')
     return path
 
 
@@ -40,7 +50,7 @@ def client(server: Server) -> httpx.Client:
 
 
 @pytest.fixture
-def small(registry: Registry, tmp_path: Path) -> Path:
+def small(registry: Registry, packages: Path, tmp_path: Path) -> Path:
     """A registry of one runtime, the default of this machine: quicker to probe than all."""
     runtime = registry.runtimes[registry.default]
     mounts = ", ".join(
@@ -51,5 +61,6 @@ def small(registry: Registry, tmp_path: Path) -> Path:
     path.write_text(
         "[server]\nallow_degraded = true\n"
         f'[runtimes."only"]\naliases = ["one"]\nexecutable = "{runtime.executable}"\nmounts = [{mounts}]\n'
+        f'packages = "{packages}/small"\n'
     )
     return path

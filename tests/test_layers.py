@@ -10,7 +10,7 @@ import pytest
 
 _ROOT = Path(__file__).parents[1]
 _PACKAGE = _ROOT / "platform" / "snekhouse"
-_LAYERS = ("cli", "web", "house", "jail", "registry", "errors")
+_LAYERS = ("cli", "web", "house", "jail", "packages", "registry", "errors")
 _BESIDE = {"__init__", "__main__", "assets"}
 """Not layers: the package, its entry point, and where files lie, which imports nothing of ours."""
 

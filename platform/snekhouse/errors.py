@@ -7,6 +7,7 @@
     ├── RuntimeUnknownError   a name that the registry does not list
     ├── HostError             this host lacks something a jail needs (NsJail, namespaces, cgroups)
     ├── JailError             a jail did not come up, or broke its protocol; our failure, not the program's
+    ├── PackagesError         third-party packages could not be installed, removed or listed
     ├── RequestError          a request that cannot be evaluated as sent
     └── BusyError             every place and every seat in the queue is taken, or the house is draining
 
@@ -80,6 +81,10 @@ class HostError(SnekhouseError):
 
 class JailError(SnekhouseError):
     """A jail did not come up, or did not keep to the guest protocol before the program started."""
+
+
+class PackagesError(SnekhouseError):
+    """Third-party packages could not be installed, removed or listed."""
 
 
 class RequestError(SnekhouseError):

@@ -20,6 +20,7 @@ from snekhouse.jail.probe import Probe, probe
 from snekhouse.jail.profile import render_profile
 from snekhouse.jail.run import Jail, run
 from snekhouse.jail.state import State, state_folder
+from snekhouse.packages import Package, installed, make_room, site_on_host
 from snekhouse.registry.models import Registry, Runtime
 
 _log = logging.getLogger(__name__)
@@ -43,6 +44,11 @@ class Ready:
     def runtime(self) -> Runtime:
         """What the registry says of it."""
         return self.jail.runtime
+
+    def packages(self) -> tuple[Package, ...]:
+        """List the third-party packages that its programs can import now; looks at the disk."""
+        folder = site_on_host(self.runtime, self.probe.user_site) if self.probe else None
+        return installed(folder) if folder else ()
 
 
 class House:
@@ -176,6 +182,7 @@ class _Opening:
         return {name: found[name] for name in registry.runtimes}
 
     async def _open(self, runtime: Runtime) -> Ready:
+        make_room(runtime)
         jail = self._jail(runtime, self._shared)
         try:
             answer, bytecode = await probe(jail, self._source, self._cgroups)

@@ -35,7 +35,7 @@ class TestEval:
         assert (done.returncode, done.stdout) == (0, "é")
 
     def test_prints_utf_8_whatever_the_locale(self, registry_path: Path) -> None:
-        assert snekhouse("eval", "-r", registry_path, "print('é')", PYTHONIOENCODING="ascii").stdout == "é\n"
+        assert snekhouse("eval", "-r", registry_path, "print('é')", env={"PYTHONIOENCODING": "ascii"}).stdout == "é\n"
 
     @pytest.mark.parametrize(("program", "code"), [("raise SystemExit(7)", 7), ("1 / 0", 1)])
     def test_exits_with_the_code_of_the_program(self, registry_path: Path, program: str, code: int) -> None:
@@ -110,7 +110,7 @@ class TestEval:
             assert b"BrokenPipe" not in process.stderr.read()
 
     def test_the_environment_may_name_the_registry(self, small: Path) -> None:
-        assert snekhouse("eval", "print(1)", SNEKHOUSE_REGISTRY=str(small)).stdout == "1\n"
+        assert snekhouse("eval", "print(1)", env={"SNEKHOUSE_REGISTRY": str(small)}).stdout == "1\n"
 
 
 class TestRuntimes:

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from snekhouse.cli import doctor, evaluate, render, runtimes, serve
+from snekhouse.cli import doctor, evaluate, packages, render, runtimes, serve
 from snekhouse.errors import SnekhouseError
 
 __all__ = ["app", "main"]
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("eval")(evaluate.evaluate)
 app.add_typer(runtimes.app, name="runtimes")
+app.add_typer(packages.app, name="packages")
 app.add_typer(render.app, name="render")
 app.command("doctor")(doctor.doctor)
 

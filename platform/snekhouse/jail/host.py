@@ -9,6 +9,7 @@ from snekhouse.jail.cgroups import Detection, detect
 from snekhouse.jail.identity import Identity, identity_for
 from snekhouse.jail.nsjail import find_nsjail
 from snekhouse.registry.models import Registry, Runtime
+from snekhouse.registry.userbase import seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def survey_for(registry: Registry) -> Host:
 
 
 def _sources(runtime: Runtime) -> Iterable[Path]:
-    return (Path(mount.source) for mount in runtime.mounts)
+    return (Path(mount.source) for mount in seen(runtime))
 
 
 def bootstrap_source() -> Path:

@@ -43,9 +43,7 @@ def identity_for(sources: Iterable[Path]) -> Identity:
 
 
 def _closed_above(source: Path) -> list[Path]:
-    """List the folders on the way that not everybody may enter; a path that does not exist hides nothing."""
-    try:
-        real = source.resolve(strict=True)
-    except OSError:
-        return []
-    return [parent for parent in real.parents if not parent.stat().st_mode & stat.S_IXOTH]
+    """List the folders on the way that not everybody may enter; a source may come to be there later."""
+    real = Path(os.path.realpath(source))  # loops of links are left as they are
+    parents = (parent for parent in real.parents if parent.exists())
+    return [parent for parent in parents if not parent.stat().st_mode & stat.S_IXOTH]

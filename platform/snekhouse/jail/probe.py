@@ -11,7 +11,7 @@ from snekhouse.jail.profile import BOOTSTRAP_INSIDE
 from snekhouse.jail.run import Jail, run
 
 _QUESTION = """\
-import base64, json, platform, py_compile, sys, sysconfig
+import base64, json, platform, py_compile, site, sys, sysconfig
 jit = getattr(sys, "_jit", None)
 py_compile.compile("bootstrap.py", "bootstrap.pyc", {inside!r}, True, 2)
 with open("bootstrap.pyc", "rb") as bytecode:
@@ -22,6 +22,7 @@ print(json.dumps({{
         "version": platform.python_version(),
         "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
         "jit": bool(jit and jit.is_available()),
+        "user_site": site.getusersitepackages(),
     }},
     "bootstrap": bootstrap,
 }}))
@@ -40,12 +41,14 @@ class Probe:
         version: In full, e.g. ``3.14.0rc1``.
         free_threaded: Whether it was built without the global interpreter lock.
         jit: Whether it was built with the just-in-time compiler.
+        user_site: The folder in the jail from which it imports third-party packages.
     """
 
     implementation: str
     version: str
     free_threaded: bool
     jit: bool
+    user_site: str
 
 
 async def probe(jail: Jail, bootstrap: str, cgroups: Cgroups | None) -> tuple[Probe, bytes]:

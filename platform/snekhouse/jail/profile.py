@@ -8,6 +8,7 @@ import jinja2
 from snekhouse.assets import asset
 from snekhouse.jail.identity import Identity
 from snekhouse.registry.models import Runtime
+from snekhouse.registry.userbase import seen
 
 BOOTSTRAP_INSIDE = "/snekhouse/bootstrap.py"
 """Where the bootstrap lies in a jail; its bytecode beside it, with one letter more."""
@@ -38,6 +39,7 @@ def render_profile(runtime: Runtime, *, identity: Identity, bootstrap: Path, cgr
         .render(
             runtime=runtime,
             limits=runtime.limits,
+            mounts=seen(runtime),
             identity=identity,
             bootstrap=str(bootstrap),
             bootstrap_inside=bootstrap_inside(bootstrap),

@@ -82,12 +82,13 @@ def _check_mounts(table: Location, settings: Mapping[str, Any]) -> Iterator[Mist
     for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
         key = "target" if "target" in _table(mount) else "source"
         target = _table(mount).get(key)
-        if isinstance(target, str) and target.startswith("/") and (place := _own_place(normal_path(target))):
+        if isinstance(target, str) and target.startswith("/") and (place := own_place(normal_path(target))):
             message = f"{target!r} as a target takes the place of the jail's own {place}"
             yield Mistake((*table, "mounts", index, key), message, "choose another target")
 
 
-def _own_place(target: str) -> str | None:
+def own_place(target: str) -> str | None:
+    """Name the place of the jail's own that a mount to `target` would take or hide; None where there is none."""
     below = (place for place in _HIDDEN_BELOW if f"{target}/".startswith(f"{place}/"))
     return target if target in _TAKEN else next(below, None)
 

@@ -107,6 +107,10 @@ class Settings(_Table):
     files: Files = Files()
     env: Annotated[Env, Field(description="Environment of the program.")] = {}
     mounts: Annotated[tuple[Mount, ...], Field(strict=False, description="What the runtime sees of the host.")] = ()
+    packages: Annotated[
+        AbsolutePath | None,
+        Field(description="Folder of its third-party packages; {runtime} stands for its name. The usual if not given."),
+    ] = None
 
 
 class RuntimeTable(Settings):

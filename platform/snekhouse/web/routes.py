@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import anyio
+import anyio.to_thread
 from pydantic import BaseModel
 from starlette.endpoints import HTTPEndpoint
 from starlette.requests import ClientDisconnect, Request
@@ -15,7 +16,7 @@ from snekhouse.house import House
 from snekhouse.registry.models import Registry, Runtime
 from snekhouse.web.answer import answer
 from snekhouse.web.body import read_eval_request
-from snekhouse.web.schemas import EvalRequest, EvalResponse, RuntimeOut, RuntimesOut
+from snekhouse.web.schemas import EvalRequest, EvalResponse, RuntimesOut
 
 _T = TypeVar("_T")
 
@@ -45,8 +46,7 @@ class Runtimes(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """List what can be asked for."""
         house = _house(request)
-        listed = tuple(RuntimeOut.of(ready, house.registry) for ready in house.runtimes.values())
-        return _json(RuntimesOut(runtimes=listed))
+        return _json(await anyio.to_thread.run_sync(RuntimesOut.of, house))
 
 
 class Liveness(HTTPEndpoint):

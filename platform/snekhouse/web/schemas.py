@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from snekhouse.errors import RequestError
-from snekhouse.house import Ready
+from snekhouse.house import House, Ready
 from snekhouse.jail.evaluation import File, Job, Result
 from snekhouse.registry.models import Limits, Registry
 
@@ -200,6 +200,15 @@ class EvalResponse(BaseModel):
         )
 
 
+class PackageOut(BaseModel):
+    """A third-party package that programs can import."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    version: str
+
+
 class RuntimeOut(BaseModel):
     """A runtime as the public list shows it."""
 
@@ -212,6 +221,7 @@ class RuntimeOut(BaseModel):
     version: str | None
     free_threaded: bool | None
     jit: bool | None
+    packages: Annotated[tuple[PackageOut, ...], Field(description="Third-party packages, by name.")]
     limits: LimitsOut
 
     @classmethod
@@ -228,6 +238,7 @@ class RuntimeOut(BaseModel):
             version=found.version if found else None,
             free_threaded=found.free_threaded if found else None,
             jit=found.jit if found else None,
+            packages=tuple(map(PackageOut.model_validate, ready.packages())),
             limits=_limits_out(runtime.limits),
         )
 
@@ -236,6 +247,11 @@ class RuntimesOut(BaseModel):
     """The public list of runtimes."""
 
     runtimes: tuple[RuntimeOut, ...]
+
+    @classmethod
+    def of(cls, house: House) -> Self:
+        """List the runtimes of a house; looks at the disk for their packages."""
+        return cls(runtimes=tuple(RuntimeOut.of(ready, house.registry) for ready in house.runtimes.values()))
 
 
 class ErrorOut(BaseModel):

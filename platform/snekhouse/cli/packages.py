@@ -1,0 +1,72 @@
+"""``snekhouse packages``: the third-party packages of a runtime."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
+from snekhouse.cli.output import print_json, print_table
+from snekhouse.errors import PackagesError
+from snekhouse.packages import Site, installed
+from snekhouse.registry.loading import load
+
+app = typer.Typer(help="The third-party packages of a runtime.", no_args_is_help=True)
+
+_RuntimeArgument = Annotated[str, typer.Argument(metavar="RUNTIME", help="Name or alias.")]
+_Requirements = Annotated[list[str], typer.Argument(metavar="REQ...", help='As pip takes them: numpy, "numpy>=2".')]
+_Names = Annotated[list[str], typer.Argument(metavar="REQ...", help="Names of packages.")]
+
+
+@app.command()
+def install(
+    runtime: _RuntimeArgument, requirements: _Requirements, registry: RegistryOption = DEFAULT_REGISTRY
+) -> None:
+    """Install packages for a runtime; its next evaluations have them, and no other runtime has."""
+    _site(runtime, registry).install(requirements)
+
+
+@app.command("list")
+def list_packages(
+    runtime: _RuntimeArgument, registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption = False
+) -> None:
+    """List the packages of a runtime."""
+    found = installed(_site(runtime, registry).folder)
+    if json:
+        print_json([dataclasses.asdict(package) for package in found])
+    else:
+        print_table(("NAME", "VERSION"), [(package.name, package.version) for package in found])
+
+
+@app.command()
+def remove(runtime: _RuntimeArgument, requirements: _Names, registry: RegistryOption = DEFAULT_REGISTRY) -> None:
+    """Remove packages from a runtime; what they depended on stays."""
+    _site(runtime, registry).remove(requirements)
+
+
+@app.command()
+def sync(
+    requirements: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the files NAME.txt; runtimes/packages beside the registry otherwise."),
+    ] = None,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+) -> None:
+    """Give each runtime that has a file NAME.txt exactly the packages which that asks for."""
+    loaded = load(registry)
+    folder = requirements or registry.parent / "runtimes" / "packages"
+    files = {file.stem: file for file in sorted(folder.glob("*.txt"))}
+    if not files:
+        raise PackagesError(f"{folder} has no files of requirements; write one for a runtime: {loaded.default}.txt")
+    if unknown := files.keys() - loaded.runtimes.keys():
+        known = ", ".join(loaded.runtimes)
+        raise PackagesError(f"{folder} has files for runtimes that do not exist: {', '.join(unknown)}; known: {known}")
+    for name, file in files.items():
+        sys.stderr.write(f"{name}: {file}\n")
+        Site.of(loaded.runtimes[name]).sync(file)
+
+
+def _site(runtime: str, registry: Path) -> Site:
+    return Site.of(load(registry).resolve(runtime))
