@@ -10,13 +10,12 @@ SNEKHOUSE = (sys.executable, "-m", "snekhouse")
 
 
 def snekhouse(
-    *args: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None
+    *args: str | Path, stdin: bytes = b"", env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> "subprocess.CompletedProcess[str]":
     """Run the command line to its end; what it prints must be UTF-8, and never a traceback of ours."""
     command = [*SNEKHOUSE, *map(str, args)]
-    done = subprocess.run(
-        command, check=False, input=stdin, capture_output=True, timeout=60, env={**os.environ, **(env or {})}
-    )
+    environment = {**os.environ, **(env or {})}
+    done = subprocess.run(command, check=False, input=stdin, capture_output=True, timeout=60, env=environment, cwd=cwd)
     stdout, stderr = done.stdout.decode(), done.stderr.decode()
     assert "Traceback" not in stderr
     return subprocess.CompletedProcess(command, done.returncode, stdout, stderr)

@@ -50,6 +50,47 @@ class TestEval:
     def test_lists_files_that_the_program_left(self, registry_path: Path) -> None:
         done = snekhouse("eval", "-r", registry_path, "open('a.txt', 'w').write('hi')")
         assert "snekhouse: left a.txt (2 bytes)\n" in done.stderr
+        assert done.stderr.endswith("snekhouse: files are kept with --save FOLDER\n")
+
+    def test_saves_files_that_the_program_left(self, small: Path, tmp_path: Path) -> None:
+        program = "import os; os.mkdir('d'); open('d/a', 'w').write('hi'); open('b', 'wb').write(b'\\xff')"
+        done = snekhouse("eval", "-r", small, program, "--save", tmp_path / "new" / "out")
+        assert (tmp_path / "new/out/d/a").read_bytes() == b"hi"
+        assert (tmp_path / "new/out/b").read_bytes() == b"\xff"
+        assert f"snekhouse: saved {tmp_path}/new/out/d/a (2 bytes)\n" in done.stderr
+
+    def test_a_folder_to_save_to_that_cannot_be_made_is_told_before_the_program_runs(self, small: Path) -> None:
+        message = refused(snekhouse("eval", "-r", small, "print(1)", "--save", "/dev/null/out"))
+        assert "cannot save to /dev/null/out: Not a directory" in message
+
+    def test_names_of_files_do_not_speak_to_the_terminal(self, small: Path) -> None:
+        done = snekhouse("eval", "-r", small, "open('a\\x1b[31m\\n', 'w')")
+        assert "snekhouse: left a\\x1b[31m\\n (0 bytes)\n" in done.stderr
+
+    def test_sends_files_by_their_relative_paths_or_names(self, small: Path, tmp_path: Path) -> None:
+        (tmp_path / "d").mkdir()
+        (tmp_path / "d" / "a").write_text("1")
+        (tmp_path / "b").write_text("2")
+        program = "print(open('d/a').read(), open('b').read())"
+        sent = ("--file", "d/a", "--file", tmp_path / "b")
+        assert snekhouse("eval", "-r", small, program, *sent, cwd=tmp_path).stdout == "1 2\n"
+
+    def test_files_that_would_be_one_in_the_home_are_refused(self, small: Path, tmp_path: Path) -> None:
+        (tmp_path / "a").touch()
+        sent = ("--file", "a", "--file", tmp_path / "a")
+        assert "would replace another" in refused(snekhouse("eval", "-r", small, "1", *sent, cwd=tmp_path))
+
+    def test_a_folder_cannot_be_sent(self, small: Path, tmp_path: Path) -> None:
+        assert "Is a directory" in refused(snekhouse("eval", "-r", small, "1", "--file", tmp_path))
+
+    def test_the_program_reads_the_file_that_is_its_standard_input(self, small: Path, tmp_path: Path) -> None:
+        (tmp_path / "in").write_bytes(b"a\nb")
+        program = "import sys; print(sys.stdin.read().split())"
+        assert snekhouse("eval", "-r", small, program, "--stdin-file", tmp_path / "in").stdout == "['a', 'b']\n"
+        assert snekhouse("eval", "-r", small, program, "--stdin-file", "-", stdin=b"c").stdout == "['c']\n"
+        assert snekhouse("eval", "-r", small, program, stdin=b"c").stdout == "[]\n"
+        message = refused(snekhouse("eval", "-r", small, "-", "--stdin-file", "-", stdin=b"c"))
+        assert "cannot be the program and what it reads" in message
 
     def test_exits_with_255_when_the_output_is_not_utf_8(self, registry_path: Path) -> None:
         done = snekhouse("eval", "-r", registry_path, r"import os; os.write(1, b'\xff')")

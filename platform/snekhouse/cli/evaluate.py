@@ -8,8 +8,10 @@ from typing import Annotated
 import anyio
 import typer
 
+from snekhouse.cli import files
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import write
+from snekhouse.errors import HostError
 from snekhouse.house import open_house
 from snekhouse.jail.evaluation import Job, Result
 from snekhouse.jail.verdict import JAIL_FAILED
@@ -21,25 +23,43 @@ from snekhouse.web.schemas import EvalResponse
 def evaluate(
     code: Annotated[str | None, typer.Argument(help="The program, or - to read it from standard input.")] = None,
     args: Annotated[list[str] | None, typer.Argument(help="The program's own arguments, after --.")] = None,
-    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the program from a file.")] = None,
+    program: Annotated[Path | None, typer.Option("--program", "-f", help="Read the program from a file.")] = None,
+    file: Annotated[list[Path] | None, typer.Option(help="Send a file; may be repeated.")] = None,
+    stdin_file: Annotated[Path | None, typer.Option(help="What the program reads; - for standard input.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Folder for the files that the program leaves.")] = None,
     runtime: Annotated[str, typer.Option(help="Name or alias; the default runtime otherwise.")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     json: JsonOption = False,
 ) -> None:
     """Evaluate a program in a jail and exit with its exit code."""
     rest = list(args or ())
-    if file is not None and code is not None:
+    if program is not None and code is not None:
         rest.insert(0, code)
-    program = _program(code, file)
+    source = _source(code, program)
+    if stdin_file == _STANDARD_INPUT and code == "-" and program is None:
+        raise typer.BadParameter("standard input cannot be the program and what it reads; use -f FILE for the program")
     _log_to_standard_error()
     loaded = load(registry)
     chosen = loaded.resolve(runtime or loaded.default)
-    result = anyio.run(_evaluate, loaded, chosen, ("-c", program, *rest))
+    job = Job(
+        args=("-c", source, *rest),
+        limits=chosen.limits,
+        files=files.uploads(file or ()),
+        stdin=files.read(stdin_file) if stdin_file else b"",
+    )
+    if save:
+        files.make_folder(save)
+    result = anyio.run(_evaluate, loaded, chosen, job)
     if json:
         write(EvalResponse.of(chosen.name, chosen.limits, result).model_dump_json(indent=2) + "\n")
     else:
         _print(result)
+    if save or not json:
+        _keep(result, save)
     raise typer.Exit(JAIL_FAILED if result.returncode is None else result.returncode)
+
+
+_STANDARD_INPUT = Path("-")
 
 
 def _log_to_standard_error() -> None:
@@ -48,28 +68,42 @@ def _log_to_standard_error() -> None:
     logging.getLogger("snekhouse.house").addFilter(lambda record: record.levelno < logging.ERROR)
 
 
-def _program(code: str | None, file: Path | None) -> str:
-    if file is None and code is None:
+def _source(code: str | None, program: Path | None) -> str:
+    if program is None and code is None:
         raise typer.BadParameter("name a program: CODE, -f FILE, or - for standard input")
-    if file is None and code not in {None, "-"}:
+    if program is None and code not in {None, "-"}:
         return str(code)
+    place = program or _STANDARD_INPUT
     try:
-        return (file.read_bytes() if file else sys.stdin.buffer.read()).decode("utf-8-sig")
-    except OSError as error:
-        raise typer.BadParameter(f"cannot read {file or 'standard input'}: {error.strerror}") from error
+        return files.read(place).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"{file or 'standard input'} is not UTF-8: {error.reason}") from error
+        raise typer.BadParameter(f"{program or 'standard input'} is not UTF-8: {error.reason}") from error
 
 
-async def _evaluate(registry: Registry, runtime: Runtime, args: tuple[str, ...]) -> Result:
+async def _evaluate(registry: Registry, runtime: Runtime, job: Job) -> Result:
     alone = registry.model_copy(update={"default": runtime.name, "runtimes": {runtime.name: runtime}})
     async with open_house(alone) as house:
-        return await house.evaluate(runtime, Job(args=args, limits=runtime.limits))
+        return await house.evaluate(runtime, job)
 
 
 def _print(result: Result) -> None:
     write(result.stdout)
     if result.message:
-        sys.stderr.write(f"snekhouse: {result.message}\n")
+        _say(result.message)
+
+
+def _keep(result: Result, folder: Path | None) -> None:
+    """Save the files that the program left, or say that it left them."""
     for left in result.files:
-        sys.stderr.write(f"snekhouse: left {left.path} ({len(left.content)} bytes)\n")
+        size = f"({len(left.content)} bytes)"
+        try:
+            _say(f"saved {files.save(folder, left)} {size}" if folder else f"left {left.path} {size}")
+        except OSError as error:
+            raise HostError(f"cannot save {left.path}: {error.strerror}") from error
+    if result.files and not folder:
+        _say("files are kept with --save FOLDER")
+
+
+def _say(text: str) -> None:
+    """Tell something on standard error; names come from programs, and must not speak to the terminal."""
+    sys.stderr.write(f"snekhouse: {''.join(char if char.isprintable() else ascii(char)[1:-1] for char in text)}\n")
