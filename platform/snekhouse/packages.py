@@ -102,6 +102,8 @@ class Site:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             yield
+            _let_everybody_read(self.base)
+            _drop_old_bytecode(self.folder)
             compile_all = (self.interpreter, "-m", "compileall", "-q", "-j", "0", self.folder)
             # Not every file of a package is for this version of Python; those fail when they are imported, if ever.
             subprocess.run(compile_all, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -186,6 +188,19 @@ def _run_uv(command: str, *arguments: str) -> None:
     done = subprocess.run([binary, "pip", command, "--no-python-downloads", *arguments], check=False)
     if done.returncode:
         raise PackagesError(f"uv could not {command}; what it said stands above")
+
+
+def _drop_old_bytecode(folder: Path) -> None:
+    """Remove the bytecode of modules that are gone or were written after it was compiled.
+
+    Python itself compares whole seconds and sizes, and so takes another version of the same second for the same.
+    """
+    for compiled in folder.rglob("__pycache__/*.pyc"):
+        source = compiled.parent.parent / f"{compiled.name.partition('.')[0]}.py"
+        with suppress(FileNotFoundError):
+            if source.stat().st_ctime_ns < compiled.stat().st_mtime_ns:
+                continue
+        compiled.unlink()
 
 
 def _let_everybody_read(folder: Path) -> None:
