@@ -24,7 +24,7 @@ def resolve(folder: int, path: str, *, root: str) -> int:
     Args:
         folder: Descriptor of the folder.
         path: Relative to it.
-        root: The folder's own path for whoever made the links: absolute ones must begin with it.
+        root: The folder's own path for whoever made the links; absolute ones lead to it from ``/``.
 
     Returns:
         An O_PATH descriptor, for the caller to close.
@@ -45,17 +45,24 @@ class _Walk:
     def __init__(self, folder: int, root: list[str]) -> None:
         self.stack = [os.dup(folder)]
         self._root = root
+        self._above: list[str] | None = None
+        """Names from ``/`` while a path leads above the folder, on its way back."""
         self._links = 0
 
     def go(self, path: str) -> None:
         left = _names(path)[::-1]
         while left:
             left += self._step(left.pop())
+        if self._above is not None:
+            raise OSError(errno.EXDEV, "leads out of the folder")
 
     def _step(self, name: str) -> list[str]:
         """Go to one name; return those that a link puts in its place, last first."""
+        if self._above is not None:
+            self._descend(self._above, name)
+            return []
         if name == "..":
-            self._up()
+            self._ascend()
             return []
         if len(self.stack) > _DEPTH_LIMIT:
             raise OSError(errno.ELOOP, "too deep")
@@ -68,23 +75,28 @@ class _Walk:
         finally:
             os.close(found)
 
-    def _up(self) -> None:
-        if len(self.stack) == 1:
+    def _ascend(self) -> None:
+        if len(self.stack) > 1:
+            os.close(self.stack.pop())
+        else:
+            self._above = self._root[:-1]
+
+    def _descend(self, above: list[str], name: str) -> None:
+        """Follow a name above the folder, where nothing but the way to it counts."""
+        above = above[:-1] if name == ".." else [*above, name]
+        if above != self._root[: len(above)]:
             raise OSError(errno.EXDEV, "leads out of the folder")
-        os.close(self.stack.pop())
+        self._above = None if above == self._root else above
 
     def _target(self, link: str) -> list[str]:
         self._links += 1
         if self._links > _LINK_LIMIT:
             raise OSError(errno.ELOOP, "too many links")
-        names = _names(link)
-        if not link.startswith("/"):
-            return names
-        if names[: len(self._root)] != self._root:
-            raise OSError(errno.EXDEV, "leads out of the folder")
-        while len(self.stack) > 1:
-            self._up()
-        return names[len(self._root) :]
+        if link.startswith("/"):
+            while len(self.stack) > 1:
+                self._ascend()
+            self._above = []
+        return _names(link)
 
 
 def _names(path: str) -> list[str]:
