@@ -87,7 +87,7 @@ def receive_file():
     left = receive_number()
     try:
         file = create(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         make_folder(path.rpartition(b"/")[0])
         file = create(path)
     posix.fchmod(file, 0o777)
@@ -111,8 +111,6 @@ def make_folder(path):
     except FileNotFoundError:
         make_folder(path.rpartition(b"/")[0])
         make_folder(path)
-    except FileExistsError:    # by another spelling, as a/ and a//
-        pass
 
 
 def become(args):
@@ -190,7 +188,7 @@ def stage_code(argv):
     set_arguments(argv, ["-c"] + argv[2:], "")
     main = new_main(sys.modules["_frozen_importlib"].BuiltinImporter)
     # Below 3.10, a coding cookie in the code counts, as it does in bytes.
-    code = source if sys.version_info >= (3, 10) else source.encode()
+    code = source if sys.version_info >= (3, 10) else source.encode("utf-8", "surrogateescape")
 
     if sys.version_info < (3, 13):
         return lambda: (exec, (code, main))

@@ -19,7 +19,7 @@ SECRET = b"secret"
 def collected(home: Path, *, files: Files | None = None, size_limit: int = 1 << 20) -> tuple[File, ...]:
     descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        return collect(descriptor, files=files or Files(), size_limit=size_limit, inputs=frozenset())
+        return collect(descriptor, files=files or Files(), size_limit=size_limit, inputs={})
     finally:
         os.close(descriptor)
 

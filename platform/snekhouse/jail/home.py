@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -47,14 +47,14 @@ class _Entry:
     size: int
 
 
-def collect(home: int, *, files: Files, size_limit: int, inputs: frozenset[Stamp]) -> tuple[File, ...]:
+def collect(home: int, *, files: Files, size_limit: int, inputs: Mapping[str, Stamp]) -> tuple[File, ...]:
     """Read the files that a program left.
 
     Args:
         home: Descriptor of the home.
         files: How many, which names, and how long it may take.
         size_limit: Bytes of all files together; what does not fit is left out unread.
-        inputs: Stamps of the input files: what still bears one is not returned.
+        inputs: Stamp of each input file, by path: one that still bears it there is not returned.
 
     Returns:
         The files, sorted by path.
@@ -72,7 +72,7 @@ def is_empty(home: int) -> bool:
 
 
 class _Collector:
-    def __init__(self, home: int, files: Files, size_limit: int, inputs: frozenset[Stamp]) -> None:
+    def __init__(self, home: int, files: Files, size_limit: int, inputs: Mapping[str, Stamp]) -> None:
         self._home = home
         self._files = files
         self._room = size_limit
@@ -122,7 +122,7 @@ class _Collector:
             return None
         with _closing(target):
             status = os.fstat(target)
-            untouched = Stamp(status.st_ino, status.st_mtime_ns) in self._inputs
+            untouched = Stamp(status.st_ino, status.st_mtime_ns) == self._inputs.get(name)
             if not stat.S_ISREG(status.st_mode) or untouched or status.st_size > self._room:
                 return None
             content = _unless_dead_end(lambda: _read_all(target, status.st_size))

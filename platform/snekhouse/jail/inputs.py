@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ class Request:
 
     Attributes:
         args: Arguments of the interpreter.
-        files: Path below the home, and content, of each input file.
+        files: Path below the home, in its shortest spelling, and content, of each input file.
     """
 
     args: tuple[bytes, ...]
@@ -30,7 +31,7 @@ class Request:
             ValueError: No process can be given such arguments; the text is what the peer says then.
         """
         args = tuple(map(_encode, job.args))
-        return cls(args, tuple((_encode(file.path), file.content) for file in job.files))
+        return cls(args, tuple((_encode(posixpath.normpath(file.path)), file.content) for file in job.files))
 
 
 def _encode(text: str) -> bytes:

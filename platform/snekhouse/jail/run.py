@@ -2,9 +2,9 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import anyio
@@ -83,7 +83,7 @@ class _Run:
     streams: Sequence[Drain]
     held: ExitStack
     home: int = -1
-    stamps: tuple[Stamp, ...] = ()
+    stamps: Mapping[str, Stamp] = field(default_factory=dict)
 
     async def result(self) -> Result:
         try:
@@ -124,7 +124,7 @@ class _Run:
         report = await receive_report(control, len(self.request.files))
         if isinstance(report, Refusal):
             return report
-        self.stamps = report
+        self.stamps = {path.decode(): stamp for (path, _), stamp in zip(self.request.files, report, strict=True)}
         return None
 
     async def _live(self) -> tuple[bool, bool]:
@@ -171,7 +171,7 @@ class _Run:
             return ()
         limits, files = self.job.limits, self.jail.runtime.files
         return await anyio.to_thread.run_sync(
-            lambda: collect(self.home, files=files, size_limit=limits.home, inputs=frozenset(self.stamps))
+            lambda: collect(self.home, files=files, size_limit=limits.home, inputs=self.stamps)
         )
 
     async def _failure(self) -> Result:
