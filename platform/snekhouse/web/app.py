@@ -14,6 +14,7 @@ from snekhouse.errors import BusyError, RequestError, RuntimeUnknownError
 from snekhouse.house import House
 from snekhouse.web.routes import ROUTES
 from snekhouse.web.schemas import ErrorOut
+from snekhouse.web.target import PlainTarget
 from snekhouse.web.unread import ReadUnread
 
 _log = logging.getLogger(__name__)
@@ -21,7 +22,9 @@ _log = logging.getLogger(__name__)
 
 def create_app(house: House) -> Starlette:
     """Make the application that serves a house."""
-    app = Starlette(routes=ROUTES, exception_handlers=_HANDLERS, middleware=[Middleware(ReadUnread)])
+    middleware = [Middleware(PlainTarget), Middleware(ReadUnread)]
+    app = Starlette(routes=ROUTES, exception_handlers=_HANDLERS, middleware=middleware)
+    app.router.redirect_slashes = False
     app.state.house = house
     return app
 

@@ -41,7 +41,7 @@ def _validate(body: bytes) -> EvalRequest:
 
 def _check_media_type(request: Request) -> None:
     sent = request.headers.get("content-type")
-    if sent is not None and sent.partition(";")[0].strip().lower() != "application/json":
+    if sent and sent.partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send application/json, not {sent}")
 
 

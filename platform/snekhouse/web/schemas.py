@@ -2,8 +2,8 @@
 
 import binascii
 import operator
+import posixpath
 from itertools import dropwhile
-from pathlib import PurePosixPath
 from typing import Annotated, Self
 
 from pydantic import (
@@ -35,8 +35,15 @@ def _from_base64(value: object) -> object:
         return value  # for pydantic to refuse
     try:
         return binascii.a2b_base64(value, strict_mode=True)
+    except ValueError:
+        pass
+    try:  # as MIME has it, in lines
+        return binascii.a2b_base64(value.translate(_SPACE), strict_mode=True)
     except ValueError as error:
         raise ValueError(f"is not base64: {error}") from error
+
+
+_SPACE = dict.fromkeys(b" \t\r\n\v\f")
 
 
 def _to_base64(content: bytes) -> str:
@@ -56,10 +63,10 @@ class FileIn(_Received):
     @field_validator("path")
     @classmethod
     def _stays_below_home(cls, path: str) -> str:
-        parts = PurePosixPath(path).parts
-        if not parts or path.startswith("/") or ".." in parts or "\0" in path:
-            raise ValueError("must be a relative path without '..' or null bytes")
-        if len(parts) > _LEVELS:
+        names = posixpath.normpath(path).split("/")
+        if names[0] in {"", ".", ".."} or "\0" in path:
+            raise ValueError("must be a relative path that stays below the home, without null bytes")
+        if len(names) > _LEVELS:
             raise ValueError(f"must have at most {_LEVELS} names")
         return path
 
