@@ -1,9 +1,7 @@
-"""POST /eval and POST /eval/{runtime}, over HTTP against a real server."""
+"""What an answer of /eval tells beyond the contract, and what it costs to be refused."""
 
 import base64
-import os
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -44,12 +42,6 @@ def test_the_body_may_name_a_runtime(client: httpx.Client, registry: Registry) -
         assert client.post("/eval", json={"input": "", "runtime": name}).json()["runtime"] == name
 
 
-def test_executable_path_names_a_runtime(client: httpx.Client, registry: Registry) -> None:
-    for runtime in registry.runtimes.values():
-        response = client.post("/eval", json={"input": "", "executable_path": runtime.executable})
-        assert response.json()["runtime"] == runtime.name
-
-
 def test_the_answer_has_the_fields_of_the_peer_and_ours(client: httpx.Client) -> None:
     assert set(evaluate(client, "print(1)")) == {
         "stdout", "returncode", "files", "runtime", "status", "signal", "message", "stderr", "truncated", "limits",
@@ -64,21 +56,6 @@ def test_ok(client: httpx.Client) -> None:
     assert 0 < body["usage"]["wall_time"] < 6
     assert 0 < body["usage"]["cpu_time"] < 6
     assert 0 <= body["usage"]["queue_time"] < 6
-
-
-def test_error(client: httpx.Client) -> None:
-    body = evaluate(client, "import sys; sys.exit(3)")
-    assert (body["status"], body["returncode"], body["signal"]) == ("error", 3, None)
-
-
-def test_exit_with_255_is_an_error_of_the_program_not_of_the_jail(client: httpx.Client) -> None:
-    body = evaluate(client, "import sys; sys.exit(-1)")
-    assert (body["status"], body["returncode"]) == ("error", 255)
-
-
-def test_exit_code_that_looks_like_a_signal_is_not_one(client: httpx.Client) -> None:
-    body = evaluate(client, "import os; os._exit(139)")
-    assert (body["status"], body["returncode"], body["signal"]) == ("error", 139, None)
 
 
 def test_signaled(client: httpx.Client) -> None:
@@ -154,17 +131,6 @@ def test_output_cut_within_a_character_drops_that_character(client: httpx.Client
     assert (body["status"], body["stdout"]) == ("output_limit", "é" * 50)
 
 
-def test_output_that_is_not_utf8_has_no_returncode(client: httpx.Client) -> None:
-    body = evaluate(client, "import os; os.write(1, b'\\xff')")
-    assert (body["returncode"], body["files"]) == (None, [])
-    assert body["stdout"] == "UnicodeDecodeError: invalid Unicode in output pipe"
-
-
-def test_stderr_comes_in_order_with_stdout(client: httpx.Client) -> None:
-    code = "import sys\nfor n in range(50): print(n, file=(sys.stdout, sys.stderr)[n % 2])"
-    assert evaluate(client, code)["stdout"] == "".join(f"{n}\n" for n in range(50))
-
-
 def test_stderr_comes_apart_when_asked_for(client: httpx.Client) -> None:
     body = evaluate(client, "import sys; print(1); print(2, file=sys.stderr)", separate_stderr=True)
     assert (body["stdout"], body["stderr"]) == ("1\n", "2\n")
@@ -178,21 +144,6 @@ def test_a_flood_on_stderr_apart_is_cut_as_well(client: httpx.Client) -> None:
 def test_stdin_is_read(client: httpx.Client) -> None:
     body = evaluate(client, "print(input(), input())", stdin="a\nb\n")
     assert body["stdout"] == "a b\n"
-
-
-def test_args_replace_the_usual_c(client: httpx.Client) -> None:
-    response = client.post("/eval", json={"args": ["-c", "import sys; print(sys.argv)", "x", ""]})
-    assert response.json()["stdout"] == "['-c', 'x', '']\n"
-
-
-def test_leading_empty_args_are_dropped(client: httpx.Client) -> None:
-    response = client.post("/eval", json={"args": ["", "", "-c"], "input": "print(1)"})
-    assert response.json()["stdout"] == "1\n"
-
-
-def test_no_args_start_python_with_empty_stdin(client: httpx.Client) -> None:
-    body = client.post("/eval", json={"args": []}).json()
-    assert (body["returncode"], body["stdout"]) == (0, "")
 
 
 def test_a_program_may_be_large(client: httpx.Client, registry: Registry) -> None:
@@ -219,80 +170,11 @@ def test_what_cannot_be_passed_to_an_interpreter_is_told(client: httpx.Client) -
     assert body["stdout"] == "snekhouse: these arguments need a new interpreter: Argument list too long\n"
 
 
-def test_null_byte_in_an_argument_is_told(client: httpx.Client) -> None:
-    body = evaluate(client, "print('\0')")
-    assert (body["returncode"], body["stdout"]) == (None, "ValueError: embedded null byte")
-
-
-def test_files_go_in_and_come_out(client: httpx.Client) -> None:
-    code = "open('out.bin', 'wb').write(open('in/data.bin', 'rb').read()[::-1])"
-    content = bytes(range(256))
-    body = evaluate(client, code, files=[{"path": "in/data.bin", "content": base64.b64encode(content).decode()}])
-    assert [(file["path"], file["size"]) for file in body["files"]] == [("out.bin", 256)]
-    assert base64.b64decode(body["files"][0]["content"]) == content[::-1]
-
-
-def test_a_modified_input_comes_back_and_an_untouched_one_does_not(client: httpx.Client) -> None:
-    files = [{"path": "a", "content": ""}, {"path": "b", "content": ""}]
-    body = evaluate(client, "open('a', 'w').write('x')", files=files)
-    assert [file["path"] for file in body["files"]] == ["a"]
-
-
-def test_hidden_names_and_names_with_underscore_stay(client: httpx.Client) -> None:
-    code = (
-        "import os\nfor d in ('.h', '_d', 'd'): os.mkdir(d)\n"
-        "for p in ('.x', '_x', 'x', '.h/x', '_d/x', 'd/.x', 'd/_x'): open(p, 'w')"
-    )
-    assert [file["path"] for file in evaluate(client, code)["files"]] == ["_d/x", "x"]
-
-
-def test_links_are_followed_inside_the_home_only(client: httpx.Client) -> None:
-    code = (
-        "import os\nopen('real', 'w').write('x')\nos.mkdir('d')\nfor n, t in dict(rel='real', abs='/home/real', "
-        "out='/etc/ld.so.cache', up='../etc/ld.so.cache', loop='loop', folder='d', gone='nowhere').items(): "
-        "os.symlink(t, n)\nos.symlink('../../real', 'd/toofar')\nos.symlink('../real', 'd/back')"
-    )
-    assert [file["path"] for file in evaluate(client, code)["files"]] == ["abs", "d/back", "real", "rel"]
-
-
-def test_a_file_that_cannot_be_made_is_told(client: httpx.Client) -> None:
-    body = evaluate(client, "", files=[{"path": "dir/x", "content": ""}, {"path": "dir", "content": ""}])
-    assert (body["status"], body["returncode"], body["files"]) == ("file_error", None, [])
-    assert body["stdout"] == "IsADirectoryError: Failed to create file 'dir'."
-
-
 def test_uploads_that_fill_the_home_are_told(client: httpx.Client) -> None:
     body = evaluate(client, "", files=[{"path": f"folder/{n}"} for n in range(13_000)])
     assert (body["status"], body["returncode"]) == ("file_error", None)
     assert body["stdout"].startswith("OSError: Failed to create file 'folder/1")
     assert "No space left" in body["message"]
-
-
-def test_partial_output_and_files_of_a_timeout_are_kept(client: httpx.Client) -> None:
-    code = "open('x', 'w').write('1')\nprint(1, flush=True)\nwhile True: pass"
-    body = evaluate(client, code, limits={"wall_time": 0.5})
-    assert (body["stdout"], [file["path"] for file in body["files"]]) == ("1\n", ["x"])
-
-
-def test_the_program_is_process_1_without_network_or_proc(client: httpx.Client) -> None:
-    code = (
-        "import os, socket\nprint(os.getpid(), os.path.exists('/proc/self'), os.getcwd(), os.environ['HOME'])\n"
-        "try: socket.create_connection(('127.0.0.1', 9), 1)\nexcept OSError as e: print(e)"
-    )
-    assert evaluate(client, code)["stdout"] == "1 False /home /home\n[Errno 101] Network is unreachable\n"
-
-
-def test_only_home_and_shm_are_writable(client: httpx.Client) -> None:
-    code = (
-        "import os\nfor p in ('/home', '/dev/shm', '/', '/dev', '/snekhouse', '/lib', os.path.dirname(os.__file__)):\n"
-        "  try: open(p + '/x', 'w'); print(p)\n  except OSError: pass"
-    )
-    assert evaluate(client, code)["stdout"] == "/home\n/dev/shm\n"
-
-
-def test_no_descriptor_but_the_standard_ones_is_open(client: httpx.Client) -> None:
-    code = "import os\nfor fd in range(64):\n  try: os.fstat(fd); print(fd)\n  except OSError: pass"
-    assert evaluate(client, code)["stdout"] == "0\n1\n2\n"
 
 
 @pytest.mark.parametrize(
@@ -324,47 +206,10 @@ def test_a_bad_request_is_refused_with_its_reason(client: httpx.Client, body: by
     assert words in response.json()["description"]
 
 
-def test_unknown_fields_are_ignored(client: httpx.Client) -> None:
-    assert evaluate(client, "print(1)", nonsense=1)["stdout"] == "1\n"
-
-
 def test_an_unknown_runtime_is_a_404_that_lists_what_exists(client: httpx.Client, registry: Registry) -> None:
     response = client.post("/eval/9.9", json={"input": ""})
     assert response.status_code == 404
     assert registry.default in response.json()["description"]
-
-
-def test_an_unknown_path_is_a_404(client: httpx.Client) -> None:
-    response = client.get("/nowhere")
-    assert (response.status_code, response.json()["title"]) == (404, "Not Found")
-
-
-def test_other_methods_are_a_405_that_names_the_right_ones(client: httpx.Client) -> None:
-    for method in ("GET", "HEAD", "PUT"):
-        response = client.request(method, "/eval")
-        assert (response.status_code, response.headers["allow"]) == (405, "POST, OPTIONS")
-    assert client.options("/eval").status_code == 200
-
-
-@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "text/json"])
-def test_other_media_types_are_a_415(client: httpx.Client, kind: str) -> None:
-    response = client.post("/eval", content=b'{"input": ""}', headers={"content-type": kind})
-    assert (response.status_code, response.json()["title"]) == (415, "Unsupported Media Type")
-
-
-def test_no_media_type_counts_as_json(client: httpx.Client) -> None:
-    assert client.post("/eval", content=b'{"input": ""}').status_code == 200
-
-
-def test_a_chunked_body_works(client: httpx.Client) -> None:
-    response = client.post("/eval", content=iter([b'{"input"', b': "print(1)"}']))
-    assert response.json()["stdout"] == "1\n"
-
-
-def test_a_body_above_the_limit_is_a_413_whether_announced_or_streamed(client: httpx.Client) -> None:
-    piece = b" " * (1 << 20)
-    assert client.post("/eval", content=piece * 65).status_code == 413
-    assert client.post("/eval", content=(piece for _ in range(65))).status_code == 413
 
 
 def test_refusals_do_not_cost_the_connection(client: httpx.Client) -> None:
@@ -383,17 +228,6 @@ def test_a_refusal_does_not_wait_for_a_body_that_never_comes(client: httpx.Clien
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 404")
     assert b"connection: close" in answer.lower()
-
-
-def test_a_full_queue_is_a_503_that_says_when_to_try_again(client: httpx.Client) -> None:
-    with ThreadPoolExecutor(80) as pool:
-        request = {"input": "import time; time.sleep(0.2)"}
-        answers = list(pool.map(lambda _: client.post("/eval", json=request, timeout=60), range(80)))
-    refused = [answer for answer in answers if answer.status_code != 200]
-    assert len(refused) == 80 - 64 - (os.cpu_count() or 1)
-    for answer in refused:
-        assert (answer.status_code, answer.json()["title"]) == (503, "Service Unavailable")
-        assert int(answer.headers["retry-after"]) >= 1
 
 
 def test_a_hundred_thousand_arguments_are_refused_quickly_and_briefly(client: httpx.Client) -> None:

@@ -1,0 +1,140 @@
+"""Defects of the peer that are not kept."""
+
+import base64
+import json
+import socket
+import time
+
+import httpx
+import pytest
+
+from contract.peerlike import Peerlike, upload
+
+
+def test_a_link_that_leaves_the_home_is_never_followed(peer: Peerlike) -> None:
+    targets = ("/etc/ld.so.cache", "../etc/ld.so.cache", "/", "..", "../proc/self/environ", "/dev/zero", "/snekhouse")
+    code = f"import os\nfor n, target in enumerate({targets}): os.symlink(target, str(n))\nos.symlink('/', 'root')"
+    assert peer.leaves(code + "\nos.symlink('root/etc/passwd', 'through')") == {}
+
+
+def test_links_that_loop_cost_nothing(peer: Peerlike) -> None:
+    code = "import os\nos.symlink('a', 'a'); os.symlink('c', 'b'); os.symlink('b', 'c'); os.symlink('.', 'd')"
+    begin = time.monotonic()
+    assert peer.leaves(code + "; os.symlink('d/' * 2000 + 'a', 'e'); open('x', 'w').close()") == {"x": b""}
+    assert time.monotonic() - begin < 1
+
+
+def test_a_large_program_works(peer: Peerlike) -> None:
+    for size in (200_000, 8_000_000):
+        assert peer.prints(f"print(len('{'x' * size}'))") == f"{size}\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"input": ' + b"[" * 100_000,
+        b'{"x": ' * 50_000,
+        b"[" * 30_000_000,
+        b'{"input": "", "files": [{"path": "\\ud800"}]}',
+        b'{"input": "", "args": ["\\udfff"]}',
+    ],
+)
+def test_deep_nesting_and_lone_surrogates_are_a_400(client: httpx.Client, body: bytes) -> None:
+    assert client.post("/eval", content=body).status_code == 400
+
+
+def test_a_lone_surrogate_in_the_input_is_reported_as_that(client: httpx.Client) -> None:
+    response = client.post("/eval", content=b'{"input": "print(\'\\ud800\')"}')
+    assert response.status_code == 400
+    assert "surrogate" in response.json()["description"]
+    assert "null byte" not in response.text
+
+
+def test_chunked_bodies_work(peer: Peerlike) -> None:
+    body = json.dumps({"input": "print(1)", "executable_path": peer.executable}).encode()
+    response = peer.client.post("/eval", content=(body[at : at + 1] for at in range(len(body))))
+    assert response.json()["stdout"] == "1\n"
+
+
+def test_a_target_may_name_its_host(client: httpx.Client) -> None:
+    body = b'{"input": "print(1)"}'
+    head = f"POST http://a.b:8060/eval HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=20) as connection:
+        connection.sendall(head.encode() + body)
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert b'"stdout":"1\\n"' in answer
+
+
+def test_forms_of_web_pages_are_refused(client: httpx.Client) -> None:
+    assert client.post("/eval", data={"input": "print(1)"}).status_code == 415
+    response = client.post("/eval", content='{"input": "print(1)"}', headers={"content-type": "text/plain"})
+    assert response.status_code == 415
+
+
+def test_devices_that_programs_expect_are_there(peer: Peerlike) -> None:
+    code = (
+        "import subprocess, sys\nprint(open('/dev/null').read() == '', open('/dev/zero', 'rb').read(4) == bytes(4))\n"
+        "print(len(open('/dev/urandom', 'rb').read(8)), open('/dev/null', 'w').write('x'))\n"
+        "subprocess.run([sys.executable, '-c', 'print(1)'], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)"
+    )
+    assert peer.prints(code) == "True True\n8 1\n"
+
+
+def test_carriage_returns_stay(peer: Peerlike) -> None:
+    assert peer.prints("import os; os.write(1, b'a\\rb\\r\\nc\\n\\r')") == "a\rb\r\nc\n\r"
+
+
+@pytest.mark.parametrize("content", ["?", "YQ==?", "Y!Q==", "YQ=", "YQ==\u2003", "*" * 8])
+def test_base64_with_foreign_characters_is_refused(client: httpx.Client, content: str) -> None:
+    response = client.post("/eval", json={"input": "", "files": [{"path": "x", "content": content}]})
+    assert response.status_code == 400
+    assert "base64" in response.json()["description"]
+
+
+@pytest.mark.parametrize("path", ["./x", "x/", "a/../x", "a//../x", "d//x", "./d/./x", "d/e/../x"])
+def test_an_untouched_input_is_not_returned_under_another_spelling(peer: Peerlike, path: str) -> None:
+    assert peer.leaves("import os; os.path.exists('d') and os.symlink('d', 'linked')", files=[upload(path, "1")]) == {}
+
+
+def test_when_the_client_goes_away_its_run_ends_at_once(peer: Peerlike) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        peer.client.post("/eval", json={"input": "while True: pass"}, timeout=0.3)
+    # The machine would be half as fast for up to six seconds if it went on; test_leaks counts its processes.
+    assert peer.run("x = sum(range(10 ** 6))")["usage"]["queue_time"] < 0.5
+
+
+def test_slow_clients_stop_nobody_else(peer: Peerlike) -> None:
+    address = (peer.client.base_url.host, peer.client.base_url.port or 80)
+    idle = [socket.create_connection(address) for _ in range(50)]
+    try:
+        for number, connection in enumerate(idle):
+            connection.sendall((b"", b"POST /ev", b"POST /eval HTTP/1.1\r\nContent-Length: 99\r\n\r\n{")[number % 3])
+        flood = json.dumps({"input": "print('x' * 999_999)"}).encode()
+        for connection in idle[::5]:  # they never read their answer, which is large
+            lone = socket.create_connection(address)
+            idle.append(lone)
+            lone.sendall(b"POST /eval HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(flood) + flood)
+            assert connection.fileno() >= 0
+        begin = time.monotonic()
+        for _ in range(20):
+            assert peer.prints("print(1)") == "1\n"
+        assert time.monotonic() - begin < 5
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_uploads_count_against_the_memory_of_the_run(peer: Peerlike) -> None:
+    assert peer.run("", files=[upload("x", bytes(8 << 20))])["usage"]["memory"] > 8 << 20
+    answer = peer.run("x = b'x' * (40 << 20)", files=[upload("x", bytes(32 << 20))])
+    assert answer["status"] == "out_of_memory"
+
+
+def test_tens_of_thousands_of_folders_are_refused(client: httpx.Client) -> None:
+    response = client.post("/eval", json={"input": "", "files": [{"path": "a/" * 60_000 + "x"}]})
+    assert response.status_code == 400
+
+
+def test_content_is_decoded_once_and_exactly(peer: Peerlike) -> None:
+    content = base64.b64encode(b"text").decode()
+    assert peer.prints("print(open('x').read())", files=[{"path": "x", "content": content}]) == "text\n"
