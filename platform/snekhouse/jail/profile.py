@@ -7,6 +7,7 @@ import jinja2
 
 from snekhouse.assets import asset
 from snekhouse.jail.identity import Identity
+from snekhouse.jail.seccomp import render_policy
 from snekhouse.registry.models import Runtime
 from snekhouse.registry.userbase import seen
 
@@ -32,6 +33,9 @@ def render_profile(runtime: Runtime, *, identity: Identity, bootstrap: Path, cgr
 
     Returns:
         An `NsJailConfig` in protobuf text format, with comments.
+
+    Raises:
+        HostError: No seccomp policy is written for this machine.
     """
     return (
         _environment()
@@ -44,6 +48,7 @@ def render_profile(runtime: Runtime, *, identity: Identity, bootstrap: Path, cgr
             bootstrap=str(bootstrap),
             bootstrap_inside=bootstrap_inside(bootstrap),
             cgroups=cgroups,
+            policy=render_policy(cgroups=cgroups).splitlines(),
             backstop=math.ceil(runtime.limits.wall_time + START_TIMEOUT),
             MIB=_MIB,
             INODE_SHARE=_INODE_SHARE,

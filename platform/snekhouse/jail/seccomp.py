@@ -1,0 +1,50 @@
+"""The seccomp policy of every jail, rendered from its template for this machine."""
+
+import platform
+import textwrap
+
+import jinja2
+from system_calls import NotSupportedSystemCall, syscalls
+
+from snekhouse.assets import asset
+from snekhouse.errors import HostError
+
+_TABLES = {"x86_64": "x86_64", "aarch64": "arm64"}
+"""Machines as uname(2) calls them, and the tables of their system calls."""
+
+
+def render_policy(machine: str = "", *, cgroups: bool) -> str:
+    """Render the policy.
+
+    Args:
+        machine: As uname(2) calls it; by default this one.
+        cgroups: Whether cgroups limit the run; otherwise memory that only they count is refused.
+
+    Returns:
+        A policy in Kafel (https://github.com/google/kafel), with comments.
+
+    Raises:
+        HostError: No policy is written for such a machine.
+    """
+    machine = machine or platform.machine()
+    if machine not in _TABLES:
+        raise HostError(f"there is no seccomp policy for {machine}; there is one for {' and '.join(_TABLES)}")
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(asset("templates/nsjail")),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - HTML has no part in this, nor has any value from outside
+        keep_trailing_newline=True,
+    )
+    environment.globals["calls"] = lambda names: _numbers(names.split(), _TABLES[machine])
+    return environment.get_template("seccomp.policy.jinja").render(cgroups=cgroups)
+
+
+def _numbers(names: list[str], table: str) -> str:
+    """Write system calls as numbers, each with its name, in lines."""
+    known, found = syscalls(), []
+    for name in names:
+        try:
+            found.append(f"SYSCALL[{known.get(name, table)}]/*{name}*/")
+        except NotSupportedSystemCall:  # this machine has another for it; a name that none has is a mistake of ours
+            continue
+    return textwrap.fill(", ".join(found), width=120, subsequent_indent="    ")
