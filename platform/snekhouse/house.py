@@ -18,7 +18,7 @@ from snekhouse.jail.evaluation import Job, Result, Status
 from snekhouse.jail.host import Host, bootstrap_source, survey_for
 from snekhouse.jail.probe import Probe, probe
 from snekhouse.jail.profile import render_profile
-from snekhouse.jail.run import Jail, run
+from snekhouse.jail.run import Jail, Means, run
 from snekhouse.jail.state import State, state_folder
 from snekhouse.packages import Package, installed, make_room, site_on_host
 from snekhouse.registry.models import Registry, Runtime
@@ -59,10 +59,10 @@ class House:
         runtimes: How each runtime stands, by name, in the registry's order.
     """
 
-    def __init__(self, registry: Registry, runtimes: Mapping[str, Ready], cgroups: Cgroups | None) -> None:
+    def __init__(self, registry: Registry, runtimes: Mapping[str, Ready], means: Means) -> None:
         self.registry = registry
         self.runtimes = runtimes
-        self._cgroups = cgroups
+        self._means = means
         self._admission = _Admission(registry.server.concurrency or os.cpu_count() or 1, registry.server.queue)
 
     @property
@@ -86,7 +86,7 @@ class House:
         try:
             async with self._admission.turn() as waited:
                 with _exhaustion_reported():
-                    result = await run(ready.jail, job, self._cgroups)
+                    result = await run(ready.jail, job, self._means)
         except anyio.get_cancelled_exc_class():
             _log.info("evaluation", extra=_asked(runtime, job) | {"status": "abandoned"})
             raise
@@ -136,8 +136,9 @@ async def open_house(registry: Registry) -> AsyncIterator[House]:
     with ExitStack() as held:
         state = held.enter_context(state_folder(registry.server.state_path, layout))
         cgroups = held.enter_context(_claimed(layout, state.name)) if layout else None
-        runtimes = await _Opening(host, state, cgroups).make_ready(registry)
-        yield House(registry, runtimes, cgroups)
+        means = Means(cgroups, host.ids)
+        runtimes = await _Opening(host, state, means).make_ready(registry)
+        yield House(registry, runtimes, means)
 
 
 @contextmanager
@@ -162,8 +163,8 @@ def _require_walls(host: Host, registry: Registry) -> None:
 class _Opening:
     """What happens to each runtime before it serves: it is rendered, probed, and rendered for its bytecode."""
 
-    def __init__(self, host: Host, state: State, cgroups: Cgroups | None) -> None:
-        self._host, self._state, self._cgroups = host, state, cgroups
+    def __init__(self, host: Host, state: State, means: Means) -> None:
+        self._host, self._state, self._means = host, state, means
         self._source = bootstrap_source().read_text(encoding="utf-8")
         self._shared = state.write("bootstrap.py", self._source)  # once: interpreters read it while others open
         self._at_once = anyio.Semaphore(os.cpu_count() or 1)
@@ -185,7 +186,7 @@ class _Opening:
         make_room(runtime)
         jail = self._jail(runtime, self._shared)
         try:
-            answer, bytecode = await probe(jail, self._source, self._cgroups)
+            answer, bytecode = await probe(jail, self._source, self._means)
         except (JailError, OSError) as error:
             _log.error("runtime %s is unavailable: %s", runtime.name, error)
             return Ready(jail, None, str(error))

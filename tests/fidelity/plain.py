@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snekhouse.jail.host import bootstrap_source, survey_for
+from snekhouse.jail.nsjail import options
 from snekhouse.jail.profile import render_profile
 from snekhouse.registry.models import Registry
 
@@ -36,7 +37,7 @@ class Plain:
         host = survey_for(registry)
         self._registry = registry
         self._folder = folder
-        self._nsjail = host.nsjail
+        self._nsjail, self._ids = host.nsjail, host.ids
         for runtime in registry.runtimes.values():
             identity = host.identities[runtime.name]
             bootstrap = folder / "bootstrap.py"
@@ -50,7 +51,7 @@ class Plain:
 
     def run(self, name: str, args: Sequence[str], files: Mapping[str, bytes], stdin: bytes) -> Outcome:
         """Run `python ARGS` in a jail with these files in its home."""
-        command = [str(self._nsjail), "--config", str(self.profile(name)), "--log", "/dev/null"]
+        command = ["--log", "/dev/null"]
         for number, (path, content) in enumerate(files.items()):
             source = self._folder / f"file-{number}"
             source.write_bytes(content)
@@ -59,8 +60,12 @@ class Plain:
         command += ["--", self._registry.runtimes[name].executable, *args]
         given = self._folder / "stdin"
         given.write_bytes(stdin)
-        with given.open("rb") as source_of_stdin:
+        with given.open("rb") as source_of_stdin, self._ids.lent() as outside:
             done = subprocess.run(
-                command, stdin=source_of_stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+                [self._nsjail, *options(self.profile(name), outside), *command],
+                stdin=source_of_stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
             )
         return Outcome(done.stdout, done.returncode)

@@ -11,8 +11,6 @@ from snekhouse.jail.identity import Identity, identity_for
 from snekhouse.jail.profile import quote, render_profile
 from snekhouse.registry.models import Mount, Runtime
 
-IDENTITY = Identity(("65534",), ("65534",))
-
 _TOKEN = re.compile(r'"(?:[^"\\\n]|\\[0-7]{3})*"|#[^\n]*|[A-Za-z_0-9-]+|[{}:]|\s+')
 
 
@@ -22,7 +20,7 @@ def runtime(**fields: object) -> Runtime:
 
 
 def render(some: Runtime, **options: object) -> str:
-    values: dict[str, object] = {"identity": IDENTITY, "bootstrap": Path("/b.py"), "cgroups": True}
+    values: dict[str, object] = {"identity": Identity(), "bootstrap": Path("/b.py"), "cgroups": True}
     return render_profile(some, **(values | options))  # type: ignore[arg-type]
 
 
@@ -59,8 +57,8 @@ def test_a_hostile_name_adds_no_field(name: str) -> None:
 
 
 @given(text)
-def test_hostile_ids_and_bootstrap_add_no_field(value: str) -> None:
-    hostile = render(runtime(), identity=Identity((value,), (value,)), bootstrap=Path("/" + value))
+def test_a_hostile_bootstrap_adds_no_field(value: str) -> None:
+    hostile = render(runtime(), bootstrap=Path("/" + value))
     assert skeleton(hostile) == skeleton(render(runtime()))
 
 
@@ -110,12 +108,6 @@ def test_roots_id_is_mapped_only_for_what_only_root_reaches(tmp_path: Path, monk
     closed.mkdir(parents=True)
     closed.parent.chmod(0o700)
     identity = identity_for([closed])
-    assert (identity.users, identity.groups) == (("65534", "0"), ("65534", "0"))
     assert closed.parent in identity.closed
-    assert identity_for([Path("/usr/lib")]).users == ("65534",)
-
-
-def test_an_ordinary_user_maps_their_own_id(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 1234)
-    monkeypatch.setattr("os.getegid", lambda: 1235)
-    assert identity_for([Path("/root")]) == Identity(("1234",), ("1235",))
+    assert 'outside_id: "0"' in render(runtime(), identity=identity)
+    assert "outside_id" not in render(runtime(), identity=identity_for([Path("/usr/lib")]))

@@ -68,6 +68,18 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
         "'configure'",
     ),
     "a key like no other": (_ONE + "[server]\nzzz = 1", "server.zzz", "unknown key", "known keys: bind, concurrency"),
+    "fewer ids than evaluations at once": (
+        _ONE + "[server]\nuids = [5000, 5001]\nconcurrency = 3",
+        "server.uids",
+        "has 2 ids, fewer than the 3",
+        "end it at 5002 or later",
+    ),
+    "a range of ids that ends before it begins": (
+        _ONE + "[server]\nuids = [5001, 5000]",
+        "server.uids",
+        "is no range",
+        "such as [200000, 200999]",
+    ),
     "a limit outside of its table": (
         _ONE + 'memory = "1GiB"',
         'runtimes."3.12".memory',

@@ -16,7 +16,7 @@ from snekhouse.jail.host import survey
 from snekhouse.jail.identity import identity_for
 from snekhouse.registry.discovery import Interpreter, find_interpreters, render_registry, write_registry
 from snekhouse.registry.loading import load
-from snekhouse.registry.models import Registry
+from snekhouse.registry.models import Registry, Server
 from snekhouse.web.schemas import RuntimeOut
 
 app = typer.Typer(help="The runtimes of a registry.", no_args_is_help=True)
@@ -68,7 +68,7 @@ def discover(
 def _degraded(found: Sequence[Interpreter]) -> str | None:
     """Name the walls that this host cannot build for these interpreters; None when it can build all."""
     sources = [Path(mount.source) for each in found for mount in each.mounts]
-    walls = survey({"all": identity_for(sources)}).walls()
+    walls = survey({"all": identity_for(sources)}, Server().uids).walls()
     return "; ".join(f"{wall.name}: {wall.detail}" for wall in walls if not wall.stands) or None
 
 

@@ -1,12 +1,12 @@
 """This host and its walls: which of them stand, and how to get the missing ones."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from snekhouse.assets import asset
 from snekhouse.jail.cgroups import Detection, detect
-from snekhouse.jail.identity import Identity, identity_for
+from snekhouse.jail.identity import Identity, OutsideIds, identity_for
 from snekhouse.jail.nsjail import find_nsjail
 from snekhouse.registry.models import Registry, Runtime
 from snekhouse.registry.userbase import seen
@@ -34,12 +34,14 @@ class Host:
     Attributes:
         nsjail: The NsJail binary.
         cgroups: The cgroups that the server may use.
-        identities: Who the jail of each runtime is, by the runtime's name.
+        identities: What jails of each runtime map, by the runtime's name.
+        ids: Who runs are on the host.
     """
 
     nsjail: Path
     cgroups: Detection
     identities: Mapping[str, Identity]
+    ids: OutsideIds
 
     def walls(self) -> tuple[Wall, ...]:
         """Tell of each wall whether it stands."""
@@ -54,7 +56,10 @@ class Host:
             )
             for name, effect in _CGROUP_WALLS.items()
         ]
-        return (Wall("nsjail", stands=True, detail=str(self.nsjail)), *limits, self._identity_wall())
+        return (Wall("nsjail", stands=True, detail=str(self.nsjail)), *limits, self._ids_wall(), self._identity_wall())
+
+    def _ids_wall(self) -> Wall:
+        return Wall("ids", not self.ids.shared, self.ids.shared or "no two runs have the same id on the host")
 
     def _identity_wall(self) -> Wall:
         closed = sorted({str(folder) for identity in self.identities.values() for folder in identity.closed})
@@ -70,16 +75,17 @@ class Host:
 _CGROUP_WALLS = {"memory": "memory", "pids": "processes", "cpu": "CPU"}
 
 
-def survey(identities: Mapping[str, Identity]) -> Host:
+def survey(identities: Mapping[str, Identity], uids: Sequence[int]) -> Host:
     """Look at this host.
 
     Args:
-        identities: Who the jail of each runtime is.
+        identities: What jails of each runtime map.
+        uids: First and last of the ids that runs may have.
 
     Raises:
         HostError: There is no NsJail.
     """
-    return Host(find_nsjail(), detect(), identities)
+    return Host(find_nsjail(), detect(), identities, OutsideIds.of(uids))
 
 
 def survey_for(registry: Registry) -> Host:
@@ -88,7 +94,8 @@ def survey_for(registry: Registry) -> Host:
     Raises:
         HostError: There is no NsJail.
     """
-    return survey({name: identity_for(_sources(runtime)) for name, runtime in registry.runtimes.items()})
+    identities = {name: identity_for(_sources(runtime)) for name, runtime in registry.runtimes.items()}
+    return survey(identities, registry.server.uids)
 
 
 def _sources(runtime: Runtime) -> Iterable[Path]:

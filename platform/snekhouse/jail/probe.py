@@ -5,10 +5,9 @@ import json
 from dataclasses import dataclass
 
 from snekhouse.errors import JailError
-from snekhouse.jail.cgroups import Cgroups
 from snekhouse.jail.evaluation import File, Job, Status
 from snekhouse.jail.profile import BOOTSTRAP_INSIDE
-from snekhouse.jail.run import Jail, run
+from snekhouse.jail.run import Jail, Means, run
 
 _QUESTION = """\
 import base64, json, platform, py_compile, site, sys, sysconfig
@@ -51,13 +50,13 @@ class Probe:
     user_site: str
 
 
-async def probe(jail: Jail, bootstrap: str, cgroups: Cgroups | None) -> tuple[Probe, bytes]:
+async def probe(jail: Jail, bootstrap: str, means: Means) -> tuple[Probe, bytes]:
     """Ask through the runtime's own profile; have the bootstrap compiled there as well, which saves 2 ms a start.
 
     Args:
         jail: The runtime, with a profile that mounts the bootstrap's source.
         bootstrap: That source.
-        cgroups: Where the run gets its group.
+        means: What the server has for the run.
 
     Returns:
         What the runtime says, and the bootstrap's bytecode for it.
@@ -70,7 +69,7 @@ async def probe(jail: Jail, bootstrap: str, cgroups: Cgroups | None) -> tuple[Pr
         files=(File("bootstrap.py", bootstrap.encode()),),
         limits=jail.runtime.limits.model_copy(update={"output": _OUTPUT}),
     )
-    result = await run(jail, job, cgroups)
+    result = await run(jail, job, means)
     if result.status is not Status.OK:
         said = result.stdout.strip().splitlines()[-1:]
         raise JailError("; ".join(filter(None, [result.message or f"exit code {result.returncode}", *said])))

@@ -27,7 +27,7 @@ def render_profile(runtime: Runtime, *, identity: Identity, bootstrap: Path, cgr
 
     Args:
         runtime: What the registry says of it.
-        identity: Who the jail is, outside.
+        identity: What it maps besides the run's own id.
         bootstrap: The host's path of the bootstrap.
         cgroups: Whether cgroups limit the run; otherwise more rlimits are set.
 
@@ -91,12 +91,10 @@ def _quote_byte(byte: int) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(asset("templates/nsjail")),
         undefined=jinja2.StrictUndefined,
         finalize=quote,
         autoescape=False,  # noqa: S701 - HTML has no part in this: `quote` is the escaping
         keep_trailing_newline=True,
     )
-    environment.filters["ternary"] = lambda condition, yes, no: yes if condition else no
-    return environment

@@ -15,6 +15,7 @@ from snekhouse.jail.cgroups import Cgroups, GroupUsage, RunGroup
 from snekhouse.jail.control import receive_hello, receive_report, send_request
 from snekhouse.jail.evaluation import File, Job, Result, Status, Usage
 from snekhouse.jail.home import FilesError, collect, is_empty
+from snekhouse.jail.identity import OutsideIds
 from snekhouse.jail.inputs import Request, lent_stdin
 from snekhouse.jail.nsjail import Ending, NsJail, started
 from snekhouse.jail.output import Drain, OutputLimitError, drains
@@ -41,7 +42,20 @@ class Jail:
     nsjail: Path
 
 
-async def run(jail: Jail, job: Job, cgroups: Cgroups | None) -> Result:
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a server has for its runs.
+
+    Attributes:
+        cgroups: Where each gets a group; None on a host without.
+        ids: Who each is on the host.
+    """
+
+    cgroups: Cgroups | None
+    ids: OutsideIds
+
+
+async def run(jail: Jail, job: Job, means: Means) -> Result:
     """Evaluate a job in a jail of its own, started for it; nothing of it is left afterwards.
 
     Whatever the program does is told in the result. `usage.queue_time` is for the caller to fill in.
@@ -49,7 +63,7 @@ async def run(jail: Jail, job: Job, cgroups: Cgroups | None) -> Result:
     Args:
         jail: The runtime.
         job: What to evaluate.
-        cgroups: Where the run gets its group, or None on a host without.
+        means: What the server has for it.
 
     Raises:
         OSError: The host is out of processes, descriptors or memory.
@@ -61,13 +75,14 @@ async def run(jail: Jail, job: Job, cgroups: Cgroups | None) -> Result:
     with ExitStack() as held:
         streams = held.enter_context(drains(job.limits.output, apart=job.separate_stderr))
         stdin = held.enter_context(lent_stdin(job.stdin))
+        outside = held.enter_context(means.ids.lent())
         command = (jail.runtime.executable, bootstrap_inside(jail.bootstrap))
         stdio = (stdin, streams[0].writer, streams[-1].writer)
-        async with started(jail.nsjail, jail.profile, command, stdio) as process:
+        async with started(jail.nsjail, jail.profile, outside, command, stdio) as process:
             for stream in streams:
                 stream.close_writer()
             # While NsJail and the interpreter start, there is time to make the group.
-            group = held.enter_context(_group(cgroups, job))
+            group = held.enter_context(_group(means.cgroups, job))
             return await _Run(jail, job, request, process, group, streams, held).result()
 
 

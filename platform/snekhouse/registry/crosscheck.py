@@ -27,6 +27,7 @@ def cross_check(parsed: Mapping[str, Any]) -> Iterator[Mistake]:
     """
     runtimes = _tables(parsed.get("runtimes"))
     yield from _check_default(parsed, runtimes)
+    yield from _check_uids(_table(parsed.get("server")))
     yield from _check_aliases(runtimes)
     yield from _check_executable_names(runtimes)
     yield from _check_mounts(("defaults",), _table(parsed.get("defaults")))
@@ -47,6 +48,13 @@ def _check_default(parsed: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mis
             f"there is no runtime {default!r}",
             nearest(default, known, f"name one of: {', '.join(known)}"),
         )
+
+
+def _check_uids(server: Mapping[str, Any]) -> Iterator[Mistake]:
+    match server:
+        case {"uids": [int(first), int(last)], "concurrency": int(concurrency)} if last - first + 1 < concurrency:
+            message = f"has {last - first + 1} ids, fewer than the {concurrency} evaluations at once of concurrency"
+            yield Mistake(("server", "uids"), message, f"end it at {first + concurrency - 1} or later")
 
 
 def _check_aliases(runtimes: _Tables) -> Iterator[Mistake]:

@@ -24,6 +24,7 @@ from snekhouse.registry.values import (
     Release,
     Sha256,
     Size,
+    UidRange,
 )
 
 _MIB = 1 << 20
@@ -141,6 +142,10 @@ class Server(_Table):
     bind: Annotated[Bind, Field(description="host:port to listen on.")] = "0.0.0.0:8060"
     concurrency: Annotated[CountOrNone, Field(description="Evaluations at once; 0: one per CPU.")] = 0
     queue: Annotated[CountOrNone, Field(description="How many more may wait; beyond it 503.")] = 64
+    uids: Annotated[UidRange, Field(description="First and last host id, of user and group, that runs get.")] = (
+        1_879_048_192,  # the first that no system of ranges uses: https://systemd.io/UIDS-GIDS
+        1_879_049_215,
+    )
     max_request: Annotated[Size, Field(description="Bytes that the body of a request may have.")] = ByteSize(64 * _MIB)
     allow_degraded: Annotated[bool, Field(description="Serve even where this host cannot build every wall.")] = False
     log: Annotated[Literal["text", "json"], Field(description="Form of the log.")] = "text"

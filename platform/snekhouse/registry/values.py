@@ -13,6 +13,8 @@ from pydantic_core import PydanticCustomError
 _MOST_BYTES = (1 << 63) - 1  # off_t and the like
 _MOST_THINGS = (1 << 31) - 1  # int
 _MOST_PORTS = 0xFFFF
+_LAST_UID = (1 << 32) - 2  # the one above means "none"
+_MOST_UIDS = 1 << 16
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _BIND = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
@@ -74,6 +76,14 @@ def _bind(address: str) -> str:
     return address
 
 
+def _range(ids: tuple[int, ...]) -> tuple[int, ...]:
+    match ids:
+        case (first, last) if first <= last < first + _MOST_UIDS:
+            return ids
+        case _:
+            _refuse("range")
+
+
 def _version(version: str) -> str:
     if not _RELEASE.fullmatch(version):
         _refuse("version")
@@ -106,6 +116,9 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 Count = Annotated[int, Field(gt=0, le=_MOST_THINGS)]
 CountOrNone = Annotated[int, Field(ge=0, le=_MOST_THINGS)]
+
+UidRange = Annotated[tuple[Annotated[int, Field(ge=1, le=_LAST_UID)], ...], Field(strict=False), AfterValidator(_range)]
+"""The first id and the last; never root's."""
 
 Name = Annotated[str, AfterValidator(_name)]
 """Of a runtime; it stands in URLs and file names."""

@@ -1,0 +1,37 @@
+"""Who runs are on the host."""
+
+from pathlib import Path
+
+import pytest
+
+from snekhouse.jail.identity import Identity, Outside, OutsideIds, identity_for
+from snekhouse.registry.models import Server
+
+
+def test_no_two_runs_have_the_same_id_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    ids = OutsideIds.of((5000, 5001))
+    with ids.lent() as one, ids.lent() as two:
+        assert (one, two) == (Outside(5000, 5000), Outside(5001, 5001))
+        with pytest.raises(OSError, match="in use"), ids.lent():
+            pass
+    with ids.lent() as again:
+        assert again == two  # the inner one came back first
+
+
+def test_an_ordinary_user_has_but_one_id_and_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1234)
+    monkeypatch.setattr("os.getegid", lambda: 1235)
+    ids = OutsideIds.of(Server().uids)
+    assert "start the server as root" in ids.shared
+    with ids.lent() as one, ids.lent() as two:
+        assert one == two == Outside(1234, 1235)
+    assert identity_for([Path("/root")]) == Identity()
+
+
+def test_a_range_that_does_not_exist_here_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    ids = OutsideIds.of((4_294_967_295, 4_294_967_300))  # above all that a map can hold
+    assert "[server] uids" in ids.shared
+    with ids.lent() as one:
+        assert one == Outside(65534, 65534)
