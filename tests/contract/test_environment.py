@@ -62,6 +62,22 @@ def test_the_environment_is_that_of_the_peer(peer: Peerlike) -> None:
     ]
 
 
+def test_resources_of_the_kernel_are_limited(peer: Peerlike) -> None:
+    code = (
+        "import resource\nfor name in ('AS', 'CORE', 'MEMLOCK', 'MSGQUEUE', 'NOFILE', 'SIGPENDING', 'STACK'):\n"
+        "  print(name, *resource.getrlimit(getattr(resource, 'RLIMIT_' + name, 11)))"
+    )
+    assert peer.prints(code).splitlines() == [
+        f"AS {700 << 20} {700 << 20}",
+        "CORE 0 0",
+        "MEMLOCK 65536 65536",
+        "MSGQUEUE 0 0",
+        "NOFILE 256 256",
+        "SIGPENDING 1024 1024",
+        f"STACK {8 << 20} {8 << 20}",
+    ]
+
+
 def test_nothing_of_the_servers_descriptors_is_open(peer: Peerlike) -> None:
     code = "import os\nfor fd in range(256):\n  try: os.fstat(fd); print(fd)\n  except OSError: pass"
     assert peer.prints(code) == "0\n1\n2\n"

@@ -9,7 +9,7 @@ import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -150,6 +150,8 @@ async def started(
         held.callback(os.close, log)
         pid = _spawn([str(binary), *options(profile, outside), *passed, "--", *command], (*stdio, theirs.fileno(), log))
         theirs.close()
+        with suppress(ProcessLookupError):  # it has ended already, and its log tells why
+            resource.prlimit(pid, resource.RLIMIT_SIGPENDING, (_SIGNALS, _SIGNALS))
         jail = NsJail(pid, ours, log)
         held.callback(jail.close)
         try:
@@ -163,6 +165,10 @@ def options(profile: Path, outside: Outside) -> tuple[str, ...]:
     user, group = f"{NOBODY}:{outside.user}:1", f"{NOBODY}:{outside.group}:1"
     return ("--user", user, "--group", group, "--config", str(profile))
 
+
+_SIGNALS = 1024
+"""Signals that may be queued for all processes of a run, timers included. No profile of NsJail can limit them; what
+it starts inherits it."""
 
 _GRACE = 2.0
 """Seconds that NsJail has to end by itself after SIGTERM."""
