@@ -94,3 +94,8 @@ class Result:
     truncated: bool = False
     files: tuple[File, ...] = ()
     usage: Usage = field(default_factory=Usage)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all that the program left, about: a character of text counts as one."""
+        return len(self.stdout) + len(self.stderr or "") + sum(len(file.content) for file in self.files)

@@ -147,6 +147,10 @@ class Server(_Table):
         1_879_049_215,
     )
     max_request: Annotated[Size, Field(description="Bytes that the body of a request may have.")] = ByteSize(64 * _MIB)
+    max_in_transit: Annotated[
+        Size, Field(description="Bytes of all requests and answers being received and sent; beyond it 503.")
+    ] = ByteSize(1 << 30)
+    drain: Annotated[Positive, Field(description="Seconds that evaluations have to finish after SIGTERM.")] = 10.0
     allow_degraded: Annotated[bool, Field(description="Serve even where this host cannot build every wall.")] = False
     log: Annotated[Literal["text", "json"], Field(description="Form of the log.")] = "text"
     state: Annotated[

@@ -15,6 +15,7 @@ from snekhouse.house import House
 from snekhouse.web.routes import ROUTES
 from snekhouse.web.schemas import ErrorOut
 from snekhouse.web.target import PlainTarget
+from snekhouse.web.transit import Room, Transit
 from snekhouse.web.unread import ReadUnread
 
 _log = logging.getLogger(__name__)
@@ -22,7 +23,8 @@ _log = logging.getLogger(__name__)
 
 def create_app(house: House) -> Starlette:
     """Make the application that serves a house."""
-    middleware = [Middleware(PlainTarget), Middleware(ReadUnread)]
+    room = Room(int(house.registry.server.max_in_transit))
+    middleware = [Middleware(PlainTarget), Middleware(Transit, room=room), Middleware(ReadUnread)]
     app = Starlette(routes=ROUTES, exception_handlers=_HANDLERS, middleware=middleware)
     app.router.redirect_slashes = False
     app.state.house = house

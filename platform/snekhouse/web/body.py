@@ -4,6 +4,7 @@ from http import HTTPStatus
 from io import BytesIO
 from itertools import islice
 
+import anyio
 import anyio.to_thread
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
@@ -11,6 +12,7 @@ from starlette.requests import Request
 
 from snekhouse.errors import RequestError
 from snekhouse.web.schemas import EvalRequest
+from snekhouse.web.transit import share_of
 
 _INLINE = 1 << 18
 """Bytes that are parsed on the event loop; more would hold up everybody else, and go to a thread."""
@@ -45,12 +47,26 @@ def _check_media_type(request: Request) -> None:
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send application/json, not {sent}")
 
 
+_PATIENCE = 10.0
+_SLOWEST = 16 * 1024
+"""A body has so many seconds, and one more for each so many bytes of it that have arrived."""
+
+
 async def _read(request: Request, limit: int) -> bytes:
     body = BytesIO()  # one buffer that grows, and is then the result: neither joining nor pydantic makes a copy
-    async for chunk in request.stream():
-        if body.tell() + len(chunk) > limit:
-            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes")
-        body.write(chunk)
+    share = share_of(request.scope)
+    try:
+        with anyio.fail_after(_PATIENCE) as clock:
+            async for chunk in request.stream():
+                if body.tell() + len(chunk) > limit:
+                    raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes")
+                body.write(chunk)
+                share.hold(body.tell())
+                clock.deadline += len(chunk) / _SLOWEST
+    except TimeoutError:
+        raise HTTPException(
+            HTTPStatus.REQUEST_TIMEOUT, "the body arrives too slowly", {"Connection": "close"}
+        ) from None
     return body.getvalue()
 
 

@@ -17,6 +17,7 @@ from snekhouse.registry.models import Registry, Runtime
 from snekhouse.web.answer import answer
 from snekhouse.web.body import read_eval_request
 from snekhouse.web.schemas import EvalRequest, EvalResponse, RuntimesOut
+from snekhouse.web.transit import share_of
 
 _T = TypeVar("_T")
 
@@ -33,6 +34,7 @@ class Evaluation(HTTPEndpoint):
         runtime = chosen or _choose(house.registry, body)
         job = body.to_job(runtime.limits)
         result = await _while_connected(request, lambda: house.evaluate(runtime, job))
+        share_of(request.scope).hold(result.size)
         return answer(EvalResponse.of(runtime.name, job.limits, result))
 
     async def options(self, _request: Request) -> Response:
@@ -106,11 +108,14 @@ async def _while_connected(request: Request, work: Callable[[], Awaitable[_T]]) 
     """
     done: list[_T] = []
     failed: list[SnekhouseError] = []
+    is_gone = False
     async with anyio.create_task_group() as tasks:
 
         async def watch() -> None:
+            nonlocal is_gone
             while (await request.receive())["type"] != "http.disconnect":
                 pass
+            is_gone = True
             tasks.cancel_scope.cancel()
 
         tasks.start_soon(watch)
@@ -119,8 +124,8 @@ async def _while_connected(request: Request, work: Callable[[], Awaitable[_T]]) 
         except SnekhouseError as error:
             failed.append(error)
         tasks.cancel_scope.cancel()
+    if is_gone:
+        raise ClientDisconnect
     if failed:
         raise failed[0]
-    if not done:
-        raise ClientDisconnect
     return done[0]

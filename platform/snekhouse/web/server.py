@@ -2,18 +2,21 @@
 
 import logging
 import signal
+from collections.abc import AsyncIterator
 
 import anyio
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
-from snekhouse.house import open_house
+from snekhouse.house import House, open_house
 from snekhouse.registry.models import Registry
 from snekhouse.web.access import AccessLog
 from snekhouse.web.app import create_app
 
-_GRACE = 10.0
-"""Seconds that running evaluations have to finish after SIGTERM or SIGINT."""
+_log = logging.getLogger(__name__)
+
+_ANSWERING = 5.0
+"""Seconds that answers have to be read after the last evaluation."""
 
 
 async def serve(registry: Registry, *, bind: str) -> None:
@@ -29,7 +32,7 @@ async def serve(registry: Registry, *, bind: str) -> None:
     """
     config = Config()
     config.bind = [bind]
-    config.graceful_timeout = _GRACE
+    config.graceful_timeout = _ANSWERING
     config.include_server_header = False
     config.logger_class = AccessLog
     config.errorlog = logging.getLogger("snekhouse.server")  # one log, in the form that the command line chose
@@ -37,4 +40,26 @@ async def serve(registry: Registry, *, bind: str) -> None:
     # Held to the very end: a second signal must not kill the server while it clears up after the first.
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with open_house(registry) as house:
-            await hypercorn_serve(create_app(house), config, shutdown_trigger=signals.__anext__)  # type: ignore[arg-type]
+            with anyio.CancelScope() as serving:
+
+                async def drained() -> None:
+                    await anext(signals)
+                    await _drain(house, registry.server.drain, signals)
+                    # Hypercorn waits for clients to close, and some never do.
+                    serving.deadline = anyio.current_time() + 2 * _ANSWERING
+
+                await hypercorn_serve(create_app(house), config, shutdown_trigger=drained)  # type: ignore[arg-type]
+
+
+async def _drain(house: House, grace: float, signals: AsyncIterator[signal.Signals]) -> None:
+    """Let evaluations finish, while the server still listens and refuses others; a second signal ends them at once."""
+    _log.info("draining", extra={"seconds": grace})
+    async with anyio.create_task_group() as tasks:
+
+        async def hurry() -> None:
+            await anext(signals)
+            await house.drain(0)
+
+        tasks.start_soon(hurry)
+        await house.drain(grace)
+        tasks.cancel_scope.cancel()
