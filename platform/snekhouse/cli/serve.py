@@ -1,5 +1,6 @@
 """``snekhouse serve``."""
 
+import resource
 import socket
 from typing import Annotated
 
@@ -13,6 +14,12 @@ from snekhouse.errors import HostError
 from snekhouse.registry.loading import load
 from snekhouse.registry.values import Bind
 from snekhouse.web import server
+
+
+def _raise_descriptor_limit() -> None:
+    """Allow as many connections as the system does: each is a descriptor, and a run takes about ten more."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _address(text: str) -> str:
@@ -31,8 +38,13 @@ def serve(
     loaded = load(registry)
     logs.set_up(loaded.server.log)
     sentry.set_up()
+    _raise_descriptor_limit()
     listener = _bound(bind or loaded.server.bind)
     anyio.run(lambda: server.serve(loaded, bind=f"fd://{listener.detach()}"))
+
+
+_UNREAD = 30
+"""Seconds that a client may leave what was sent to it unread."""
 
 
 def _bound(address: str) -> socket.socket:
@@ -46,6 +58,8 @@ def _bound(address: str) -> socket.socket:
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Inherited by connections: the kernel closes those whose clients read nothing for so long (tcp(7)).
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD * 1000)
         listener.bind((host, int(port)))
     except OSError as error:
         listener.close()

@@ -1,0 +1,125 @@
+"""The end of a server, and of runs whose client is gone."""
+
+import re
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from serving import Server, running_server
+
+UIDS = (1_900_100_000, 1_900_100_009)
+"""Host ids that only runs of these tests have."""
+
+
+@contextmanager
+def ending_server(small: Path, folder: Path, drain: float) -> Iterator[Server]:
+    small.write_text(small.read_text().replace("[server]\n", f"[server]\nuids = {list(UIDS)}\ndrain = {drain}\n"))
+    with running_server(small, folder / "log") as server:
+        yield server
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor() as pool:
+        yield pool
+
+
+def guests() -> list[str]:
+    """Process ids of all that runs of these tests have started and that is not dead."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            text = status.read_text()
+            user = int(re.findall(r"^Uid:\t(\d+)", text, re.MULTILINE)[0])
+            if UIDS[0] <= user <= UIDS[1] and "State:\tZ" not in text:
+                found.append(status.parent.name)
+    return found
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 10) -> float:
+    """Wait for something; tell how long it took."""
+    begin = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begin < seconds
+        time.sleep(0.002)
+    return time.monotonic() - begin
+
+
+def evaluating(pool: ThreadPoolExecutor, server: Server, code: str) -> Future[httpx.Response]:
+    """Have a run going on."""
+    answer = pool.submit(server.client.post, "/eval", json={"input": code})
+    wait_until(guests)
+    time.sleep(0.2)
+    return answer
+
+
+def test_sigterm_lets_runs_finish_and_refuses_others_until_then(
+    small: Path, tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    with ending_server(small, tmp_path, drain=10) as server:
+        running = evaluating(pool, server, "import time; time.sleep(1.5); print('finished')")
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: server.client.get("/readyz").status_code == 503)
+        refused = server.client.post("/eval", json={"input": ""})
+        assert (refused.status_code, refused.json()["description"]) == (503, "the server is shutting down")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert running.result().json()["stdout"] == "finished\n"
+        assert server.process.wait(timeout=10) == 0
+
+
+def test_runs_that_do_not_finish_in_time_are_ended_and_their_clients_told(
+    small: Path, tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    with ending_server(small, tmp_path, drain=0.5) as server:
+        running = evaluating(pool, server, "while True: pass")
+        server.process.send_signal(signal.SIGTERM)
+        assert running.result().status_code == 503
+        assert server.process.wait(timeout=10) == 0
+    assert guests() == []
+
+
+def test_a_second_signal_ends_runs_at_once(small: Path, tmp_path: Path, pool: ThreadPoolExecutor) -> None:
+    with ending_server(small, tmp_path, drain=60) as server:
+        running = evaluating(pool, server, "while True: pass")
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: server.client.get("/readyz").status_code == 503)
+        server.process.send_signal(signal.SIGINT)
+        begin = time.monotonic()
+        assert running.result().status_code == 503
+        assert server.process.wait(timeout=10) == 0
+        assert time.monotonic() - begin < 2
+
+
+def test_a_run_ends_within_100_ms_after_its_client_went_away(small: Path, tmp_path: Path) -> None:
+    body = b'{"input": "while True: pass"}'
+    with ending_server(small, tmp_path, drain=10) as server:
+        for _ in range(10):
+            address = (server.client.base_url.host, server.client.base_url.port or 80)
+            with socket.create_connection(address) as connection:
+                connection.sendall(
+                    b"POST /eval HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+                )
+                wait_until(guests)
+                time.sleep(0.1)
+            assert wait_until(lambda: not guests()) < 0.1
+
+
+def test_sigkill_leaves_guests_no_longer_than_their_limits_and_nothing_after_the_next_start(
+    small: Path, tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    with ending_server(small, tmp_path, drain=10) as server:
+        running = evaluating(pool, server, "import time\nwhile True: time.sleep(0.1)")
+        server.process.kill()
+        with pytest.raises(httpx.HTTPError):
+            running.result()
+    assert guests()  # until NsJail's own clock ends them
+    with running_server(small, tmp_path / "log") as server:
+        assert server.client.post("/eval", json={"input": "print(1)"}).json()["stdout"] == "1\n"
+        assert guests() == []
