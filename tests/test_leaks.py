@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from leftovers import held
 from serving import Server, running_server
 
 EVALUATIONS = 1000
@@ -29,26 +30,6 @@ KINDS: tuple[dict[str, Any], ...] = (
 )
 
 
-def held(server: Server, state: Path) -> dict[str, Any]:
-    """Everything that a run may have left, by what it is."""
-    pid = server.process.pid
-    groups = [path for path in Path("/sys/fs/cgroup").rglob("snekhouse-*") if path.is_dir()]
-    own = {path.name for path in state.iterdir()}
-    return {
-        "processes": sorted(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()),
-        "descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir())),
-        "mounts": len(Path("/proc/self/mountinfo").read_text().splitlines()),
-        "cgroups": sorted(
-            str(path)
-            for group in groups
-            if any(group.name.endswith(name) for name in own)
-            for path in (group, *group.iterdir())
-            if path.is_dir()
-        ),
-        "files": sorted(map(str, state.rglob("*"))),
-    }
-
-
 @pytest.fixture
 def state() -> Iterator[Path]:
     """A folder for the server's state and temporary files, which jails may pass through."""
@@ -66,9 +47,9 @@ def test_a_thousand_evaluations_leave_nothing_behind(
     monkeypatch.setenv("TMPDIR", str(state))
     with running_server(own, tmp_path / "log") as server:
         evaluate_all(server, 4 * len(KINDS))  # threads and connections that stay are there from now on
-        before = held(server, state)
+        before = held(server)
         evaluate_all(server, EVALUATIONS)
-        after = held(server, state)
+        after = held(server)
     assert after == before
     assert [path.name for path in state.iterdir()] == ["lock"]  # of nobody: servers take turns by it
 

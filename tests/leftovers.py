@@ -1,0 +1,48 @@
+"""What runs may leave of themselves on the host."""
+
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from serving import Server
+
+
+def held(server: Server) -> dict[str, Any]:
+    """Everything that a server and its runs hold, by what it is."""
+    own = Path(f"/proc/{server.process.pid}")
+    state = _state(own)
+    return {
+        "processes": sorted(descendants(server.process.pid)),
+        "descriptors": len(list((own / "fd").iterdir())),
+        "mounts": len((own / "mountinfo").read_text().splitlines()),
+        "cgroups": groups(state.name),
+        "files": sorted(map(str, state.rglob("*"))),
+    }
+
+
+def groups(house: str) -> list[str]:
+    """Name all cgroups of a server, by the name of its state folder."""
+    tops = (path for path in Path("/sys/fs/cgroup").rglob(f"snekhouse-{house}") if path.is_dir())
+    return sorted(str(path) for top in tops for path in (top, *top.iterdir()) if path.is_dir())
+
+
+def descendants(pid: int) -> set[int]:
+    """Find all processes that a process has started, and that those have."""
+    parents: dict[int, int] = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            parent = re.findall(r"^PPid:\t(\d+)", status.read_text(), re.MULTILINE)[0]
+            parents[int(status.parent.name)] = int(parent)
+    found: set[int] = set()
+    wave = {pid}
+    while wave:
+        wave = {child for child, parent in parents.items() if parent in wave}
+        found |= wave
+    return found
+
+
+def _state(own: Path) -> Path:
+    """Find the state folder of a server: it keeps a lock in it."""
+    links = [each.readlink() for each in (own / "fd").iterdir()]
+    return next(link.parent for link in links if link.name == "lock" and link.parent.name.startswith("house-"))
