@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snekhouse.assets import asset
+from snekhouse.jail import namespaces
 from snekhouse.jail.cgroups import Detection, detect
 from snekhouse.jail.identity import Identity, OutsideIds, identity_for
 from snekhouse.jail.nsjail import find_nsjail
@@ -56,7 +57,19 @@ class Host:
             )
             for name, effect in _CGROUP_WALLS.items()
         ]
-        return (Wall("nsjail", stands=True, detail=str(self.nsjail)), *limits, self._ids_wall(), self._identity_wall())
+        kernel = (Wall("nsjail", stands=True, detail=str(self.nsjail)), _namespaces_wall(), _seccomp_wall())
+        return (*kernel, *limits, self._swap_wall(), self._ids_wall(), self._identity_wall())
+
+    def _swap_wall(self) -> Wall:
+        layout = self.cgroups.layout
+        if layout is None or "memory" in self.cgroups.missing or layout.limits_swap:
+            return Wall("cgroup swap", stands=True, detail="as memory")
+        if not _has_swap():
+            return Wall("cgroup swap", stands=True, detail="this host has no swap")
+        detail = (
+            "swap is not limited, and programs may use it beyond their memory: boot with swapaccount=1, or swapoff -a"
+        )
+        return Wall("cgroup swap", stands=False, detail=detail)
 
     def _ids_wall(self) -> Wall:
         return Wall("ids", not self.ids.shared, self.ids.shared or "no two runs have the same id on the host")
@@ -70,6 +83,21 @@ class Host:
             f"move what they need elsewhere, or let others pass (chmod o+x {' '.join(closed)})"
         )
         return Wall("identity", stands=False, detail=detail)
+
+
+def _namespaces_wall() -> Wall:
+    reason = namespaces.refusal()
+    return Wall("namespaces", not reason, reason or "jails have namespaces of their own")
+
+
+def _seccomp_wall() -> Wall:
+    if Path("/proc/sys/kernel/seccomp").exists():
+        return Wall("seccomp", stands=True, detail="programs can ask the kernel only for what the policy lists")
+    return Wall("seccomp", stands=False, detail="this kernel has none: use one with CONFIG_SECCOMP_FILTER")
+
+
+def _has_swap() -> bool:
+    return len(Path("/proc/swaps").read_text().splitlines()) > 1
 
 
 _CGROUP_WALLS = {"memory": "memory", "pids": "processes", "cpu": "CPU"}

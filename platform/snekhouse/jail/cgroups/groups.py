@@ -38,6 +38,10 @@ class Layout(Protocol):
     def door(self) -> str | None:
         """The file of a group by which a thread moves itself in, if there is one that is cheap."""
 
+    @property
+    def limits_swap(self) -> bool:
+        """Whether memory in swap is limited as well."""
+
     def claim(self) -> None:
         """Make the place below which the server's group goes ready for groups with limits."""
 

@@ -31,6 +31,11 @@ class V1:
         return frozenset(self.bases) & {"memory", "pids", "cpu"}
 
     @property
+    def limits_swap(self) -> bool:
+        """Whether memory in swap is limited as well."""
+        return "memory" in self.bases and (self.bases["memory"] / "memory.memsw.limit_in_bytes").exists()
+
+    @property
     def door(self) -> str:
         """A thread that moves itself waits for nobody: 0.07 ms, where moving another takes a grace period, 5 ms.
 

@@ -35,6 +35,11 @@ class V2:
         return self.controllers
 
     @property
+    def limits_swap(self) -> bool:
+        """Whether memory in swap is limited as well; the root of the hierarchy does not tell."""
+        return (self.base / "memory.swap.max").exists() or not (self.base / "cgroup.type").exists()
+
+    @property
     def door(self) -> None:
         """There is none: single threads cannot move between groups with a memory controller."""
         return
