@@ -14,7 +14,9 @@ from command import SNEKHOUSE, refused, snekhouse
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
 
-_WALLS = {"nsjail", "cgroup memory", "cgroup pids", "cgroup cpu", "identity"}
+_WALLS = {
+    "nsjail", "namespaces", "seccomp", "cgroup memory", "cgroup pids", "cgroup cpu", "cgroup swap", "ids", "identity",
+}  # fmt: skip
 
 
 @pytest.fixture
