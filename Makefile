@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 REGISTRY ?= runtimes.local.toml
 
-.PHONY: help serve test check format bench docs clean
+.PHONY: help serve test soak check format bench docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
@@ -15,6 +15,9 @@ serve: $(VENV)/.runtime  ## find this machine's interpreters and serve them on 1
 
 test: $(VENV)/.dev  ## the test suite, on real jails
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+soak: $(VENV)/.dev  ## the long tests: load, kills, fuzzing; SNEKHOUSE_SOAK=0.01 for a trial
+	$(BIN)/pytest -s -m soak tests/soak $(PYTEST_ARGS)
 
 check: $(VENV)/.dev  ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -11,7 +11,7 @@ from serving import Server
 def held(server: Server) -> dict[str, Any]:
     """Everything that a server and its runs hold, by what it is."""
     own = Path(f"/proc/{server.process.pid}")
-    state = _state(own)
+    state = state_of(server)
     return {
         "processes": sorted(descendants(server.process.pid)),
         "descriptors": len(list((own / "fd").iterdir())),
@@ -42,7 +42,11 @@ def descendants(pid: int) -> set[int]:
     return found
 
 
-def _state(own: Path) -> Path:
+def state_of(server: Server) -> Path:
     """Find the state folder of a server: it keeps a lock in it."""
-    links = [each.readlink() for each in (own / "fd").iterdir()]
-    return next(link.parent for link in links if link.name == "lock" and link.parent.name.startswith("house-"))
+    for descriptor in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            link = descriptor.readlink()
+            if link.name == "lock" and link.parent.name.startswith("house-"):
+                return link.parent
+    raise LookupError("the server has no state folder")
