@@ -1,6 +1,7 @@
 """The host's end of the control socket: the guest protocol with its clock."""
 
 import array
+import errno
 import os
 import socket
 import struct
@@ -96,7 +97,10 @@ async def receive_report(control: socket.socket, files: int) -> tuple[protocol.S
     size = protocol.report_size(report, files)
     if size is None:
         raise JailError("the bootstrap sent an unknown report")
-    return protocol.decode_report(report + await _receive(control, size - 1))
+    decoded = protocol.decode_report(report + await _receive(control, size - 1))
+    if isinstance(decoded, protocol.Refusal) and (decoded.index >= files or decoded.errno not in errno.errorcode):
+        raise JailError("the bootstrap refused what it was not sent")
+    return decoded
 
 
 async def _receive(control: socket.socket, size: int) -> bytes:

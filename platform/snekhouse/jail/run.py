@@ -203,7 +203,7 @@ class _Run:
 
     async def _last_words(self) -> str:
         """Read what the loader or the interpreter said last; nothing of the client's has run by then."""
-        with suppress(OutputLimitError):
+        with suppress(OutputLimitError), anyio.move_on_after(_LAST_WORDS):
             await self.streams[-1].drain()
         lines = self.streams[-1].content.decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else ""
@@ -216,6 +216,9 @@ class _Run:
             Status.FILE_ERROR, None, text, message=message or text, usage=_usage(counters, ending, wall_time=0.0)
         )
 
+
+_LAST_WORDS = 0.2
+"""Seconds that reading them may take: there is an end to wait for only when nobody holds the pipe's other one."""
 
 _TOO_SLOW = f"TimeoutError: Exceeded {START_TIMEOUT:g} s while writing the input files"
 _NOT_UTF8 = "UnicodeDecodeError: invalid Unicode in output pipe"
