@@ -1,0 +1,83 @@
+"""A host that is out of something: a clear refusal, and service again when there is some."""
+
+import os
+import resource
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from serving import Server, running_server
+from snekhouse.jail.cgroups import detect
+
+
+@pytest.fixture
+def own_server(small: Path, tmp_path: Path) -> Iterator[Server]:
+    with running_server(small, tmp_path / "log") as server:
+        assert evaluate(server).json()["stdout"] == "1\n"  # and the connection stays
+        yield server
+
+
+def evaluate(server: Server) -> httpx.Response:
+    return server.client.post("/eval", json={"input": "print(1)"})
+
+
+def assert_refused(response: httpx.Response, reason: str) -> None:
+    assert response.status_code == 503
+    assert response.json()["description"] == f"the host is out of resources: {reason}"
+    assert int(response.headers["retry-after"]) >= 1
+
+
+def test_without_descriptors(own_server: Server) -> None:
+    pid = own_server.process.pid
+    usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    refused = 0
+    for limit in range(8, 40):  # wherever in a run they end
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, usual[1]))
+        response = evaluate(own_server)
+        if response.status_code != 200:
+            assert_refused(response, os.strerror(24))
+            refused += 1
+    assert refused > 5
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
+    assert evaluate(own_server).json()["stdout"] == "1\n"
+
+
+def test_without_processes(own_server: Server) -> None:
+    pid = own_server.process.pid
+    with few_processes(pid) as limit:
+        limit.write_text("0")
+        assert_refused(evaluate(own_server), os.strerror(11))
+    assert evaluate(own_server).json()["stdout"] == "1\n"
+
+
+def test_of_many_at_once_each_is_served_or_refused(own_server: Server) -> None:
+    pid = own_server.process.pid
+    usual = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (40, usual[1]))
+    with ThreadPoolExecutor(8) as pool:
+        statuses = {response.status_code for response in pool.map(lambda _: evaluate(own_server), range(200))}
+    assert statuses <= {200, 503}
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
+    assert evaluate(own_server).json()["stdout"] == "1\n"
+
+
+@contextmanager
+def few_processes(pid: int) -> Iterator[Path]:
+    """Put a process into a cgroup whose number of processes can be limited."""
+    layout = detect().layout
+    assert layout, "this host has no cgroups that may be used"
+    name = f"snekhouse-tests-{uuid.uuid4().hex[:8]}"
+    group = next(folder for folder in layout.folders(name) if "pids" in str(folder) or len(layout.folders(name)) == 1)
+    group.mkdir()
+    back = group.parent / "cgroup.procs"
+    (group / "cgroup.procs").write_text(str(pid))
+    try:
+        yield group / "pids.max"
+    finally:
+        back.write_text(str(pid))
+        group.rmdir()
