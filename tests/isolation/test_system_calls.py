@@ -128,9 +128,16 @@ def test_no_namespace_can_be_had(prison: Prison, flag: int) -> None:
     prison.attack(f"attempt(lambda: call({NUMBERS.get('clone')}, {flag} | 17, 0, 0, 0, 0) or os._exit(0), errno.EPERM)")
 
 
-@pytest.mark.parametrize(
-    "option", ["22, 2, 0", "35, 1, 4096", "62, 0, 0"], ids=["PR_SET_SECCOMP", "PR_SET_MM", "SCHED"]
-)
+OPTIONS = {
+    "PR_SET_SECCOMP": "22, 2, 0",
+    "PR_SET_MM": "35, 1, 4096",
+    "PR_SCHED_CORE": "62, 0, 0",
+    "PR_SET_PDEATHSIG, none": "1, 0, 0",
+    "PR_SET_PDEATHSIG, one that is ignored": "1, 15, 0",
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS.keys())
 def test_an_option_of_prctl_is_refused(prison: Prison, option: str) -> None:
     prison.attack(f"attempt(lambda: call({NUMBERS.get('prctl')}, {option}, 0, 0), errno.EPERM)")
 

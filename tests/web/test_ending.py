@@ -1,5 +1,6 @@
 """The end of a server, and of runs whose client is gone."""
 
+import os
 import re
 import signal
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from leftovers import descendants, groups, state_of
 from serving import Server, running_server
 
 UIDS = (1_900_100_000, 1_900_100_009)
@@ -111,15 +113,34 @@ def test_a_run_ends_within_100_ms_after_its_client_went_away(small: Path, tmp_pa
             assert wait_until(lambda: not guests()) < 0.1
 
 
-def test_sigkill_leaves_guests_no_longer_than_their_limits_and_nothing_after_the_next_start(
+def test_sigkill_leaves_no_guest_and_nothing_after_the_next_start(
     small: Path, tmp_path: Path, pool: ThreadPoolExecutor
 ) -> None:
     with ending_server(small, tmp_path, drain=10) as server:
-        running = evaluating(pool, server, "import time\nwhile True: time.sleep(0.1)")
+        state = state_of(server)
+        running = evaluating(pool, server, "import signal\nsignal.signal(15, signal.SIG_IGN)\nwhile True: pass")
         server.process.kill()
-        with pytest.raises(httpx.HTTPError):
+        with suppress(httpx.HTTPError):
             running.result()
-    assert guests()  # until NsJail's own clock ends them
+        assert wait_until(lambda: not guests()) < 1
+    assert groups(state.name)
     with running_server(small, tmp_path / "log") as server:
         assert server.client.post("/eval", json={"input": "print(1)"}).json()["stdout"] == "1\n"
+        assert groups(state.name) == []
+        assert not state.exists()
+
+
+def test_without_its_guardian_a_killed_servers_guests_end_at_the_next_start(
+    small: Path, tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    with ending_server(small, tmp_path, drain=10) as server:
+        processes = descendants(server.process.pid)
+        guardian = next(pid for pid in processes if b"guardian.py" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        running = evaluating(pool, server, "while True: pass")
+        os.kill(guardian, signal.SIGKILL)
+        server.process.kill()
+        with suppress(httpx.HTTPError):
+            running.result()
+    assert guests()
+    with running_server(small, tmp_path / "log") as server:
         assert guests() == []

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from snekhouse.errors import HostError
 from snekhouse.jail.cgroups.groups import Layout, sweep
+from snekhouse.jail.guardian import end_jails, guarded
 
 _PREFIX = "house-"
 _LOCK = "lock"
@@ -58,10 +59,9 @@ def state_folder(parent: Path | None, layout: Layout | None) -> Iterator[State]:
             path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
             path.chmod(_MODE)
             held.enter_context(_locked(path / _LOCK))  # freed by the kernel when the server is gone, however it went
-        try:
-            yield State(path, _group_name(path))
-        finally:
-            shutil.rmtree(path)
+        held.callback(shutil.rmtree, path)
+        held.enter_context(guarded(path))
+        yield State(path, _group_name(path))
 
 
 @contextmanager
@@ -83,6 +83,7 @@ def _group_name(folder: Path) -> str:
 def _sweep(folder: Path, layout: Layout | None) -> None:
     with suppress(BlockingIOError, FileNotFoundError), _locked(folder / _LOCK, wait=False):
         # Nobody holds it: its server is gone.
+        end_jails(folder)
         if layout:
             sweep(layout, _group_name(folder))
         shutil.rmtree(folder)
