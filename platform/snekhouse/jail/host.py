@@ -62,10 +62,12 @@ class Host:
 
     def _swap_wall(self) -> Wall:
         layout = self.cgroups.layout
-        if layout is None or "memory" in self.cgroups.missing or layout.limits_swap:
-            return Wall("cgroup swap", stands=True, detail="as memory")
         if not _has_swap():
             return Wall("cgroup swap", stands=True, detail="this host has no swap")
+        if layout is None or "memory" in self.cgroups.missing:
+            return Wall("cgroup swap", stands=False, detail="swap is not limited: see cgroup memory")
+        if layout.limits_swap:
+            return Wall("cgroup swap", stands=True, detail="programs have no swap")
         detail = (
             "swap is not limited, and programs may use it beyond their memory: boot with swapaccount=1, or swapoff -a"
         )
@@ -77,7 +79,7 @@ class Host:
     def _identity_wall(self) -> Wall:
         closed = sorted({str(folder) for identity in self.identities.values() for folder in identity.closed})
         if not closed:
-            return Wall("identity", stands=True, detail="jails map no id that owns anything here")
+            return Wall("identity", stands=True, detail="jails do not map root's id")
         detail = (
             f"only root may enter {', '.join(closed)}, and jails mount from there, so they map root's id: "
             f"move what they need elsewhere, or let others pass (chmod o+x {' '.join(closed)})"
