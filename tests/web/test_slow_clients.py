@@ -88,3 +88,16 @@ def test_answers_that_nobody_reads_give_way_to_those_that_somebody_does(small: P
             answer = server.client.post("/eval", json={"input": leave})
             assert (answer.status_code, answer.json()["files"][0]["size"]) == (200, 30 << 20)
         assert resident(server) - before < 300 << 20
+
+
+def test_bodies_that_stall_give_way_as_well(small: Path, tmp_path: Path) -> None:
+    small.write_text(small.read_text().replace("[server]\n", '[server]\nmax_in_transit = "100MiB"\n'))
+    with running_server(small, tmp_path / "log") as server, ExitStack() as held:
+        stalled = [connect(server, held) for _ in range(4)]
+        for connection in stalled:
+            connection.sendall(request("#" * (30 << 20))[:-1])  # all but the last byte
+        time.sleep(1.2)
+        body = {"input": "print(1)", "stdin": "x" * (40 << 20)}
+        answer = server.client.post("/eval", json=body)
+        assert (answer.status_code, answer.json().get("stdout")) == (200, "1\n")
+        assert any(b"HTTP/1.1 408 " in read_to_the_end(connection) for connection in stalled)

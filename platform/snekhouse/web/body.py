@@ -55,18 +55,16 @@ _SLOWEST = 16 * 1024
 async def _read(request: Request, limit: int) -> bytes:
     body = BytesIO()  # one buffer that grows, and is then the result: neither joining nor pydantic makes a copy
     share = share_of(request.scope)
-    try:
-        with anyio.fail_after(_PATIENCE) as clock:
-            async for chunk in request.stream():
-                if body.tell() + len(chunk) > limit:
-                    raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes")
-                body.write(chunk)
-                share.hold(body.tell())
-                clock.deadline += len(chunk) / _SLOWEST
-    except TimeoutError:
-        raise HTTPException(
-            HTTPStatus.REQUEST_TIMEOUT, "the body arrives too slowly", {"Connection": "close"}
-        ) from None
+    with anyio.CancelScope(deadline=anyio.current_time() + _PATIENCE) as clock, share.waiting(clock) as waiting:
+        async for chunk in request.stream():
+            if body.tell() + len(chunk) > limit:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes")
+            body.write(chunk)
+            share.hold(body.tell())
+            waiting.moved = body.tell()
+            clock.deadline += len(chunk) / _SLOWEST
+    if clock.cancelled_caught:
+        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the body arrives too slowly", {"Connection": "close"})
     return body.getvalue()
 
 

@@ -1,8 +1,10 @@
 """Memory for what is in transit: bodies until they are evaluated, and answers until their clients have read them."""
 
+import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,21 +13,24 @@ from snekhouse.errors import BusyError
 
 _KEY = "snekhouse.share"
 
-_STALLED = 1.0
-"""Seconds without progress after which an answer may be given up for others."""
+_AGE = 1.0
+"""Seconds after which a client has shown its pace."""
 
 _PATIENCE = 30.0
 """Seconds that a client may take to read a piece of its answer."""
 
 
 class Share:
-    """What one request holds of the room."""
+    """What one request holds of the room.
+
+    Attributes:
+        size: Bytes.
+    """
 
     def __init__(self, room: "Room") -> None:
         self._room = room
+        self._waiting: _Waiting | None = None
         self.size = 0
-        self.scope = anyio.CancelScope()
-        self.waiting_since: float | None = None
 
     def hold(self, size: int) -> None:
         """Hold so many bytes instead of those held before.
@@ -37,16 +42,36 @@ class Share:
         self.size = size
 
     @contextmanager
-    def sending(self) -> Iterator[None]:
-        """Note that a client is waited for, and give it up when it takes too long."""
-        self.waiting_since = time.monotonic()
+    def waiting(self, scope: anyio.CancelScope) -> Iterator["_Waiting"]:
+        """Wait for the client, who may be given up for others.
+
+        Args:
+            scope: What to cancel then.
+        """
+        self._waiting = _Waiting(scope)
         try:
-            with anyio.fail_after(_PATIENCE):
-                yield
-        except TimeoutError:
-            self.scope.cancel()
+            yield self._waiting
         finally:
-            self.waiting_since = None
+            self._waiting = None
+
+    @property
+    def pace(self) -> float:
+        """Bytes a second that the client takes or gives; infinite where it is not known, or not the client's doing."""
+        age = time.monotonic() - self._waiting.since if self._waiting else 0
+        return self._waiting.moved / age if self._waiting and self.size and age > _AGE else math.inf
+
+    def give_up(self) -> None:
+        """Wait for the client no longer."""
+        self.size = 0
+        if self._waiting:
+            self._waiting.scope.cancel()
+
+
+@dataclass
+class _Waiting:
+    scope: anyio.CancelScope
+    moved: int = 0
+    since: float = field(default_factory=time.monotonic)
 
 
 class Room:
@@ -62,28 +87,21 @@ class Room:
         share = Share(self)
         self._shares.add(share)
         try:
-            with share.scope:
-                yield share
+            yield share
         finally:
             self._shares.discard(share)
 
     def make(self, size: int) -> None:
-        """Make room, by giving up answers that nobody reads, the slowest readers first.
+        """Make room, by giving up the slowest clients.
 
         Raises:
-            BusyError: All else is in use.
+            BusyError: There is no slow one.
         """
-        now = time.monotonic()
-        while size > self._left():
-            stalled = [each for each in self._shares if each.size and now - (each.waiting_since or now) > _STALLED]
-            if not stalled:
+        while size > self._size - sum(share.size for share in self._shares):
+            slowest = min(self._shares, key=lambda share: share.pace)
+            if slowest.pace == math.inf:
                 raise BusyError("too much is being sent and received; see [server] max_in_transit")
-            slowest = min(stalled, key=lambda share: share.waiting_since or now)
-            slowest.size = 0
-            slowest.scope.cancel()
-
-    def _left(self) -> int:
-        return self._size - sum(share.size for share in self._shares)
+            slowest.give_up()
 
 
 class Transit:
@@ -98,11 +116,17 @@ class Transit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        with self._room.share() as share:
+        with self._room.share() as share, anyio.CancelScope() as serving, ExitStack() as answering:
+            waiting: _Waiting | None = None
 
             async def send_in_time(message: Message) -> None:
-                with share.sending():
+                nonlocal waiting
+                waiting = waiting or answering.enter_context(share.waiting(serving))
+                with anyio.move_on_after(_PATIENCE) as clock:
                     await send(message)
+                waiting.moved += len(message.get("body", b""))
+                if clock.cancelled_caught:
+                    serving.cancel()
 
             await self._app({**scope, _KEY: share}, receive, send_in_time)
 
