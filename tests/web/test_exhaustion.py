@@ -5,7 +5,6 @@ import resource
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -20,6 +19,18 @@ def own_server(small: Path, tmp_path: Path) -> Iterator[Server]:
     with running_server(small, tmp_path / "log") as server:
         assert evaluate(server).json()["stdout"] == "1\n"  # and the connection stays
         yield server
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A cgroup whose number of processes can be limited."""
+    layout = detect().layout
+    assert layout, "this host has no cgroups that may be used"
+    folders = layout.folders(f"snekhouse-tests-{uuid.uuid4().hex[:8]}")
+    group = next(folder for folder in folders if len(folders) == 1 or "pids" in str(folder))
+    group.mkdir()
+    yield group
+    group.rmdir()  # the server that was in it is gone
 
 
 def evaluate(server: Server) -> httpx.Response:
@@ -47,11 +58,11 @@ def test_without_descriptors(own_server: Server) -> None:
     assert evaluate(own_server).json()["stdout"] == "1\n"
 
 
-def test_without_processes(own_server: Server) -> None:
-    pid = own_server.process.pid
-    with few_processes(pid) as limit:
-        limit.write_text("0")
-        assert_refused(evaluate(own_server), os.strerror(11))
+def test_without_processes(group: Path, own_server: Server) -> None:
+    (group / "cgroup.procs").write_text(str(own_server.process.pid))
+    (group / "pids.max").write_text("0")
+    assert_refused(evaluate(own_server), os.strerror(11))
+    (group / "pids.max").write_text("max")
     assert evaluate(own_server).json()["stdout"] == "1\n"
 
 
@@ -64,20 +75,3 @@ def test_of_many_at_once_each_is_served_or_refused(own_server: Server) -> None:
     assert statuses <= {200, 503}
     resource.prlimit(pid, resource.RLIMIT_NOFILE, usual)
     assert evaluate(own_server).json()["stdout"] == "1\n"
-
-
-@contextmanager
-def few_processes(pid: int) -> Iterator[Path]:
-    """Put a process into a cgroup whose number of processes can be limited."""
-    layout = detect().layout
-    assert layout, "this host has no cgroups that may be used"
-    name = f"snekhouse-tests-{uuid.uuid4().hex[:8]}"
-    group = next(folder for folder in layout.folders(name) if "pids" in str(folder) or len(layout.folders(name)) == 1)
-    group.mkdir()
-    back = group.parent / "cgroup.procs"
-    (group / "cgroup.procs").write_text(str(pid))
-    try:
-        yield group / "pids.max"
-    finally:
-        back.write_text(str(pid))
-        group.rmdir()
