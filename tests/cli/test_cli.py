@@ -280,8 +280,10 @@ def test_ctrl_c_exits_with_130(small: Path, tmp_path: Path) -> None:
     program = tmp_path / "program"
     os.mkfifo(program)
     command = [*SNEKHOUSE, "eval", "-r", str(small), "-f", str(program)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process, program.open("w"):
-        process.send_signal(signal.SIGINT)  # a FIFO opens when its reader does (fifo(7)): the command is at work
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        with program.open("w"):  # a FIFO opens when its reader does (fifo(7)): the command is at work
+            process.send_signal(signal.SIGINT)
+        # The end of the file wakes a reader that the signal came too early to interrupt.
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
         assert process.wait(timeout=30) == 130
