@@ -3,14 +3,18 @@ import sys
 
 CONTROL = 3
 HOME = b"/home"
+TEMPLATE = "/snekhouse/template.py"
 
 
 def main():
     """Take one request from the host; return how to run the program that it asks for."""
     forget_bootstrap()
-    if len(sys.argv) > 1:    # these options needed a new interpreter, and this is it
+    if sys.argv[1:] == ["fork"]:
+        meet_host(await_fork(), 3)
+    elif len(sys.argv) > 1:    # these options needed a new interpreter, and this is it
         return become(take_over(int(sys.argv[1])))
-    meet_host()
+    else:
+        meet_host(borrow("_socket"), 0)
     return become(take_request())
 
 
@@ -21,26 +25,44 @@ def forget_bootstrap():
     sys.path_importer_cache.pop(__file__, None)
 
 
-def meet_host():
-    """Lend the home to the host, and join the run's cgroups through the doors that it lends.
+def borrow(name):
+    """Import a module, and leave no trace of that."""
+    had = name in sys.modules
+    module = __import__(name)
+    if not had:
+        del sys.modules[name]
+    return module
+
+
+def await_fork():
+    """Be the template; return in each run that it forks, with the module _socket."""
+    scope = {"__name__": "template"}
+    with open(TEMPLATE) as file:
+        exec(file.read(), scope)
+    return scope["serve"]()
+
+
+def meet_host(_socket, streams):
+    """Lend the home to the host, take `streams` from it, and join the run's cgroups through the doors that it lends.
 
     Descriptors go over the control socket either way (SCM_RIGHTS, unix(7)).
     """
-    import _socket
     control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, CONTROL)
     home = posix.open(HOME, posix.O_RDONLY | posix.O_DIRECTORY)
     control.sendmsg([b"snekhouse 1\n"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, home.to_bytes(4, sys.byteorder))])
     posix.close(home)
-    count, doors = control.recvmsg(4, _socket.CMSG_SPACE(16 * 4))[:2]
+    count, passed = control.recvmsg(4, _socket.CMSG_SPACE(16 * 4))[:2]
     control.detach()
-    del sys.modules["_socket"]
-    for _, _, numbers in doors:
-        for start in range(0, len(numbers), 4):
-            door = int.from_bytes(numbers[start:start + 4], sys.byteorder)
-            posix.write(door, b"0")
-            posix.close(door)
-    if sum(len(numbers) for _, _, numbers in doors) != 4 * int.from_bytes(count, "big"):
+    numbers = b"".join(numbers for _, _, numbers in passed)
+    descriptors = [int.from_bytes(numbers[at:at + 4], sys.byteorder) for at in range(0, len(numbers), 4)]
+    if len(descriptors) != streams + int.from_bytes(count, "big"):
         posix._exit(1)    # without its limits nothing runs
+    for stream in range(streams):
+        posix.dup2(descriptors[stream], stream)
+    for door in descriptors[streams:]:
+        posix.write(door, b"0")
+    for descriptor in descriptors:
+        posix.close(descriptor)
 
 
 def take_request():
@@ -353,5 +375,7 @@ if __name__ == "__main__":
         raise
     except BaseException as error:
         failure = error
+    finally:
+        stage = run = arguments = None    # the program's are freed when the interpreter ends: nothing of ours holds them
     if failure is not None:
-        report_failure(failure)
+        report_failure(globals().pop("failure"))

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving import Server, running_server
+from serving import Server, await_templates, running_server
 from snekhouse.registry.discovery import find_interpreters, render_registry
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
@@ -37,10 +37,27 @@ def registry(registry_path: Path) -> Registry:
 
 
 @pytest.fixture(scope="session")
-def server(registry_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server on that registry."""
+def forking_server(registry_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on that registry, which forks all evaluations."""
     with running_server(registry_path, tmp_path_factory.mktemp("server") / "log") as server:
+        await_templates(server.client)
         yield server
+
+
+@pytest.fixture(scope="session")
+def cold_server(registry_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on that registry, which starts all evaluations cold."""
+    folder = tmp_path_factory.mktemp("cold")
+    cold = folder / "runtimes.toml"
+    cold.write_text(registry_path.read_text().replace("[defaults]\n", '[defaults]\nstart = "cold"\n'))
+    with running_server(cold, folder / "log") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def server(forking_server: Server) -> Server:
+    """The server for tests that do not care how evaluations start."""
+    return forking_server
 
 
 @pytest.fixture(scope="session")

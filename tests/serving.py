@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,14 @@ def running_server(registry: Path, log: Path, env: Mapping[str, str] | None = No
         process.wait(timeout=30)
         keeping.join()
     assert process.returncode in {0, -signal.SIGKILL}, log.read_text()  # the latter is a test's own doing
+
+
+def await_templates(client: httpx.Client) -> None:
+    """Wait until every runtime forks its evaluations."""
+    deadline = time.monotonic() + _STARTING
+    while waiting := [each for each in client.get("/runtimes").json()["runtimes"] if each["start"] != "fork"]:
+        assert time.monotonic() < deadline, waiting
+        time.sleep(0.1)
 
 
 def _keep(lines: IO[str], log: Path, addresses: "queue.Queue[str | None]") -> None:

@@ -191,7 +191,7 @@ print("process 1 survives that")
 ENVIRONMENT = """\
 import os, sys, locale
 print(sorted(os.environ.items()))
-print(os.getcwd(), os.getpid(), os.getuid(), os.getgid(), sorted(os.listdir("/dev")), os.umask(0))
+print(os.getcwd(), os.getpid(), sorted(os.listdir("/dev")), os.umask(0))
 print(sys.stdin.encoding, sys.stdout.encoding, sys.stdout.errors, sys.getfilesystemencoding(), sys.stdout.isatty())
 print(sys.stdout.line_buffering, sys.stderr.line_buffering, sys.stdin.fileno(), sys.stdout.fileno())
 """

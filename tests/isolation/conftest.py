@@ -1,9 +1,17 @@
-"""What every attack needs."""
+"""What every attack needs, in both ways to start."""
 
 import httpx
 import pytest
 
 from isolation.attacks import Prison
+from serving import Server
+
+
+@pytest.fixture(scope="session", params=["fork", "cold"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """A server that forks its evaluations, and one that starts them cold."""
+    found: Server = request.getfixturevalue({"fork": "forking_server", "cold": "cold_server"}[request.param])
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,11 @@ import anyio
 
 from snekhouse.errors import BusyError
 from snekhouse.house.admission import Admission
+from snekhouse.house.keeper import Keeper
 from snekhouse.jail.evaluation import Job, Result, Status
+from snekhouse.jail.kit import Jail, Means
 from snekhouse.jail.probe import Probe
-from snekhouse.jail.run import Jail, Means, run
+from snekhouse.jail.run import run
 from snekhouse.packages import Package, installed, site_on_host
 from snekhouse.registry.models import Registry, Runtime
 
@@ -28,11 +30,13 @@ class Ready:
         jail: The runtime with its rendered profile.
         probe: What the runtime said of itself; None when it is unavailable.
         reason: Why it is unavailable; empty when it is not.
+        keeper: Keeps a template of it; None where evaluations start cold.
     """
 
     jail: Jail
     probe: Probe | None
     reason: str = ""
+    keeper: Keeper | None = None
 
     @property
     def runtime(self) -> Runtime:
@@ -95,18 +99,18 @@ class House:
         if ready.probe is None:
             raise BusyError(f"the runtime {runtime.name} is unavailable: {ready.reason}", retry_after=60)
         with self._endable(), _exhaustion_reported():
-            result = await self._admitted(ready.jail, job)
+            result = await self._admitted(ready, job)
             _log.info("evaluation", extra=_asked(runtime, job) | _told(result))
             if result.status is Status.INTERNAL_ERROR:
                 _log.error("internal error: %s", result.message)
             return result
 
-    async def _admitted(self, jail: Jail, job: Job) -> Result:
+    async def _admitted(self, ready: Ready, job: Job) -> Result:
         try:
-            async with self._admission.turn(jail.runtime.name) as waited:
-                result = await run(jail, job, self._means)
+            async with self._admission.turn(ready.runtime.name) as waited:
+                result = await (ready.keeper.run(job) if ready.keeper else run(ready.jail, job, self._means))
         except anyio.get_cancelled_exc_class():
-            _log.info("evaluation", extra=_asked(jail.runtime, job) | {"status": "abandoned"})
+            _log.info("evaluation", extra=_asked(ready.runtime, job) | {"status": "abandoned"})
             raise
         return replace(result, usage=replace(result.usage, queue_time=waited))
 

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import anyio
 
+from snekhouse.assets import asset
 from snekhouse.errors import HostError, JailError
 from snekhouse.house.house import House, Ready
+from snekhouse.house.keeper import Keeper
 from snekhouse.jail.cgroups import Cgroups
 from snekhouse.jail.cgroups.groups import Layout, server_group
+from snekhouse.jail.filters import compile_filter
 from snekhouse.jail.host import Host, bootstrap_source, survey_for
+from snekhouse.jail.kit import Jail, Means, Mould
 from snekhouse.jail.probe import probe
 from snekhouse.jail.profile import render_profile
-from snekhouse.jail.run import Jail, Means
+from snekhouse.jail.seccomp import render_policy
 from snekhouse.jail.state import State, state_folder
 from snekhouse.packages import make_room
 from snekhouse.registry.models import Registry, Runtime
@@ -38,7 +42,12 @@ async def open_house(registry: Registry) -> AsyncIterator[House]:
         cgroups = held.enter_context(_claimed(layout, state.name)) if layout else None
         means = Means(cgroups, host.ids)
         runtimes = await _Opening(host, state, means).make_ready(registry)
-        yield House(registry, runtimes, means)
+        async with anyio.create_task_group() as keepers:
+            for ready in runtimes.values():
+                if ready.keeper:
+                    keepers.start_soon(ready.keeper.keep)
+            yield House(registry, runtimes, means)
+            keepers.cancel_scope.cancel()
 
 
 @contextmanager
@@ -67,6 +76,7 @@ class _Opening:
         self._host, self._state, self._means = host, state, means
         self._source = bootstrap_source().read_text(encoding="utf-8")
         self._shared = state.write("bootstrap.py", self._source)  # once: interpreters read it while others open
+        self._template = state.write("template.py", asset("runtimes/template.py").read_bytes())
         self._at_once = anyio.Semaphore(os.cpu_count() or 1)
 
     async def make_ready(self, registry: Registry) -> Mapping[str, Ready]:
@@ -90,13 +100,24 @@ class _Opening:
         except (JailError, OSError) as error:
             _log.error("runtime %s is unavailable: %s", runtime.name, error)
             return Ready(jail, None, str(error))
-        return Ready(self._jail(runtime, self._state.write(f"{runtime.name}.pyc", bytecode)), answer)
+        jail = self._jail(runtime, self._state.write(f"{runtime.name}.pyc", bytecode))
+        keeper = Keeper(jail, self._means, self._at_once) if runtime.start == "fork" else None
+        return Ready(jail, answer, keeper=keeper)
 
     def _jail(self, runtime: Runtime, bootstrap: Path) -> Jail:
-        profile = render_profile(
-            runtime,
-            identity=self._host.identities[runtime.name],
-            bootstrap=bootstrap,
-            cgroups="pids" not in self._host.cgroups.missing,
+        cgroups = "pids" not in self._host.cgroups.missing
+        identity = self._host.identities[runtime.name]
+        profile = render_profile(runtime, identity=identity, bootstrap=bootstrap, cgroups=cgroups)
+        of_template = render_profile(
+            runtime, identity=identity, bootstrap=bootstrap, cgroups=cgroups, template=self._template
         )
-        return Jail(runtime, self._state.write(f"{runtime.name}.cfg", profile), bootstrap, self._host.nsjail)
+        return Jail(
+            runtime=runtime,
+            profile=self._state.write(f"{runtime.name}.cfg", profile),
+            bootstrap=bootstrap,
+            nsjail=self._host.nsjail,
+            mould=Mould(
+                profile=self._state.write(f"{runtime.name}-template.cfg", of_template),
+                policy=compile_filter(render_policy(cgroups=cgroups)),
+            ),
+        )

@@ -20,6 +20,10 @@ _CREDENTIALS = struct.Struct("iII")
 _ANCILLARY = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(array.array("i").itemsize)
 
 
+_REASON = 256
+"""Bytes that a template says at most of why it cannot seal a run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hello:
     """What the bootstrap brings.
@@ -50,17 +54,25 @@ async def receive_hello(control: socket.socket) -> Hello:
     if data != protocol.HELLO or not pid or len(homes) != 1:
         for home in homes:
             os.close(home)
+        if data[:1] == protocol.UNSEALED:
+            data += control.recv(_REASON)
+            raise JailError(f"a template cannot seal its runs: {data[1:].decode(errors='replace')}")
         raise JailError("the bootstrap did not say hello")
     return Hello(pid, homes[0])
 
 
 async def send_request(
-    control: socket.socket, doors: Sequence[int], args: Sequence[bytes], files: Sequence[tuple[bytes, bytes]]
+    control: socket.socket,
+    streams: Sequence[int],
+    doors: Sequence[int],
+    args: Sequence[bytes],
+    files: Sequence[tuple[bytes, bytes]],
 ) -> None:
     """Send what is to be run, as far as the bootstrap takes it: its report tells why it took no more.
 
     Args:
         control: The host's end of the socket.
+        streams: Descriptors of the program's standard streams, for a bootstrap that was started without them.
         doors: Descriptors through which the bootstrap joins the run's group first.
         args: Arguments of the interpreter.
         files: Path below the home, and content, of each input file.
@@ -68,13 +80,18 @@ async def send_request(
     with suppress(BrokenPipeError, ConnectionResetError):
         pieces = protocol.encode_request(args, files)
         first = protocol.encode_doors(len(doors)) + next(pieces)  # in one message, which wakes the guest once
-        sent = socket.send_fds(control, [first], list(doors))
-        await _send(control, first[sent:])
+        sent = socket.send_fds(control, [first], [*streams, *doors])
+        await send(control, first[sent:])
         for piece in pieces:
-            await _send(control, piece)
+            await send(control, piece)
 
 
-async def _send(control: socket.socket, piece: bytes) -> None:
+async def send(control: socket.socket, piece: bytes) -> None:
+    """Send all of a piece.
+
+    Raises:
+        OSError: The other end is closed.
+    """
     rest = memoryview(piece)
     while rest:
         try:
@@ -93,17 +110,22 @@ async def receive_report(control: socket.socket, files: int) -> tuple[protocol.S
     Raises:
         JailError: Something else came, or the other end was closed.
     """
-    report = await _receive(control, 1)
+    report = await receive(control, 1)
     size = protocol.report_size(report, files)
     if size is None:
         raise JailError("the bootstrap sent an unknown report")
-    decoded = protocol.decode_report(report + await _receive(control, size - 1))
+    decoded = protocol.decode_report(report + await receive(control, size - 1))
     if isinstance(decoded, protocol.Refusal) and (decoded.index >= files or decoded.errno not in errno.errorcode):
         raise JailError("the bootstrap refused what it was not sent")
     return decoded
 
 
-async def _receive(control: socket.socket, size: int) -> bytes:
+async def receive(control: socket.socket, size: int) -> bytes:
+    """Receive exactly so many bytes.
+
+    Raises:
+        JailError: The other end was closed before.
+    """
     received = bytearray()
     while len(received) < size:
         try:
@@ -114,6 +136,6 @@ async def _receive(control: socket.socket, size: int) -> bytes:
         except ConnectionResetError:
             chunk = b""
         if not chunk:
-            raise JailError("the bootstrap ended before the program started")
+            raise JailError("the bootstrap ended too early")
         received += chunk
     return bytes(received)

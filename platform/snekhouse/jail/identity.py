@@ -1,9 +1,9 @@
 """Who a run is outside its jail: host ids that its user namespace maps (user_namespaces(7))."""
 
 import errno
+import heapq
 import os
 import stat
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 NOBODY = 65534
-"""Id inside every jail, of user and group."""
+"""Id inside every jail, of user and group. Runs of a template have those from here on, the template the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,43 +47,60 @@ def _closed_above(source: Path) -> list[Path]:
     return [parent for parent in parents if not parent.stat().st_mode & stat.S_IXOTH]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Outside:
-    """A run's host ids."""
+    """A run's host ids.
+
+    Attributes:
+        user: Of the user.
+        group: Of the group.
+        inside: What a template maps them to. The jail of a single run maps them to `NOBODY`.
+    """
 
     user: int
     group: int
+    inside: int = NOBODY
 
 
 class OutsideIds:
-    """The host ids that runs get, longest unused first.
+    """The host ids that runs get, the lowest that is free first.
 
     Attributes:
         shared: Why all runs have the same; empty where each has its own.
+        users: What a template maps, as NsJail's ``--user`` takes it, its own id first; `groups` the same.
     """
 
-    def __init__(self, free: Iterable[Outside], shared: str = "") -> None:
-        self._free = deque(free)
+    def __init__(self, free: Iterable[Outside], *, template: Outside, shared: str = "") -> None:
+        self._free = sorted(free)
         self.shared = shared
+        first, count = self._free[0], len(self._free)
+        own = (f"{template.inside}:{template.user}:1", f"{template.inside}:{template.group}:1")
+        runs = (f"{NOBODY}:{first.user}:{count}", f"{NOBODY}:{first.group}:{count}")
+        self.users, self.groups = (
+            (mine,) if shared else (mine, theirs) for mine, theirs in zip(own, runs, strict=True)
+        )
 
     @classmethod
     def of(cls, uids: Sequence[int]) -> Self:
         """Take them from a range, where that can be.
 
         Args:
-            uids: The first id, of user and group alike, and the last.
+            uids: The first id, of user and group alike, and the last, which is the templates'.
         """
         first, last = uids
         if os.geteuid() != 0:
             own = Outside(os.geteuid(), os.getegid())
-            return cls([own], "runs have the id of this user, who is not root: start the server as root")
+            reason = "runs have the id of this user, who is not root: start the server as root"
+            return cls([own], template=own, shared=reason)
         if not all(_is_mapped(kind, first, last) for kind in ("uid", "gid")):
             reason = (
                 f"runs are nobody ({NOBODY}): the ids {first} to {last} do not exist in the server's user namespace; "
                 "name a range of /proc/self/uid_map and gid_map as [server] uids"
             )
-            return cls([Outside(NOBODY, NOBODY)], reason)
-        return cls(Outside(each, each) for each in range(first, last + 1))
+            nobody = Outside(NOBODY, NOBODY)
+            return cls([nobody], template=nobody, shared=reason)
+        runs = (Outside(each, each, NOBODY + each - first) for each in range(first, last))
+        return cls(runs, template=Outside(last, last, NOBODY - 1))
 
     @contextmanager
     def lent(self) -> Iterator[Outside]:
@@ -97,11 +114,11 @@ class OutsideIds:
             return
         if not self._free:
             raise OSError(errno.EAGAIN, "all host ids are in use")
-        outside = self._free.popleft()
+        outside = heapq.heappop(self._free)
         try:
             yield outside
         finally:
-            self._free.append(outside)
+            heapq.heappush(self._free, outside)
 
 
 def _is_mapped(kind: str, first: int, last: int) -> bool:

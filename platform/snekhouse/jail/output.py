@@ -2,12 +2,16 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import anyio
 
 _CHUNK = 1 << 16
 """Bytes read at once: the capacity of a pipe (pipe(7))."""
+
+
+_LAST_WORDS = 0.2
+"""Seconds that reading them may take: there is an end to wait for only when nobody holds the pipe's other one."""
 
 
 class OutputLimitError(Exception):
@@ -58,6 +62,13 @@ class Drain:
                 self._budget.left = 0
                 raise OutputLimitError
             self._budget.left -= len(chunk)
+
+    async def last_words(self) -> str:
+        """Read what a jail said last that did not come as far as a program: its loader, or the interpreter."""
+        with suppress(OutputLimitError), anyio.move_on_after(_LAST_WORDS):
+            await self.drain()
+        lines = self.content.decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
 
     def close_writer(self) -> None:
         """Let go of the program's end, so that the stream ends with the program."""

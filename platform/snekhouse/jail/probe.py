@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from snekhouse.errors import JailError
 from snekhouse.jail.evaluation import File, Job, Status
+from snekhouse.jail.kit import Jail, Means
 from snekhouse.jail.profile import BOOTSTRAP_INSIDE
-from snekhouse.jail.run import Jail, Means, run
+from snekhouse.jail.run import run
 
 _QUESTION = """\
 import base64, json, platform, py_compile, site, sys, sysconfig

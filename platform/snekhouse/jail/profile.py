@@ -14,6 +14,9 @@ from snekhouse.registry.userbase import seen
 BOOTSTRAP_INSIDE = "/snekhouse/bootstrap.py"
 """Where the bootstrap lies in a jail; its bytecode beside it, with one letter more."""
 
+_TEMPLATE_INSIDE = "/snekhouse/template.py"
+"""Also named in runtimes/bootstrap.py."""
+
 START_TIMEOUT = 15.0
 """Seconds that NsJail and the interpreter may take until the bootstrap says hello, on a loaded host."""
 
@@ -22,7 +25,9 @@ _INODE_SHARE = 4096
 """Bytes of a tmpfs for each inode it may have: as many files as it has pages."""
 
 
-def render_profile(runtime: Runtime, *, identity: Identity, bootstrap: Path, cgroups: bool) -> str:
+def render_profile(
+    runtime: Runtime, *, identity: Identity, bootstrap: Path, cgroups: bool, template: Path | None = None
+) -> str:
     """Render the profile of a runtime.
 
     Args:
@@ -30,6 +35,7 @@ def render_profile(runtime: Runtime, *, identity: Identity, bootstrap: Path, cgr
         identity: What it maps besides the run's own id.
         bootstrap: The host's path of the bootstrap.
         cgroups: Whether cgroups limit the run; otherwise more rlimits are set.
+        template: The host's path of the template's part, where the profile is for a template and not for one run.
 
     Returns:
         An `NsJailConfig` in protobuf text format, with comments.
@@ -37,6 +43,10 @@ def render_profile(runtime: Runtime, *, identity: Identity, bootstrap: Path, cgr
     Raises:
         HostError: No seccomp policy is written for this machine.
     """
+    own = [(str(bootstrap), bootstrap_inside(bootstrap))]
+    if template:
+        own.append((str(template), _TEMPLATE_INSIDE))
+    home, shm = writable(runtime)
     return (
         _environment()
         .get_template("profile.cfg.jinja")
@@ -45,15 +55,23 @@ def render_profile(runtime: Runtime, *, identity: Identity, bootstrap: Path, cgr
             limits=runtime.limits,
             mounts=seen(runtime),
             identity=identity,
-            bootstrap=str(bootstrap),
-            bootstrap_inside=bootstrap_inside(bootstrap),
+            own=own,
+            home=home,
+            shm=shm,
             cgroups=cgroups,
-            policy=render_policy(cgroups=cgroups).splitlines(),
+            template=template is not None,
+            policy=render_policy(cgroups=cgroups, template=template is not None).splitlines(),
             backstop=math.ceil(runtime.limits.wall_time + START_TIMEOUT),
             MIB=_MIB,
-            INODE_SHARE=_INODE_SHARE,
         )
     )
+
+
+def writable(runtime: Runtime) -> tuple[str, str]:
+    """Write the mount options of the folders that a run may write to: /home and /dev/shm (tmpfs(5))."""
+    sizes = ((runtime.limits.home, "0755"), (runtime.limits.shm, "1777"))
+    home, shm = (f"size={int(size)},nr_inodes={size // _INODE_SHARE},mode={mode}" for size, mode in sizes)
+    return home, shm
 
 
 def bootstrap_inside(bootstrap: Path) -> str:

@@ -13,6 +13,12 @@ from dataclasses import dataclass
 HELLO = b"snekhouse 1\n"
 """The guest's first bytes; they carry a descriptor of the home (SCM_RIGHTS)."""
 
+UNSEALED = b"E"
+"""Instead of a hello, from a template that cannot seal a run: the reason follows."""
+
+TEMPLATE_HELLO = b"snekhouse template 1\n"
+"""A template's first bytes, when it is ready."""
+
 _NUMBER = struct.Struct(">I")
 _READY, _REFUSED = b"R", b"E"
 _STAMP = struct.Struct(">QQ")
@@ -51,6 +57,42 @@ class Refusal:
 def encode_doors(count: int) -> bytes:
     """Encode how many doors there are; their descriptors travel with it (SCM_RIGHTS)."""
     return _NUMBER.pack(count)
+
+
+def encode_template(policy: bytes, writable: Sequence[str], preload: Sequence[str]) -> bytes:
+    """Encode what a template is told first.
+
+    Args:
+        policy: The filter with which runs seal themselves (``struct sock_filter[]``).
+        writable: Mount options of /home and /dev/shm.
+        preload: Modules to import ahead.
+    """
+    fields = [policy, *(options.encode() for options in writable)]
+    modules = [name.encode() for name in preload]
+    return b"".join(map(_field, fields)) + _NUMBER.pack(len(modules)) + b"".join(map(_field, modules))
+
+
+def encode_fork(number: int, user: int) -> bytes:
+    """Encode an order to fork a run; its end of a control socket travels with it (SCM_RIGHTS).
+
+    Args:
+        number: Any that no other run of the template has.
+        user: Its id inside.
+    """
+    return b"F" + _NUMBER.pack(number) + _NUMBER.pack(user)
+
+
+def encode_wait(number: int) -> bytes:
+    """Encode an order to end a run, if it has not ended by itself, and tell how it ended."""
+    return b"W" + _NUMBER.pack(number) + _NUMBER.pack(0)
+
+
+ENDED = struct.Struct(">IQ")
+"""How a run of a template ended: its status (wait(2)), and the CPU it took in microseconds."""
+
+
+def _field(content: bytes) -> bytes:
+    return _NUMBER.pack(len(content)) + content
 
 
 def encode_request(args: Sequence[bytes], files: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:

@@ -1,62 +1,32 @@
 """One run, from a job to its result."""
 
 import os
+import resource
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import anyio
 import anyio.to_thread
 
 from snekhouse.errors import JailError
 from snekhouse.jail.cgroups import Cgroups, GroupUsage, RunGroup
-from snekhouse.jail.control import receive_hello, receive_report, send_request
+from snekhouse.jail.control import receive_report, send_request
 from snekhouse.jail.evaluation import File, Job, Result, Status, Usage
 from snekhouse.jail.home import FilesError, collect, is_empty
-from snekhouse.jail.identity import OutsideIds
 from snekhouse.jail.inputs import Request, lent_stdin
-from snekhouse.jail.nsjail import Ending, NsJail, started
+from snekhouse.jail.kit import Jail, Means
+from snekhouse.jail.nsjail import Ending, NsJail, options, started
 from snekhouse.jail.output import Drain, OutputLimitError, drains
 from snekhouse.jail.profile import START_TIMEOUT, bootstrap_inside
 from snekhouse.jail.protocol import Refusal, Stamp
+from snekhouse.jail.template import Forked, Template, TemplateError
 from snekhouse.jail.verdict import JAIL_FAILED, Verdict, judge
-from snekhouse.registry.models import Runtime
 
 
-@dataclass(frozen=True, slots=True)
-class Jail:
-    """A runtime made ready to run.
-
-    Attributes:
-        runtime: What the registry says of it.
-        profile: Its rendered NsJail configuration.
-        bootstrap: The bootstrap that it mounts: source or bytecode.
-        nsjail: The NsJail binary.
-    """
-
-    runtime: Runtime
-    profile: Path
-    bootstrap: Path
-    nsjail: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a server has for its runs.
-
-    Attributes:
-        cgroups: Where each gets a group; None on a host without.
-        ids: Who each is on the host.
-    """
-
-    cgroups: Cgroups | None
-    ids: OutsideIds
-
-
-async def run(jail: Jail, job: Job, means: Means) -> Result:
-    """Evaluate a job in a jail of its own, started for it; nothing of it is left afterwards.
+async def run(jail: Jail, job: Job, means: Means, template: Template | None = None) -> Result:
+    """Evaluate a job; nothing of it is left afterwards.
 
     Whatever the program does is told in the result. `usage.queue_time` is for the caller to fill in.
 
@@ -64,8 +34,10 @@ async def run(jail: Jail, job: Job, means: Means) -> Result:
         jail: The runtime.
         job: What to evaluate.
         means: What the server has for it.
+        template: What forks the run; without one, a jail is started for it.
 
     Raises:
+        TemplateError: The template did not do its part.
         OSError: The host is out of processes, descriptors or memory.
     """
     try:
@@ -75,15 +47,20 @@ async def run(jail: Jail, job: Job, means: Means) -> Result:
     with ExitStack() as held:
         streams = held.enter_context(drains(job.limits.output, apart=job.separate_stderr))
         stdin = held.enter_context(lent_stdin(job.stdin))
-        outside = held.enter_context(means.ids.lent())
-        command = (jail.runtime.executable, bootstrap_inside(jail.bootstrap))
         stdio = (stdin, streams[0].writer, streams[-1].writer)
-        async with started(jail.nsjail, jail.profile, outside, command, stdio) as process:
-            for stream in streams:
-                stream.close_writer()
-            # While NsJail and the interpreter start, there is time to make the group.
+        starting = template.forked() if template else _started(jail, means, stdio)
+        async with starting as process:
+            # While it starts, there is time to make the group.
             group = held.enter_context(_group(means.cgroups, job))
-            return await _Run(jail, job, request, process, group, streams, held).result()
+            return await _Run(jail, job, request, process, stdio if template else (), group, streams, held).result()
+
+
+@asynccontextmanager
+async def _started(jail: Jail, means: Means, stdio: tuple[int, int, int]) -> AsyncIterator[NsJail]:
+    command = (jail.runtime.executable, bootstrap_inside(jail.bootstrap))
+    with means.ids.lent() as outside:
+        async with started(jail.nsjail, options(jail.profile, outside), command, stdio) as process:
+            yield process
 
 
 @dataclass
@@ -93,7 +70,8 @@ class _Run:
     jail: Jail
     job: Job
     request: Request
-    process: NsJail
+    process: NsJail | Forked
+    stdio: Sequence[int]  # what it has not got yet
     group: RunGroup | None
     streams: Sequence[Drain]
     held: ExitStack
@@ -104,6 +82,8 @@ class _Run:
         try:
             with anyio.fail_after(START_TIMEOUT):
                 await self._meet()
+        except TemplateError:
+            raise
         except (JailError, TimeoutError):
             return await self._failure()
         try:
@@ -124,18 +104,23 @@ class _Run:
         return await self._conclude(ending, wall_time, timed_out=timed_out, flooded=flooded)
 
     async def _meet(self) -> None:
-        """Wait for the bootstrap, and take its home."""
-        hello = await receive_hello(self.process.control)
+        """Wait for the bootstrap, take its home, and set it limits."""
+        hello = await self.process.meet()
         self.home = hello.home
         self.held.callback(os.close, hello.home)
         if self.group:
             self.group.add(hello.pid)
+        _limit(hello.pid, resource.RLIMIT_SIGPENDING, _SIGNALS)
+        if self.group is None:
+            _limit(hello.pid, resource.RLIMIT_NPROC, self.job.limits.processes)
 
     async def _brief(self) -> Refusal | None:
         """Tell the bootstrap what to run, and bring it to the point where it does."""
         control = self.process.control
         doors = self.group.doors if self.group else ()
-        await send_request(control, doors, self.request.args, self.request.files)
+        await send_request(control, self.stdio, doors, self.request.args, self.request.files)
+        for stream in self.streams:
+            stream.close_writer()
         report = await receive_report(control, len(self.request.files))
         if isinstance(report, Refusal):
             return report
@@ -150,6 +135,7 @@ class _Run:
                     await self.streams[0].drain()
                 else:
                     await self._drain_all()
+                await self.process.ended()
         except OutputLimitError:
             return False, True
         return clock.cancelled_caught, False
@@ -197,16 +183,9 @@ class _Run:
         if counters.oom_kills:
             verdict = judge(ending, self.job.limits, timed_out=False, flooded=False, oom_kills=counters.oom_kills)
             return _result(verdict, usage=usage)
-        said = await self._last_words()
+        said = await self.streams[-1].last_words()
         message = f"the jail of {self.jail.runtime.name} did not start: {ending.reason}{said and f' ({said})'}"
         return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=message, usage=usage)
-
-    async def _last_words(self) -> str:
-        """Read what the loader or the interpreter said last; nothing of the client's has run by then."""
-        with suppress(OutputLimitError), anyio.move_on_after(_LAST_WORDS):
-            await self.streams[-1].drain()
-        lines = self.streams[-1].content.decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else ""
 
     async def _without_program(self, text: str, message: str = "") -> Result:
         """Tell of input files that could not be written."""
@@ -217,8 +196,8 @@ class _Run:
         )
 
 
-_LAST_WORDS = 0.2
-"""Seconds that reading them may take: there is an end to wait for only when nobody holds the pipe's other one."""
+_SIGNALS = 1024
+"""Signals that may be queued for all processes of a run, timers included. No profile of NsJail can limit them."""
 
 _TOO_SLOW = f"TimeoutError: Exceeded {START_TIMEOUT:g} s while writing the input files"
 _NOT_UTF8 = "UnicodeDecodeError: invalid Unicode in output pipe"
@@ -231,6 +210,14 @@ def _decode(content: bytes, *, cut: bool) -> str:
         if cut and error.reason == "unexpected end of data":
             return content[: error.start].decode()
         raise
+
+
+def _limit(pid: int, kind: int, most: int) -> None:
+    """Lower a limit of a process (setrlimit(2)), unless it has died."""
+    with suppress(ProcessLookupError):
+        _, hard = resource.prlimit(pid, kind)
+        least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.prlimit(pid, kind, (least, least))
 
 
 def _group(cgroups: Cgroups | None, job: Job) -> AbstractContextManager[RunGroup | None]:

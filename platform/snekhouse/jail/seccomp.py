@@ -13,12 +13,13 @@ _TABLES = {"x86_64": "x86_64", "aarch64": "arm64"}
 """Machines as uname(2) calls them, and the tables of their system calls."""
 
 
-def render_policy(machine: str = "", *, cgroups: bool) -> str:
+def render_policy(machine: str = "", *, cgroups: bool, template: bool = False) -> str:
     """Render the policy.
 
     Args:
         machine: As uname(2) calls it; by default this one.
         cgroups: Whether cgroups limit the run; otherwise memory that only they count is refused.
+        template: Whether it is for a template, which makes what the runs that it forks are to have.
 
     Returns:
         A policy in Kafel (https://github.com/google/kafel), with comments.
@@ -36,7 +37,17 @@ def render_policy(machine: str = "", *, cgroups: bool) -> str:
         keep_trailing_newline=True,
     )
     environment.globals["calls"] = lambda names: _numbers(names.split(), _TABLES[machine])
-    return environment.get_template("seccomp.policy.jinja").render(cgroups=cgroups)
+    return environment.get_template("seccomp.policy.jinja").render(cgroups=cgroups, template=template)
+
+
+def call_number(name: str, machine: str) -> int:
+    """Look up the number of a system call.
+
+    Args:
+        name: Its name.
+        machine: As uname(2) calls it.
+    """
+    return int(syscalls().get(name, _TABLES[machine]))
 
 
 def _numbers(names: list[str], table: str) -> str:

@@ -45,8 +45,9 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "name": ("{input!r} is no name", "begin with a letter or digit; go on with those and . _ + - only"),
     "bind": ("is no address", 'write "host:port", such as "127.0.0.1:8060"'),
     "env_name": ("is no name of an environment variable", "choose one without '=' and null bytes, not empty"),
+    "module_name": ("is no name of a module", 'write it as in an import, such as "numpy.linalg"'),
     "version": ("is no release of CPython", 'write all of it, such as "3.14.6"'),
-    "range": ("is no range", "write the first id and the last, at most 65536 in all, such as [200000, 200999]"),
+    "range": ("is no range", "write the first id and the last, 2 to 65536 in all, such as [200000, 200999]"),
     "sha256": ("is no SHA-256 checksum", "write its 64 hexadecimal digits, in lower case"),
 }
 

@@ -18,6 +18,7 @@ from snekhouse.registry.values import (
     CountOrNone,
     EnvName,
     EnvValue,
+    ModuleName,
     MountPath,
     Name,
     Positive,
@@ -103,7 +104,12 @@ Env = Annotated[Mapping[EnvName, EnvValue], *_READ_ONLY]
 class Settings(_Table):
     """What runtimes share by `[defaults]`, and each may say for itself."""
 
-    start: Annotated[Literal["cold"], Field(description="How an evaluation starts.")] = "cold"
+    start: Annotated[
+        Literal["fork", "cold"],
+        Field(
+            description="How an evaluation starts: forked by an interpreter that waits for it, or with one of its own."
+        ),
+    ] = "fork"
     limits: Limits = Limits()
     files: Files = Files()
     env: Annotated[Env, Field(description="Environment of the program.")] = {}
@@ -122,6 +128,9 @@ class RuntimeTable(Settings):
     executable_names: Annotated[
         tuple[AbsolutePath, ...],
         Field(strict=False, description="Further paths by which `executable_path` may name the runtime."),
+    ] = ()
+    preload: Annotated[
+        tuple[ModuleName, ...], Field(strict=False, description="Modules that its programs find imported ahead.")
     ] = ()
     build: Build | None = None
 

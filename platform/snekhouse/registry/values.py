@@ -78,7 +78,7 @@ def _bind(address: str) -> str:
 
 def _range(ids: tuple[int, ...]) -> tuple[int, ...]:
     match ids:
-        case (first, last) if first <= last < first + _MOST_UIDS:
+        case (first, last) if first < last < first + _MOST_UIDS:
             return ids
         case _:
             _refuse("range")
@@ -94,6 +94,12 @@ def _sha256(digest: str) -> str:
     if not _SHA256.fullmatch(digest):
         _refuse("sha256")
     return digest
+
+
+def _module_name(name: str) -> str:
+    if not all(part.isidentifier() for part in name.split(".")):
+        _refuse("module_name")
+    return name
 
 
 def _env_name(name: str) -> str:
@@ -118,7 +124,7 @@ Count = Annotated[int, Field(gt=0, le=_MOST_THINGS)]
 CountOrNone = Annotated[int, Field(ge=0, le=_MOST_THINGS)]
 
 UidRange = Annotated[tuple[Annotated[int, Field(ge=1, le=_LAST_UID)], ...], Field(strict=False), AfterValidator(_range)]
-"""The first id and the last; never root's."""
+"""The first id and the last, which is the templates'; never root's."""
 
 Name = Annotated[str, AfterValidator(_name)]
 """Of a runtime; it stands in URLs and file names."""
@@ -129,6 +135,7 @@ AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 MountPath = Annotated[AbsolutePath, AfterValidator(normal_path)]
 Bind = Annotated[str, AfterValidator(_bind)]
 Release = Annotated[str, AfterValidator(_version)]
+ModuleName = Annotated[str, AfterValidator(_module_name)]
 Sha256 = Annotated[str, AfterValidator(_sha256)]
 EnvName = Annotated[str, AfterValidator(_env_name)]
 EnvValue = Annotated[str, AfterValidator(_without_null)]

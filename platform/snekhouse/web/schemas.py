@@ -224,6 +224,8 @@ class RuntimeOut(BaseModel):
     default: bool
     status: Annotated[str, Field(description="`available` or `unavailable`.")]
     reason: Annotated[str, Field(description="Why it is unavailable; else empty.")]
+    start: Annotated[str, Field(description="How its evaluations start now: `fork` or `cold`.")]
+    start_reason: Annotated[str, Field(description="Why they start cold where the registry says fork; else empty.")]
     implementation: str | None
     version: str | None
     free_threaded: bool | None
@@ -241,6 +243,8 @@ class RuntimeOut(BaseModel):
             default=runtime.name == registry.default,
             status="available" if found else "unavailable",
             reason=ready.reason,
+            start="fork" if ready.keeper and ready.keeper.is_up else "cold",
+            start_reason=ready.keeper.reason if ready.keeper else "",
             implementation=found.implementation if found else None,
             version=found.version if found else None,
             free_threaded=found.free_threaded if found else None,

@@ -1,0 +1,111 @@
+"""Keepers: each keeps a template of one runtime up, and runs jobs cold where that cannot be."""
+
+import logging
+import time
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import anyio
+from anyio.abc import TaskStatus
+
+from snekhouse.jail.evaluation import Job, Result
+from snekhouse.jail.kit import Jail, Means
+from snekhouse.jail.run import run
+from snekhouse.jail.template import Template, TemplateError, first, opened
+
+_log = logging.getLogger(__package__)
+
+_MOST_RUNS = 100_000
+_MOST_AGE = 24 * 3600.0
+"""Seconds after which a template is replaced: so long do its runs share hash seed and address layout."""
+
+_PROVEN = 60.0
+"""Seconds after which the loss of a template is no failure of all its like."""
+
+_PAUSES = (0.1, 1.0, 5.0, 30.0, 300.0)
+"""Seconds until the next attempt after one failed, two failed, ..."""
+
+
+class Keeper:
+    """Keeps a template of a runtime up: starts it, replaces it, and starts another when it is lost.
+
+    Attributes:
+        reason: Why there is none; empty when there is one.
+    """
+
+    def __init__(self, jail: Jail, means: Means, turn: AbstractAsyncContextManager[Any]) -> None:
+        """Prepare to keep.
+
+        Args:
+            jail: The runtime.
+            means: What the server has for its runs.
+            turn: Held while a template starts, that not all do at once.
+        """
+        self._jail = jail
+        self._means = means
+        self._turn = turn
+        self._template: Template | None = None
+        self._due = anyio.Event()  # another is wanted
+        self._replaced = anyio.Event()  # there is another
+        self.reason = "its template is being started"
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a template now."""
+        return self._template is not None
+
+    async def run(self, job: Job) -> Result:
+        """Evaluate a job, forked where there is a template.
+
+        A run that is lost with its template is run again: nothing outside its jail has seen it.
+
+        Raises:
+            OSError: The host is out of processes, descriptors or memory.
+        """
+        if template := self._template:
+            try:
+                return await run(self._jail, job, self._means, template)
+            except TemplateError as error:
+                _log.warning("runtime %s: an evaluation starts cold: %s", self._jail.runtime.name, error)
+            finally:
+                if template.runs >= _MOST_RUNS:
+                    self._due.set()
+        return await run(self._jail, job, self._means)
+
+    async def keep(self) -> None:
+        """Keep a template up until cancelled."""
+        failures = 0
+        async with anyio.create_task_group() as tasks:
+            while True:
+                begin = time.monotonic()
+                try:
+                    async with self._turn:
+                        await tasks.start(self._hold)
+                    self.reason = ""
+                    with anyio.move_on_after(_MOST_AGE):
+                        await self._due.wait()
+                except (TemplateError, OSError) as error:
+                    self._explain(str(error))
+                if not self.is_up:
+                    await anyio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
+                    failures = failures + 1 if time.monotonic() - begin < _PROVEN else 0
+
+    async def _hold(self, *, task_status: TaskStatus[None]) -> None:
+        """Have a template until it is lost, or there is another and its runs have ended."""
+        async with opened(self._jail, self._means) as template:
+            self._replaced.set()
+            self._replaced = replaced = anyio.Event()
+            self._template, self._due = template, anyio.Event()
+            task_status.started()
+            await first(template.lost, replaced.wait)
+            if replaced.is_set():
+                await first(template.lost, template.idle)
+            else:
+                self._template, self.reason = None, "its template was lost, and another is being started"
+                self._due.set()
+
+    def _explain(self, reason: str) -> None:
+        """Say why evaluations start cold; once."""
+        if reason != self.reason:
+            _log.warning("runtime %s: evaluations start cold: %s", self._jail.runtime.name, reason)
+        self.reason = reason

@@ -1,0 +1,53 @@
+"""What a run is made with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from snekhouse.jail.cgroups import Cgroups
+from snekhouse.jail.identity import OutsideIds
+from snekhouse.registry.models import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Mould:
+    """What templates of a runtime are started with.
+
+    Attributes:
+        profile: Their rendered NsJail configuration.
+        policy: The filter with which runs that they fork seal themselves (``struct sock_filter[]``).
+    """
+
+    profile: Path
+    policy: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Jail:
+    """A runtime made ready to run.
+
+    Attributes:
+        runtime: What the registry says of it.
+        profile: Its rendered NsJail configuration.
+        bootstrap: The bootstrap that it mounts: source or bytecode.
+        nsjail: The NsJail binary.
+        mould: For its templates.
+    """
+
+    runtime: Runtime
+    profile: Path
+    bootstrap: Path
+    nsjail: Path
+    mould: Mould
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a server has for its runs.
+
+    Attributes:
+        cgroups: Where each gets a group; None on a host without.
+        ids: Who each is on the host.
+    """
+
+    cgroups: Cgroups | None
+    ids: OutsideIds

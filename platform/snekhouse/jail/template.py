@@ -1,0 +1,253 @@
+"""Templates: jails whose interpreter has started already, and forks a run for each evaluation."""
+
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, asynccontextmanager
+from itertools import count
+
+import anyio
+
+from snekhouse.errors import JailError
+from snekhouse.jail import protocol
+from snekhouse.jail.control import Hello, receive, receive_hello, send
+from snekhouse.jail.identity import Outside, OutsideIds
+from snekhouse.jail.inputs import lent_stdin
+from snekhouse.jail.kit import Jail, Means
+from snekhouse.jail.nsjail import Ending, NsJail, started, template_options
+from snekhouse.jail.output import Drain, drains
+from snekhouse.jail.profile import START_TIMEOUT, bootstrap_inside, writable
+
+_FORK_TIMEOUT = 5.0
+"""Seconds that a template may take for what takes milliseconds, on a loaded host."""
+
+_WORDS = 1 << 16
+"""Bytes that modules which are imported ahead may print."""
+
+
+class TemplateError(JailError):
+    """A template did not do its part; what was to be run can be run another way."""
+
+
+class Forked:
+    """A run that a template forked.
+
+    Attributes:
+        control: The host's end of its control socket, non-blocking, with SO_PASSCRED set.
+    """
+
+    def __init__(self, template: "Template", number: int, control: socket.socket, held: ExitStack) -> None:
+        self._template = template
+        self._number = number
+        self._held = held
+        self._pidfd = -1
+        self._ending: Ending | None = None
+        self.control = control
+
+    async def meet(self) -> Hello:
+        """Wait for the bootstrap's hello.
+
+        Raises:
+            TemplateError: It did not come.
+        """
+        try:
+            with anyio.fail_after(_FORK_TIMEOUT):
+                hello = await receive_hello(self.control)
+        except (JailError, TimeoutError) as error:
+            raise self._template.failed(str(error) or "the template does not answer") from error
+        self._pidfd = os.pidfd_open(hello.pid)
+        self._held.callback(os.close, self._pidfd)
+        return hello
+
+    async def ended(self) -> None:
+        """Wait for the end of the program, which may close its streams before."""
+        await anyio.wait_readable(self._pidfd)
+
+    async def end(self) -> Ending:
+        """Have all of the run dead, whatever it is doing; nothing interrupts that.
+
+        Raises:
+            TemplateError: The template is gone, and so is the run.
+        """
+        if self._ending is None:
+            with anyio.CancelScope(shield=True):
+                if self._pidfd >= 0:
+                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)  # the first of its namespace, and so all
+                    await anyio.wait_readable(self._pidfd)
+                self._ending = await self._template.ending(self._number)
+        assert self._ending is not None  # noqa: S101 - it has been asked for
+        return self._ending
+
+    def close(self) -> None:
+        """Let go of the run, which must have ended."""
+        self._held.close()
+
+
+class Template:
+    """A template that has started.
+
+    Attributes:
+        runs: How many evaluations it has served.
+    """
+
+    def __init__(self, jail: NsJail, ids: OutsideIds) -> None:
+        self._jail = jail
+        self._ids = ids
+        self._numbers = count()
+        self._asking = anyio.Lock()
+        self._lent = 0
+        self._idle = anyio.Event()
+        self._spare: Forked | None = None
+        self._failure = anyio.Event()
+        self.runs = 0
+
+    @asynccontextmanager
+    async def forked(self) -> AsyncIterator[Forked]:
+        """Lend a run, and have it dead at the end, however that comes. The next one is forked while it runs.
+
+        Raises:
+            TemplateError: The template does not do its part; what the program did is lost.
+            OSError: The host is out of descriptors or ids.
+        """
+        run, self._spare = self._spare or self._fork(), None
+        self._lent += 1
+        self.runs += 1
+        try:
+            self._spare = self._fork()
+            yield run
+        finally:
+            try:
+                await run.end()
+            finally:
+                run.close()
+                self._lent -= 1
+                if not self._lent:
+                    self._idle.set()
+                    self._idle = anyio.Event()
+
+    async def idle(self) -> None:
+        """Wait until none of its runs is lent."""
+        while self._lent:
+            await self._idle.wait()
+
+    async def lost(self) -> None:
+        """Wait until it is gone, or has failed."""
+        await first(self._jail.wait, self._failure.wait)
+        self._failure.set()
+
+    def failed(self, reason: str) -> TemplateError:
+        """Have it replaced; return what to raise."""
+        self._failure.set()
+        return TemplateError(reason)
+
+    async def ending(self, number: int) -> Ending:
+        """End a run that has not ended yet, and tell how it ended.
+
+        Raises:
+            TemplateError: The template is gone.
+        """
+        try:
+            async with self._asking:
+                with anyio.fail_after(START_TIMEOUT):
+                    await send(self._jail.control, protocol.encode_wait(number))
+                    answer = await receive(self._jail.control, protocol.ENDED.size)
+        except (JailError, OSError) as error:  # a timeout is an OSError
+            raise self.failed("the template is gone") from error
+        status, cpu_time = protocol.ENDED.unpack(answer)
+        code = os.waitstatus_to_exitcode(status)
+        return Ending(
+            code=code if code >= 0 else 128 - code, signal=-code if code < 0 else None, cpu_time=cpu_time / 1e6, log=""
+        )
+
+    async def try_out(self) -> None:
+        """Fork a first run, to see whether it can be sealed.
+
+        Raises:
+            TemplateError: It cannot; the text says why.
+        """
+        async with self.forked() as run:
+            await run.meet()
+        self.runs = 0
+
+    def close(self) -> None:
+        """Let go of the run that nobody has asked for yet; it ends with the template."""
+        if self._spare:
+            self._spare.close()
+            self._spare = None
+
+    def _fork(self) -> Forked:
+        with ExitStack() as held:
+            outside = held.enter_context(self._ids.lent())
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            held.enter_context(ours)
+            with theirs:
+                ours.setblocking(False)
+                ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+                number = next(self._numbers)
+                self._order(number, outside, theirs)
+            return Forked(self, number, ours, held.pop_all())
+
+    def _order(self, number: int, outside: Outside, control: socket.socket) -> None:
+        try:
+            socket.send_fds(self._jail.control, [protocol.encode_fork(number, outside.inside)], [control.fileno()])
+        except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
+            raise self.failed("the template takes no orders") from error
+
+
+@asynccontextmanager
+async def opened(jail: Jail, means: Means) -> AsyncIterator[Template]:
+    """Start a template of a runtime, see that it can fork, and end it and all its runs at the end.
+
+    Args:
+        jail: The runtime.
+        means: What the server has for its runs.
+
+    Raises:
+        TemplateError: It does not start, or cannot seal runs; the text says why.
+        OSError: The host is out of processes, descriptors or memory.
+    """
+    with ExitStack() as held:
+        (words,) = held.enter_context(drains(_WORDS, apart=False))
+        stdin = held.enter_context(lent_stdin(b""))
+        command = (jail.runtime.executable, bootstrap_inside(jail.bootstrap), "fork")
+        stdio = (stdin, words.writer, words.writer)
+        options = template_options(jail.mould.profile, means.ids)
+        async with started(jail.nsjail, options, command, stdio) as process:
+            words.close_writer()
+            try:
+                with anyio.fail_after(START_TIMEOUT):
+                    await _greet(process, jail)
+            except (JailError, OSError) as error:
+                raise TemplateError(f"its template did not start: {await _reason(process, words)}") from error
+            template = Template(process, means.ids)
+            try:
+                await template.try_out()
+                yield template
+            finally:
+                template.close()
+
+
+async def _greet(process: NsJail, jail: Jail) -> None:
+    told = protocol.encode_template(jail.mould.policy, writable(jail.runtime), jail.runtime.preload)
+    await send(process.control, told)
+    if await receive(process.control, len(protocol.TEMPLATE_HELLO)) != protocol.TEMPLATE_HELLO:
+        raise JailError("it did not say hello")
+
+
+async def _reason(process: NsJail, words: Drain) -> str:
+    ending = await process.end()
+    said = await words.last_words()
+    return said or ending.reason
+
+
+async def first(*waits: Callable[[], Awaitable[object]]) -> None:
+    """Wait until one of several is over, and cancel the others."""
+    async with anyio.create_task_group() as tasks:
+
+        async def until(wait: Callable[[], Awaitable[object]]) -> None:
+            await wait()
+            tasks.cancel_scope.cancel()
+
+        for wait in waits:
+            tasks.start_soon(until, wait)

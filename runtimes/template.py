@@ -1,0 +1,189 @@
+# The template of a runtime: an interpreter that has started, and is forked for each evaluation. The bootstrap runs
+# this; docs/protocol.md describes what the host says to it.
+import posix
+import sys
+
+import __main__ as bootstrap
+
+CLONE_NEWPID = 0x20000000
+CLONE_OTHERS = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x40000000  # mount, cgroup, UTS, IPC, network
+MS_NOSUID, MS_NODEV = 2, 4
+PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 22, 24, 47, 4
+SYS_PIDFD_OPEN = 434  # on every machine
+CAPABILITIES = 64
+DESCRIPTORS = posix.sysconf("SC_OPEN_MAX")
+
+_ctypes = bootstrap.borrow("_ctypes")
+_socket = bootstrap.borrow("_socket")
+
+
+def serve():
+    """Fork a run for each request of the host; return in each, sealed. The template itself never returns.
+
+    It is not the first process of its jail, and so has another process id than any run: libraries that look whether
+    they were forked by that, such as OpenSSL, see it.
+    """
+    template = posix.fork()
+    if template:
+        posix._exit(outlive(template))
+    control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, bootstrap.CONTROL)
+    seal = Seal(bootstrap.receive_field(), [bootstrap.receive_field(), bootstrap.receive_field()])
+    preload([bootstrap.receive_field().decode() for _ in range(bootstrap.receive_number())])
+    control.sendall(b"snekhouse template 1\n")
+    runs = {}
+    while True:
+        order, passed = control.recvmsg(9, _socket.CMSG_SPACE(4))[:2]
+        number = order[1:5]
+        if order[:1] == b"F":
+            run = int.from_bytes(passed[0][2], sys.byteorder)
+            runs[number] = fork(seal, int.from_bytes(order[5:], "big"), run)
+            if runs[number] == 0:
+                control.detach()
+                return _socket
+            posix.close(run)
+        elif order[:1] == b"W":
+            control.sendall(wait(runs.pop(number)))
+        else:
+            posix._exit(0)  # the host is gone, and nothing of the jail stays
+
+
+def outlive(template):
+    """As the first process of the jail, wait for all that ends in it, until the template does."""
+    posix.close(bootstrap.CONTROL)
+    while True:
+        ended, status = posix.wait()
+        if ended == template:
+            return posix.WTERMSIG(status) + 128 if posix.WIFSIGNALED(status) else posix.WEXITSTATUS(status)
+
+
+def preload(modules):
+    """Import what programs shall find imported, and keep the garbage collector's hands off all there is so far."""
+    for name in modules:
+        __import__(name)
+    gc = bootstrap.borrow("gc")
+    gc.collect()
+    if hasattr(gc, "freeze"):  # from Python 3.7 on
+        gc.freeze()
+
+
+def fork(seal, user, control):
+    """Fork a run; return its process id here, and 0 in it, which then talks with the host over `control`.
+
+    Whatever keeps it from being sealed is told to the host there, and ends it.
+    """
+    try:
+        pid = seal.fork()
+    except OSError as error:
+        refuse(control, error)
+        return None
+    if pid:
+        return pid
+    try:
+        posix.setsid()
+        posix.dup2(control, bootstrap.CONTROL)
+        posix.closerange(bootstrap.CONTROL + 1, DESCRIPTORS)
+        seal.close(user)
+        freshen()
+    except BaseException as error:
+        refuse(bootstrap.CONTROL, error)
+        posix._exit(1)
+    return 0
+
+
+def refuse(control, error):
+    posix.write(control, b"E" + str(error).encode()[:200])
+
+
+def wait(pid):
+    """End a run if it has not ended yet; encode how it ended, and the microseconds of CPU that it took."""
+    if pid is None:
+        return b"\0\0\xff\0" + bytes(8)
+    had = "resource" in sys.modules  # wait4 imports it
+    ended, status, usage = posix.wait4(pid, posix.WNOHANG)
+    if not ended:
+        posix.kill(pid, 9)
+        ended, status, usage = posix.wait4(pid, 0)
+    if not had:
+        sys.modules.pop("resource", None)
+    return status.to_bytes(4, "big") + int((usage.ru_utime + usage.ru_stime) * 1e6).to_bytes(8, "big")
+
+
+class Seal:
+    """What closes a run off: from the host, from the template, and from other runs."""
+
+    def __init__(self, policy, mounts):
+        self.mounts = list(zip([b"/home", b"/dev/shm"], mounts))
+        self.policy = in_memory(policy)
+        address = _ctypes.addressof(self.policy).to_bytes(8, sys.byteorder)
+        self.program = (len(policy) // 8).to_bytes(8, sys.byteorder) + address  # struct sock_fprog
+        self.own_pid = call("syscall", SYS_PIDFD_OPEN, posix.getpid(), 0)
+        for capability in range(CAPABILITIES):
+            try:
+                call("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0)
+            except OSError:
+                break  # the kernel has no more
+        call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+
+    def fork(self):
+        """Fork a process that is the first of a PID namespace."""
+        call("setns", self.own_pid, CLONE_NEWPID)  # in which only the one before was
+        call("unshare", CLONE_NEWPID)
+        return posix.fork()
+
+    def close(self, user):
+        """Take namespaces, folders and an id of its own, and give away everything else, for good."""
+        call("unshare", CLONE_OTHERS)
+        if user != posix.getuid():
+            posix.setresgid(user, user, user)
+            posix.setresuid(user, user, user)
+        for folder, options in self.mounts:
+            call("mount", b"tmpfs", folder, b"tmpfs", MS_NOSUID | MS_NODEV, options)
+        posix.chdir("/home")
+        call("capset", b"\x22\x05\x08\x20" + bytes(4), bytes(24))  # _LINUX_CAPABILITY_VERSION_3, none of any set
+        call("prctl", PR_SET_SECCOMP, 2, self.program, 0, 0)
+
+
+def freshen():
+    """Seed anew what draws at random and was imported ahead."""
+    modules = sys.modules
+    for name in ("random", "numpy.random"):
+        if name in modules:
+            modules[name].seed()
+    if "tempfile" in modules:
+        modules["tempfile"]._name_sequence = None
+    if "uuid" in modules:
+        modules["uuid"]._node = modules["uuid"]._last_timestamp = None
+
+
+class Integer(_ctypes._SimpleCData):
+    _type_ = "i"
+
+
+class Byte(_ctypes._SimpleCData):
+    _type_ = "B"
+
+
+class Function(_ctypes.CFuncPtr):
+    _flags_ = 1 | 8  # C's way of calling, and errno is kept
+    _restype_ = Integer
+
+
+FUNCTIONS = {
+    name: Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), name))
+    for name in ("capset", "mount", "prctl", "setns", "syscall", "unshare")
+}
+
+
+def call(name, *arguments):
+    """Call a function of the C library: integers of 32 bits, and bytes for pointers to them."""
+    result = FUNCTIONS[name](*arguments)
+    if result < 0:
+        number = _ctypes.get_errno()
+        raise OSError(number, name + ": " + posix.strerror(number))
+    return result
+
+
+def in_memory(content):
+    """Put bytes where they stay."""
+    array = type("Array", (_ctypes.Array,), {"_type_": Byte, "_length_": len(content)})
+    return array.from_buffer_copy(content)
