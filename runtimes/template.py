@@ -62,6 +62,8 @@ def preload(modules):
         __import__(name)
     gc = bootstrap.borrow("gc")
     gc.collect()
+    held = gc.get_objects()
+    held.append(held)
     if hasattr(gc, "freeze"):  # from Python 3.7 on
         gc.freeze()
 

@@ -20,6 +20,7 @@ class Program:
         stdin: What it may read.
         since: The first Python that it is for.
         until: The first Python that it is for no more.
+        forked: Whether it is an exception only where evaluations are forked.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Program:
     stdin: bytes = b""
     since: tuple[int, int] = (3, 6)
     until: tuple[int, int] = (4, 0)
+    forked: bool = False
 
 
 def code(
@@ -485,5 +487,16 @@ EXCEPTIONS = (
         "Python 3.6 takes code that is not ASCII, which plain python cannot decode in the C locale",
         "print('é')",
         until=(3, 7),
+    ),
+    Program(
+        "the garbage collector leaves alone what was there before the program",
+        ("-c", "import gc; print(gc.get_freeze_count() > 0)"),
+        since=(3, 7),
+        forked=True,
+    ),
+    Program(
+        "types of _ctypes are among the subclasses of object",
+        ("-c", "print([each for each in object.__subclasses__() if each.__module__ == '_ctypes'])"),
+        forked=True,
     ),
 )

@@ -3,6 +3,7 @@
 import logging
 import signal
 from collections.abc import AsyncIterator
+from functools import partial
 
 import anyio
 from hypercorn.asyncio import serve as hypercorn_serve
@@ -39,16 +40,16 @@ async def serve(registry: Registry, *, bind: str) -> None:
     config.accesslog = logging.getLogger("snekhouse.access")
     # Held to the very end: a second signal must not kill the server while it clears up after the first.
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with open_house(registry) as house:
-            with anyio.CancelScope() as serving:
+        async with open_house(registry) as house, anyio.create_task_group() as serving:
 
-                async def drained() -> None:
-                    await anext(signals)
-                    await _drain(house, registry.server.drain, signals)
-                    # Hypercorn waits for clients to close, and some never do.
-                    serving.deadline = anyio.current_time() + 2 * _ANSWERING
+            async def drained() -> None:
+                await anext(signals)
+                await _drain(house, registry.server.drain, signals)
+                # Hypercorn waits for clients to close, and some never do.
+                serving.cancel_scope.deadline = anyio.current_time() + 2 * _ANSWERING
 
-                await hypercorn_serve(create_app(house), config, shutdown_trigger=drained)  # type: ignore[arg-type]
+            # In a task of its own: Hypercorn leaves the one that it ran in half cancelled.
+            serving.start_soon(partial(hypercorn_serve, create_app(house), config, shutdown_trigger=drained))  # type: ignore[arg-type]
 
 
 async def _drain(house: House, grace: float, signals: AsyncIterator[signal.Signals]) -> None:
