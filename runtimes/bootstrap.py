@@ -4,6 +4,7 @@ import sys
 CONTROL = 3
 HOME = b"/home"
 TEMPLATE = "/snekhouse/template.py"
+SET_ASIDE = {}    # modules that a template imported for `register_source`, by name
 
 
 def main():
@@ -324,6 +325,10 @@ def new_main(loader):
 
 def register_source(program, source):
     """Let tracebacks show the source of -c, as main.c does from Python 3.13 on."""
+    if SET_ASIDE:
+        sys.modules.update(SET_ASIDE)
+        if sys.path[0] == "":
+            sys.modules["_frozen_importlib_external"].PathFinder._path_importer_cache("")    # as the import would
     import linecache
     key = program if hasattr(linecache, "_interactive_cache") else "<string>"
     linecache._register_code(key, source, "<string>")

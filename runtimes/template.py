@@ -10,11 +10,14 @@ CLONE_OTHERS = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x40000000  #
 MS_NOSUID, MS_NODEV = 2, 4
 PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 22, 24, 47, 4
 SYS_PIDFD_OPEN = 434  # on every machine
+SIGKILL = 9
+FAILED = 255
 CAPABILITIES = 64
 DESCRIPTORS = posix.sysconf("SC_OPEN_MAX")
 
 _ctypes = bootstrap.borrow("_ctypes")
 _socket = bootstrap.borrow("_socket")
+select = bootstrap.borrow("select")
 
 
 def serve():
@@ -30,21 +33,36 @@ def serve():
     seal = Seal(bootstrap.receive_field(), [bootstrap.receive_field(), bootstrap.receive_field()])
     preload([bootstrap.receive_field().decode() for _ in range(bootstrap.receive_number())])
     control.sendall(b"snekhouse template 1\n")
-    runs = {}
+    runs, watches, poll = {}, {}, select.poll()
+    poll.register(bootstrap.CONTROL, select.POLLIN)
     while True:
-        order, passed = control.recvmsg(9, _socket.CMSG_SPACE(4))[:2]
-        number = order[1:5]
-        if order[:1] == b"F":
-            run = int.from_bytes(passed[0][2], sys.byteorder)
-            runs[number] = fork(seal, int.from_bytes(order[5:], "big"), run)
-            if runs[number] == 0:
-                control.detach()
-                return _socket
-            posix.close(run)
-        elif order[:1] == b"W":
-            control.sendall(wait(runs.pop(number)))
-        else:
-            posix._exit(0)  # the host is gone, and nothing of the jail stays
+        for descriptor, _ in poll.poll():
+            if descriptor != bootstrap.CONTROL:
+                number = watches.pop(descriptor)
+                poll.unregister(descriptor)
+                posix.close(descriptor)
+                control.sendall(number + bury(runs.pop(number)))
+                continue
+            order, passed = control.recvmsg(9, _socket.CMSG_SPACE(4))[:2]
+            number = order[1:5]
+            if order[:1] == b"F":
+                run = int.from_bytes(passed[0][2], sys.byteorder)
+                runs[number] = fork(seal, int.from_bytes(order[5:], "big"), run)
+                if runs[number] == 0:
+                    control.detach()
+                    return _socket
+                posix.close(run)
+                if runs[number] is None:
+                    control.sendall(number + encode_end(FAILED << 8, 0))
+                    continue
+                watch = call("syscall", SYS_PIDFD_OPEN, runs[number], 0)
+                watches[watch] = number
+                poll.register(watch, select.POLLIN)
+            elif order[:1] == b"K":
+                if number in runs:
+                    posix.kill(runs[number], SIGKILL)
+            else:
+                posix._exit(0)    # the host is gone, and nothing of the jail stays
 
 
 def outlive(template):
@@ -60,12 +78,21 @@ def preload(modules):
     """Import what programs shall find imported, and keep the garbage collector's hands off all there is so far."""
     for name in modules:
         __import__(name)
+    if sys.version_info >= (3, 13):
+        bootstrap.SET_ASIDE.update(import_aside("linecache"))
     gc = bootstrap.borrow("gc")
     gc.collect()
     held = gc.get_objects()
-    held.append(held)
+    held.append(held)    # for good: what a run frees at its end it writes to, which copies the page
     if hasattr(gc, "freeze"):  # from Python 3.7 on
         gc.freeze()
+
+
+def import_aside(name):
+    """Import a module, and take it and those that it brought out of sight again; return them."""
+    before = set(sys.modules)
+    __import__(name)
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name not in before}
 
 
 def fork(seal, user, control):
@@ -96,18 +123,17 @@ def refuse(control, error):
     posix.write(control, b"E" + str(error).encode()[:200])
 
 
-def wait(pid):
-    """End a run if it has not ended yet; encode how it ended, and the microseconds of CPU that it took."""
-    if pid is None:
-        return b"\0\0\xff\0" + bytes(8)
-    had = "resource" in sys.modules  # wait4 imports it
-    ended, status, usage = posix.wait4(pid, posix.WNOHANG)
-    if not ended:
-        posix.kill(pid, 9)
-        ended, status, usage = posix.wait4(pid, 0)
+def bury(pid):
+    """Wait for a run that has ended; encode how, and how much CPU it took."""
+    had = "resource" in sys.modules    # wait4 imports it
+    _, status, usage = posix.wait4(pid, 0)
     if not had:
         sys.modules.pop("resource", None)
-    return status.to_bytes(4, "big") + int((usage.ru_utime + usage.ru_stime) * 1e6).to_bytes(8, "big")
+    return encode_end(status, usage.ru_utime + usage.ru_stime)
+
+
+def encode_end(status, seconds):
+    return status.to_bytes(4, "big") + int(seconds * 1e6).to_bytes(8, "big")
 
 
 class Seal:

@@ -68,7 +68,7 @@ class Keeper:
             except TemplateError as error:
                 _log.warning("runtime %s: an evaluation starts cold: %s", self._jail.runtime.name, error)
             finally:
-                if template.runs >= _MOST_RUNS:
+                if template.served >= _MOST_RUNS:
                     self._due.set()
         return await run(self._jail, job, self._means)
 
@@ -97,9 +97,9 @@ class Keeper:
             self._replaced = replaced = anyio.Event()
             self._template, self._due = template, anyio.Event()
             task_status.started()
-            await first(template.lost, replaced.wait)
+            await first(template.listen, replaced.wait)
             if replaced.is_set():
-                await first(template.lost, template.idle)
+                await first(template.listen, template.idle)
             else:
                 self._template, self.reason = None, "its template was lost, and another is being started"
                 self._due.set()

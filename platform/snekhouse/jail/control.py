@@ -43,8 +43,11 @@ async def receive_hello(control: socket.socket) -> Hello:
     Raises:
         JailError: Something else came, or the other end was closed.
     """
-    await anyio.wait_readable(control)
-    data, ancillary, _, _ = control.recvmsg(len(protocol.HELLO), _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
+    while True:
+        with suppress(BlockingIOError):
+            data, ancillary, _, _ = control.recvmsg(len(protocol.HELLO), _ANCILLARY, socket.MSG_CMSG_CLOEXEC)
+            break
+        await anyio.wait_readable(control)
     pid, homes = 0, array.array("i")
     for level, kind, content in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):

@@ -1,6 +1,7 @@
 """What a program prints: drained while it runs, kept up to a limit."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -9,6 +10,8 @@ import anyio
 _CHUNK = 1 << 16
 """Bytes read at once: the capacity of a pipe (pipe(7))."""
 
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 _LAST_WORDS = 0.2
 """Seconds that reading them may take: there is an end to wait for only when nobody holds the pipe's other one."""
@@ -67,7 +70,7 @@ class Drain:
         """Read what a jail said last that did not come as far as a program: its loader, or the interpreter."""
         with suppress(OutputLimitError), anyio.move_on_after(_LAST_WORDS):
             await self.drain()
-        lines = self.content.decode(errors="replace").strip().splitlines()
+        lines = _COLOUR.sub("", self.content.decode(errors="replace")).strip().splitlines()
         return lines[-1] if lines else ""
 
     def close_writer(self) -> None:

@@ -82,13 +82,13 @@ def encode_fork(number: int, user: int) -> bytes:
     return b"F" + _NUMBER.pack(number) + _NUMBER.pack(user)
 
 
-def encode_wait(number: int) -> bytes:
-    """Encode an order to end a run, if it has not ended by itself, and tell how it ended."""
-    return b"W" + _NUMBER.pack(number) + _NUMBER.pack(0)
+def encode_kill(number: int) -> bytes:
+    """Encode an order to end a run, if it has not ended yet."""
+    return b"K" + _NUMBER.pack(number) + _NUMBER.pack(0)
 
 
-ENDED = struct.Struct(">IQ")
-"""How a run of a template ended: its status (wait(2)), and the CPU it took in microseconds."""
+ENDED = struct.Struct(">IIQ")
+"""A template's report that a run has ended: its number, its status (wait(2)), and the CPU it took in microseconds."""
 
 
 def _field(content: bytes) -> bytes:

@@ -1,10 +1,9 @@
 """Templates: jails whose interpreter has started already, and forks a run for each evaluation."""
 
 import os
-import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from itertools import count
 
 import anyio
@@ -12,14 +11,14 @@ import anyio
 from snekhouse.errors import JailError
 from snekhouse.jail import protocol
 from snekhouse.jail.control import Hello, receive, receive_hello, send
-from snekhouse.jail.identity import Outside, OutsideIds
+from snekhouse.jail.identity import OutsideIds
 from snekhouse.jail.inputs import lent_stdin
 from snekhouse.jail.kit import Jail, Means
 from snekhouse.jail.nsjail import Ending, NsJail, started, template_options
 from snekhouse.jail.output import Drain, drains
 from snekhouse.jail.profile import START_TIMEOUT, bootstrap_inside, writable
 
-_FORK_TIMEOUT = 5.0
+_PATIENCE = 5.0
 """Seconds that a template may take for what takes milliseconds, on a loaded host."""
 
 _WORDS = 1 << 16
@@ -41,7 +40,7 @@ class Forked:
         self._template = template
         self._number = number
         self._held = held
-        self._pidfd = -1
+        self._over = anyio.Event()
         self._ending: Ending | None = None
         self.control = control
 
@@ -52,17 +51,14 @@ class Forked:
             TemplateError: It did not come.
         """
         try:
-            with anyio.fail_after(_FORK_TIMEOUT):
-                hello = await receive_hello(self.control)
+            with anyio.fail_after(_PATIENCE):
+                return await receive_hello(self.control)
         except (JailError, TimeoutError) as error:
             raise self._template.failed(str(error) or "the template does not answer") from error
-        self._pidfd = os.pidfd_open(hello.pid)
-        self._held.callback(os.close, self._pidfd)
-        return hello
 
     async def ended(self) -> None:
         """Wait for the end of the program, which may close its streams before."""
-        await anyio.wait_readable(self._pidfd)
+        await self._over.wait()
 
     async def end(self) -> Ending:
         """Have all of the run dead, whatever it is doing; nothing interrupts that.
@@ -70,14 +66,23 @@ class Forked:
         Raises:
             TemplateError: The template is gone, and so is the run.
         """
-        if self._ending is None:
+        if not self._over.is_set():
             with anyio.CancelScope(shield=True):
-                if self._pidfd >= 0:
-                    signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)  # the first of its namespace, and so all
-                    await anyio.wait_readable(self._pidfd)
-                self._ending = await self._template.ending(self._number)
-        assert self._ending is not None  # noqa: S101 - it has been asked for
+                self.kill()
+                with anyio.move_on_after(_PATIENCE):
+                    await self._over.wait()
+        if self._ending is None:
+            raise self._template.failed("the template is gone")
         return self._ending
+
+    def kill(self) -> None:
+        """Have it ended, if it has not ended yet."""
+        self._template.order(protocol.encode_kill(self._number))
+
+    def set_ending(self, ending: Ending | None) -> None:
+        """Take note of how it ended; None when that is lost with the template."""
+        self._ending = ending
+        self._over.set()
 
     def close(self) -> None:
         """Let go of the run, which must have ended."""
@@ -88,19 +93,19 @@ class Template:
     """A template that has started.
 
     Attributes:
-        runs: How many evaluations it has served.
+        served: How many evaluations it has served.
     """
 
     def __init__(self, jail: NsJail, ids: OutsideIds) -> None:
         self._jail = jail
         self._ids = ids
         self._numbers = count()
-        self._asking = anyio.Lock()
+        self._runs: dict[int, Forked] = {}
+        self._spare: Forked | None = None
         self._lent = 0
         self._idle = anyio.Event()
-        self._spare: Forked | None = None
         self._failure = anyio.Event()
-        self.runs = 0
+        self.served = 0
 
     @asynccontextmanager
     async def forked(self) -> AsyncIterator[Forked]:
@@ -112,7 +117,7 @@ class Template:
         """
         run, self._spare = self._spare or self._fork(), None
         self._lent += 1
-        self.runs += 1
+        self.served += 1
         try:
             self._spare = self._fork()
             yield run
@@ -131,50 +136,63 @@ class Template:
         while self._lent:
             await self._idle.wait()
 
-    async def lost(self) -> None:
-        """Wait until it is gone, or has failed."""
-        await first(self._jail.wait, self._failure.wait)
+    async def listen(self) -> None:
+        """Hear which runs have ended, until the template is gone or has failed; they are lost then."""
+        await first(self._hear, self._failure.wait)
         self._failure.set()
+        self.close()
 
     def failed(self, reason: str) -> TemplateError:
         """Have it replaced; return what to raise."""
         self._failure.set()
         return TemplateError(reason)
 
-    async def ending(self, number: int) -> Ending:
-        """End a run that has not ended yet, and tell how it ended.
+    def order(self, order: bytes, *descriptors: int) -> None:
+        """Have the template do something.
 
         Raises:
-            TemplateError: The template is gone.
+            TemplateError: It is gone, or does not listen.
         """
         try:
-            async with self._asking:
-                with anyio.fail_after(START_TIMEOUT):
-                    await send(self._jail.control, protocol.encode_wait(number))
-                    answer = await receive(self._jail.control, protocol.ENDED.size)
-        except (JailError, OSError) as error:  # a timeout is an OSError
-            raise self.failed("the template is gone") from error
-        status, cpu_time = protocol.ENDED.unpack(answer)
-        code = os.waitstatus_to_exitcode(status)
-        return Ending(
-            code=code if code >= 0 else 128 - code, signal=-code if code < 0 else None, cpu_time=cpu_time / 1e6, log=""
-        )
+            socket.send_fds(self._jail.control, [order], descriptors)
+        except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
+            raise self.failed("the template takes no orders") from error
 
     async def try_out(self) -> None:
         """Fork a first run, to see whether it can be sealed.
 
         Raises:
-            TemplateError: It cannot; the text says why.
+            JailError: It cannot; the text says why.
         """
-        async with self.forked() as run:
+        run = self._fork()
+        try:
             await run.meet()
-        self.runs = 0
+            run.kill()
+            await self._hear_one()
+        finally:
+            run.close()
+        self._spare = self._fork()
 
     def close(self) -> None:
-        """Let go of the run that nobody has asked for yet; it ends with the template."""
+        """Give up all runs; they end with the template."""
+        for run in self._runs.values():
+            run.set_ending(None)
         if self._spare:
             self._spare.close()
             self._spare = None
+
+    async def _hear(self) -> None:
+        with suppress(JailError):
+            while True:
+                await self._hear_one()
+
+    async def _hear_one(self) -> None:
+        number, status, cpu_time = protocol.ENDED.unpack(await receive(self._jail.control, protocol.ENDED.size))
+        code = os.waitstatus_to_exitcode(status)
+        ending = Ending(
+            code=code if code >= 0 else 128 - code, signal=-code if code < 0 else None, cpu_time=cpu_time / 1e6, log=""
+        )
+        self._runs.pop(number).set_ending(ending)
 
     def _fork(self) -> Forked:
         with ExitStack() as held:
@@ -185,14 +203,9 @@ class Template:
                 ours.setblocking(False)
                 ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
                 number = next(self._numbers)
-                self._order(number, outside, theirs)
-            return Forked(self, number, ours, held.pop_all())
-
-    def _order(self, number: int, outside: Outside, control: socket.socket) -> None:
-        try:
-            socket.send_fds(self._jail.control, [protocol.encode_fork(number, outside.inside)], [control.fileno()])
-        except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
-            raise self.failed("the template takes no orders") from error
+                self.order(protocol.encode_fork(number, outside.inside), theirs.fileno())
+            self._runs[number] = Forked(self, number, ours, held.pop_all())
+            return self._runs[number]
 
 
 @asynccontextmanager
@@ -215,14 +228,15 @@ async def opened(jail: Jail, means: Means) -> AsyncIterator[Template]:
         options = template_options(jail.mould.profile, means.ids)
         async with started(jail.nsjail, options, command, stdio) as process:
             words.close_writer()
+            template = Template(process, means.ids)
             try:
                 with anyio.fail_after(START_TIMEOUT):
                     await _greet(process, jail)
-            except (JailError, OSError) as error:
-                raise TemplateError(f"its template did not start: {await _reason(process, words)}") from error
-            template = Template(process, means.ids)
+                    await template.try_out()
+            except (JailError, TimeoutError) as error:
+                template.close()
+                raise TemplateError(f"its template did not start: {await _reason(process, words) or error}") from error
             try:
-                await template.try_out()
                 yield template
             finally:
                 template.close()
@@ -237,8 +251,7 @@ async def _greet(process: NsJail, jail: Jail) -> None:
 
 async def _reason(process: NsJail, words: Drain) -> str:
     ending = await process.end()
-    said = await words.last_words()
-    return said or ending.reason
+    return await words.last_words() or (ending.reason if ending.code else "")
 
 
 async def first(*waits: Callable[[], Awaitable[object]]) -> None:

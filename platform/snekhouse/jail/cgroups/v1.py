@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from snekhouse.jail.cgroups.files import read, write
 from snekhouse.jail.cgroups.groups import GroupUsage
 from snekhouse.registry.models import Limits
 
@@ -15,7 +17,7 @@ _PERIOD = 100_000
 """Microseconds over which a cpu quota counts; the kernel's own default."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class V1:
     """The hierarchies of this host.
 
@@ -30,7 +32,7 @@ class V1:
         """Which of ``memory``, ``pids`` and ``cpu`` this host can limit."""
         return frozenset(self.bases) & {"memory", "pids", "cpu"}
 
-    @property
+    @cached_property
     def limits_swap(self) -> bool:
         """Whether memory in swap is limited as well."""
         return "memory" in self.bases and (self.bases["memory"] / "memory.memsw.limit_in_bytes").exists()
@@ -43,9 +45,9 @@ class V1:
         """
         return "tasks"
 
-    def folders(self, name: str) -> tuple[Path, ...]:
+    def folders(self, name: str) -> tuple[str, ...]:
         """Name the folders that together are the group `name`."""
-        return tuple(dict.fromkeys(base / name for base in self.bases.values()))
+        return tuple(dict.fromkeys(f"{base}/{name}" for base in self.bases.values()))
 
     def claim(self) -> None:
         """Do nothing: the hierarchies are ready for groups."""
@@ -57,26 +59,24 @@ class V1:
                 (base / name / "memory.use_hierarchy").write_text("1")
 
     def limit(self, name: str, limits: Limits) -> None:
-        """Write the limits of the group `name`."""
+        """Write the limits of the group `name`; what its period is, the kernel's default is."""
         if base := self.bases.get("memory"):
-            (base / name / "memory.limit_in_bytes").write_text(str(int(limits.memory)))
-            swap = base / name / "memory.memsw.limit_in_bytes"
-            if swap.exists():  # only where the kernel accounts for swap
-                swap.write_text(str(int(limits.memory)))
+            write(f"{base}/{name}/memory.limit_in_bytes", str(int(limits.memory)))
+            if self.limits_swap:
+                write(f"{base}/{name}/memory.memsw.limit_in_bytes", str(int(limits.memory)))
         if base := self.bases.get("pids"):
-            (base / name / "pids.max").write_text(str(limits.processes))
+            write(f"{base}/{name}/pids.max", str(limits.processes))
         if base := self.bases.get("cpu"):
-            (base / name / "cpu.cfs_period_us").write_text(str(_PERIOD))
-            (base / name / "cpu.cfs_quota_us").write_text(str(int(limits.cpus * _PERIOD)))
+            write(f"{base}/{name}/cpu.cfs_quota_us", str(int(limits.cpus * _PERIOD)))
 
     def usage(self, name: str) -> GroupUsage:
         """Read the counters of the group `name`."""
         memory, cpu_time, oom_kills = None, None, 0
         if base := self.bases.get("memory"):
-            memory = int((base / name / "memory.max_usage_in_bytes").read_text())
-            oom_kills = _field((base / name / "memory.oom_control").read_text(), "oom_kill")
+            memory = int(read(f"{base}/{name}/memory.max_usage_in_bytes"))
+            oom_kills = _field(read(f"{base}/{name}/memory.oom_control"), "oom_kill")
         if base := self.bases.get("cpuacct"):
-            cpu_time = int((base / name / "cpuacct.usage").read_text()) / 1e9
+            cpu_time = int(read(f"{base}/{name}/cpuacct.usage")) / 1e9
         return GroupUsage(memory, cpu_time, oom_kills)
 
 

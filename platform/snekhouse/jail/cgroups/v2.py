@@ -1,9 +1,11 @@
 """Cgroups version 2: one hierarchy (admin-guide/cgroup-v2)."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from snekhouse.jail.cgroups.files import read, write
 from snekhouse.jail.cgroups.groups import GroupUsage
 from snekhouse.registry.models import Limits
 
@@ -44,9 +46,9 @@ class V2:
         """There is none: single threads cannot move between groups with a memory controller."""
         return
 
-    def folders(self, name: str) -> tuple[Path, ...]:
+    def folders(self, name: str) -> tuple[str, ...]:
         """Name the one folder that is the group `name`."""
-        return (self.base / name,)
+        return (f"{self.base}/{name}",)
 
     def may_claim(self) -> bool:
         """Whether children of the base can have limits, as far as looking can tell."""
@@ -74,31 +76,30 @@ class V2:
 
     def limit(self, name: str, limits: Limits) -> None:
         """Write the limits of the group `name`."""
-        folder = self.base / name
+        folder = f"{self.base}/{name}"
         if "memory" in self.controllers:
-            (folder / "memory.max").write_text(str(int(limits.memory)))
-            swap = folder / "memory.swap.max"
-            if swap.exists():  # only where the kernel accounts for swap
-                swap.write_text("0")
+            write(f"{folder}/memory.max", str(int(limits.memory)))
+            with suppress(FileNotFoundError):  # where the kernel does not account for swap
+                write(f"{folder}/memory.swap.max", "0")
         if "pids" in self.controllers:
-            (folder / "pids.max").write_text(str(limits.processes))
+            write(f"{folder}/pids.max", str(limits.processes))
         if "cpu" in self.controllers:
-            (folder / "cpu.max").write_text(f"{int(limits.cpus * _PERIOD)} {_PERIOD}")
+            write(f"{folder}/cpu.max", f"{int(limits.cpus * _PERIOD)} {_PERIOD}")
 
     def usage(self, name: str) -> GroupUsage:
         """Read the counters of the group `name`; memory.peak came with Linux 5.19."""
-        folder = self.base / name
-        cpu_time = _fields(folder / "cpu.stat").get("usage_usec", 0) / 1e6
+        folder, memory = f"{self.base}/{name}", None
+        cpu_time = _fields(read(f"{folder}/cpu.stat")).get("usage_usec", 0) / 1e6
         if "memory" not in self.controllers:
             return GroupUsage(None, cpu_time)
-        peak = folder / "memory.peak"
-        memory = int(peak.read_text()) if peak.exists() else None
-        return GroupUsage(memory, cpu_time, _fields(folder / "memory.events").get("oom_kill", 0))
+        with suppress(FileNotFoundError):
+            memory = int(read(f"{folder}/memory.peak"))
+        return GroupUsage(memory, cpu_time, _fields(read(f"{folder}/memory.events")).get("oom_kill", 0))
 
 
 def _delegate(folder: Path, controllers: frozenset[str]) -> None:
     (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(controllers)))
 
 
-def _fields(file: Path) -> dict[str, int]:
-    return {key: int(value) for key, value in (line.split() for line in file.read_text().splitlines())}
+def _fields(text: str) -> dict[str, int]:
+    return {key: int(value) for key, value in (line.split() for line in text.splitlines())}

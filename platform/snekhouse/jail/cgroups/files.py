@@ -1,0 +1,32 @@
+"""The files of groups, read and written as they are: a run needs a dozen, for which `pathlib` and `io` take 0.5 ms."""
+
+import os
+
+_SIZE = 4096
+"""Bytes that no counter's file exceeds."""
+
+
+def read(path: str) -> str:
+    """Read a file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _SIZE).decode()
+    finally:
+        os.close(descriptor)
+
+
+def write(path: str, text: str) -> None:
+    """Write a file.
+
+    Raises:
+        OSError: It cannot be written, or the kernel refuses the value.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
