@@ -4,6 +4,7 @@ import sys
 CONTROL = 3
 HOME = b"/home"
 TEMPLATE = "/snekhouse/template.py"
+WATCHING = ()    # from a template: gives what hears of calls now, if anything; then `leave` is a short way out
 SET_ASIDE = {}    # modules that a template imported for `register_source`, by name
 
 
@@ -384,3 +385,7 @@ if __name__ == "__main__":
         stage = run = arguments = None    # the program's are freed when the interpreter ends: nothing of ours holds them
     if failure is not None:
         report_failure(globals().pop("failure"))
+    for watchers in WATCHING:    # no call, which they would hear
+        if watchers == (None, None):
+            leave()
+        break

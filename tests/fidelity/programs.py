@@ -123,6 +123,7 @@ thread.join()
 print("after")
 """
 
+GONE = "class Gone:\n  def __del__(self): print('gone')"
 ATEXIT = """\
 import atexit, sys
 atexit.register(print, "first registered")
@@ -362,6 +363,109 @@ PROGRAMS = (
     code("stdout closed", "import sys; sys.stdout.close()"),
     code("stdout that cannot be flushed", "import sys, os; os.close(1); print(1)"),
     code("error in __del__", "class C:\n  def __del__(self): raise ValueError(1)\nx = C()\ndel x\nprint(2)"),
+    *(
+        code(f"what ends with the interpreter: {name}", source, since=since)
+        for name, since, source in (
+            ("an object on builtins", (3, 6), f"import builtins\n{GONE}\nbuiltins.x = Gone()"),
+            ("an object on sys", (3, 6), f"import sys\n{GONE}\nsys.x = Gone()"),
+            ("an object on a module of the library", (3, 6), f"import os\n{GONE}\nos.x = Gone()"),
+            ("a cycle", (3, 6), f"{GONE}\nx = Gone()\nx.x = x"),
+            ("an object in a list in a function", (3, 6), f"{GONE}\ndef f(x=[Gone()]): pass"),
+            ("a subclass of a type with an end", (3, 6), f"{GONE}\nclass D(Gone): __slots__ = ()\nx = D()"),
+            ("an end given later", (3, 6), "class C: pass\nx = C()\nC.__del__ = lambda self: print('gone')"),
+            ("a generator", (3, 6), "def g():\n  try: yield\n  finally: print('closed')\nx = g()\nnext(x)"),
+            ("a coroutine", (3, 6), "async def f(): pass\nx = f()"),
+            (
+                "an asynchronous generator",
+                (3, 6),
+                "async def g():\n  yield\nx = g().asend(None)\ntry: x.send(None)\nexcept StopIteration: print(1)",
+            ),
+            (
+                "a weak reference",
+                (3, 6),
+                "import weakref\nclass C: pass\nx = C()\nr = weakref.ref(x, lambda _: print('gone'))\ndel x\nprint(1)",
+            ),
+            (
+                "a weak reference to what stays",
+                (3, 6),
+                "import weakref\nclass C: pass\nx = C()\nr = weakref.ref(x, lambda _: print('gone'))",
+            ),
+            ("a finalizer", (3, 6), "import weakref\nclass C: pass\nx = C()\nweakref.finalize(x, print, 'gone')"),
+            (
+                "a file that was not closed",
+                (3, 6),
+                "import os\nr, w = os.pipe()\nf = open(w, 'w')\nf.write('x' * 9)\nif os.fork() == 0: os._exit(0)\nprint(1)",
+            ),
+            ("a file over standard output", (3, 6), "f = open(1, 'w', closefd=False)\nf.write('late')"),
+            (
+                "another standard output",
+                (3, 6),
+                "import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer, write_through=False)\nprint('late')",
+            ),
+            (
+                "a standard output that fails",
+                (3, 6),
+                "import sys\nclass S:\n  def write(self, t): return len(t)\n  def flush(self): 1 / 0\nsys.stdout = S()",
+            ),
+            ("a buffer of C", (3, 6), "import ctypes\nctypes.CDLL(None).printf(b'late')"),
+            (
+                "an exit handler of C",
+                (3, 8),
+                "import ctypes\nf = ctypes.CFUNCTYPE(None)(lambda: None)\nctypes.CDLL(None).puts(b'late')",
+            ),
+            (
+                "a thread",
+                (3, 6),
+                "import threading, time\ndef f():\n  time.sleep(0.2)\n  print('late')\nthreading.Thread(target=f).start()\nprint('early')",
+            ),
+            (
+                "an executor",
+                (3, 6),
+                "import concurrent.futures as c, time\np = c.ThreadPoolExecutor()\np.submit(lambda: (time.sleep(0.2), print('late')))\nprint('early')",
+            ),
+            (
+                "a handler of logging",
+                (3, 6),
+                "import logging\nclass H(logging.Handler):\n  def flush(self): print('flushed')\nlogging.getLogger().addHandler(H())",
+            ),
+            (
+                "a trace function",
+                (3, 6),
+                "import sys, threading\nsys.settrace(lambda f, e, a: print(e, f.f_code.co_name))",
+            ),
+            (
+                "a profile function",
+                (3, 6),
+                "import sys\nsys.setprofile(lambda f, e, a: e == 'c_call' and f.f_code.co_name == '<module>' and print(a.__name__))",
+            ),
+            (
+                "a callback of the collector",
+                (3, 6),
+                "import gc\ngc.callbacks.append(lambda phase, info: print(phase))\nx = []; x.append(x)",
+            ),
+            (
+                "a hook for what cannot be raised",
+                (3, 8),
+                "import sys\nsys.unraisablehook = lambda a: print(a.exc_value)\nclass C:\n  def __del__(self): 1 / 0\nx = C()",
+            ),
+            (
+                "a temporary folder",
+                (3, 6),
+                "import tempfile, os\nd = tempfile.TemporaryDirectory(dir='.')\nos.chmod('.', 0o755)\nprint(1)",
+            ),
+            (
+                "a transaction",
+                (3, 6),
+                "import sqlite3\nc = sqlite3.connect('db')\nc.execute('create table t (x)')\nc.commit()\nc.execute('insert into t values (1)')",
+            ),
+            ("a context", (3, 6), "from contextlib import ExitStack\ns = ExitStack()\ns.callback(print, 'never')"),
+            (
+                "an exception that is kept",
+                (3, 6),
+                f"{GONE}\ntry:\n  x = Gone(); 1 / 0\nexcept ZeroDivisionError as e: kept = e",
+            ),
+        )
+    ),
     code("finalisation of globals", "class C:\n  def __del__(self): print('gone', __name__)\nx = C()"),
     script("finalisation of a script's globals", "class C:\n  def __del__(self): print('gone', __name__)\nx = C()"),
     code("threads", THREADS),
