@@ -42,6 +42,22 @@ def descendants(pid: int) -> set[int]:
     return found
 
 
+def guests(first: int, last: int) -> dict[str, int]:
+    """Find all that runs with host ids of a range have started and that is not dead: process id, and host id.
+
+    What a template forked ahead is none yet: it is in no run's group.
+    """
+    found = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            text = status.read_text()
+            user = int(re.findall(r"^Uid:\t(\d+)", text, re.MULTILINE)[0])
+            is_in_run = re.search(r"/snekhouse-[^/]+/\d+$", (status.parent / "cgroup").read_text(), re.MULTILINE)
+            if first <= user <= last and is_in_run and "State:\tZ" not in text:
+                found[status.parent.name] = user
+    return found
+
+
 def state_of(server: Server) -> Path:
     """Find the state folder of a server: it keeps a lock in it."""
     for descriptor in Path(f"/proc/{server.process.pid}/fd").iterdir():

@@ -1,14 +1,13 @@
 """The house: what is broken keeps nothing else from serving, and what is too much is refused."""
 
-import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import pytest
 
+from leftovers import guests
 from snekhouse.errors import BusyError, HostError
 from snekhouse.house import House, open_house
 from snekhouse.jail.cgroups import Detection
@@ -137,27 +136,18 @@ async def test_no_more_evaluations_run_at_once_than_there_are_places(small: Regi
     assert waits[2] >= 0.4
 
 
-def users_between(first: int, last: int) -> list[int]:
-    """The host ids in a range that processes have now."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/status"):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            found.append(int(re.findall(r"^Uid:\t(\d+)", status.read_text(), re.MULTILINE)[0]))
-    return [user for user in found if first <= user <= last]
-
-
 async def test_no_two_runs_have_the_same_id_on_the_host_at_once(small: Registry) -> None:
-    uids = [1_900_000_000, 1_900_000_003]  # nobody else's here
+    uids = [1_900_000_000, 1_900_000_009]  # nobody else's here
     server = {"state": small.server.state, "concurrency": 3, "uids": uids}
     async with open_house(only(small, *small.runtimes.values(), **server)) as house:
         async with anyio.create_task_group() as tasks:
             for _ in range(3):
                 tasks.start_soon(evaluate, house, "import time; time.sleep(1)")
             await anyio.sleep(0.5)
-            users = users_between(*uids)
+            users = guests(*uids).values()
         assert len(users) == len(set(users)) == 3
         await evaluate(house, "")
-    assert users_between(*uids) == []
+    assert guests(*uids) == {}
 
 
 async def test_what_the_queue_cannot_hold_is_refused(small: Registry) -> None:

@@ -47,10 +47,8 @@ def test_v1_is_found_below_the_servers_own_groups(tmp_path: Path) -> None:
     assert found.version == "v1"
     assert not found.missing
     assert isinstance(found.layout, V1)
-    assert found.layout.folders("g") == (
-        tmp_path / "memory/a/b/g",
-        tmp_path / "pids/x/g",
-        tmp_path / "cpu,cpuacct/g",
+    assert found.layout.folders("g") == tuple(
+        f"{tmp_path}/{folder}/g" for folder in ("memory/a/b", "pids/x", "cpu,cpuacct")
     )
 
 
@@ -125,7 +123,8 @@ def test_without_any_cgroups_everything_is_missing(tmp_path: Path) -> None:
 def test_v2_limits_and_counters(tmp_path: Path) -> None:
     layout = V2(tmp_path, frozenset({"cpu", "memory", "pids"}))
     make(tmp_path / "g")
-    (tmp_path / "g/memory.swap.max").write_text("max")
+    for name in ("memory.max", "memory.swap.max", "pids.max", "cpu.max"):
+        (tmp_path / "g" / name).touch()
     layout.limit("g", Limits(memory="64MiB", processes=7, cpus=0.5))  # type: ignore[arg-type]
     written = {path.name: path.read_text() for path in (tmp_path / "g").iterdir()}
     assert written == {
@@ -216,7 +215,7 @@ def test_groups_are_gone_when_their_runs_are(layout: Layout, cgroups: Cgroups) -
     with cgroups.run(Limits()):
         pass
     name = f"snekhouse-test-{os.getpid()}"
-    assert [path for folder in layout.folders(name) for path in folder.iterdir() if path.is_dir()] == []
+    assert [path for folder in layout.folders(name) for path in Path(folder).iterdir() if path.is_dir()] == []
 
 
 def test_a_sweep_kills_what_a_dead_server_left_and_removes_its_groups(layout: Layout) -> None:
@@ -226,6 +225,6 @@ def test_a_sweep_kills_what_a_dead_server_left_and_removes_its_groups(layout: La
     with member(run.__enter__(), "sys.stdin.readline()") as process:
         sweep(layout, name)
         assert process.wait(5) == -signal.SIGKILL
-    assert not any(folder.exists() for folder in layout.folders(name))
+    assert not any(Path(folder).exists() for folder in layout.folders(name))
     run.__exit__(None, None, None)
     dead.__exit__(None, None, None)

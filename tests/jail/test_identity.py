@@ -10,13 +10,19 @@ from snekhouse.registry.models import Server
 
 def test_no_two_runs_have_the_same_id_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    ids = OutsideIds.of((5000, 5001))
+    ids = OutsideIds.of((5000, 5002))
     with ids.lent() as one, ids.lent() as two:
-        assert (one, two) == (Outside(5000, 5000), Outside(5001, 5001))
+        assert (one, two) == (Outside(5000, 5000, 65534), Outside(5001, 5001, 65535))
         with pytest.raises(OSError, match="in use"), ids.lent():
             pass
     with ids.lent() as again:
-        assert again == two  # the inner one came back first
+        assert again == one  # the lowest
+
+
+def test_a_template_maps_all_ids_and_has_one_that_no_run_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    ids = OutsideIds.of((5000, 5009))
+    assert ids.users == ids.groups == ("65533:5009:1", "65534:5000:9")
 
 
 def test_an_ordinary_user_has_but_one_id_and_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,6 +30,7 @@ def test_an_ordinary_user_has_but_one_id_and_is_told_so(monkeypatch: pytest.Monk
     monkeypatch.setattr("os.getegid", lambda: 1235)
     ids = OutsideIds.of(Server().uids)
     assert "start the server as root" in ids.shared
+    assert (ids.users, ids.groups) == (("65534:1234:1",), ("65534:1235:1",))
     with ids.lent() as one, ids.lent() as two:
         assert one == two == Outside(1234, 1235)
     assert identity_for([Path("/root")]) == Identity()

@@ -1,5 +1,6 @@
 """Host and guest, each tested on the golden vectors."""
 
+import _socket
 import importlib.util
 import os
 import socket
@@ -95,7 +96,7 @@ def test_guest_lends_its_home_and_joins_through_each_door(
     bootstrap, control = guest
     doors = [os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT) for name in ("memory", "pids")]
     socket.send_fds(control, [bytes.fromhex(_VECTORS["doors"])], doors)
-    bootstrap.meet_host()
+    bootstrap.meet_host(_socket, 0)
     data, descriptors, _, _ = socket.recv_fds(control, 64, 4)
     assert data == bytes.fromhex(_VECTORS["hello"])
     (home,) = descriptors
@@ -105,10 +106,27 @@ def test_guest_lends_its_home_and_joins_through_each_door(
         os.close(descriptor)
 
 
+def test_guest_takes_streams_before_doors(guest: tuple[ModuleType, socket.socket], tmp_path: Path) -> None:
+    bootstrap, control = guest
+    stream, door = (os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT) for name in ("stream", "pids"))
+    kept = os.dup(0)
+    socket.send_fds(control, [protocol.encode_doors(1)], [stream, door])
+    try:
+        bootstrap.meet_host(_socket, 1)
+        os.write(0, b"stdin, of all")
+    finally:
+        os.dup2(kept, 0)
+    assert (tmp_path / "stream").read_text() == "stdin, of all"
+    assert (tmp_path / "pids").read_text() == "0"
+    _, (home,), _, _ = socket.recv_fds(control, 64, 4)
+    for descriptor in (home, stream, door, kept):
+        os.close(descriptor)
+
+
 def test_guest_needs_no_doors(guest: tuple[ModuleType, socket.socket]) -> None:
     bootstrap, control = guest
     control.sendall(protocol.encode_doors(0))
-    bootstrap.meet_host()
+    bootstrap.meet_host(_socket, 0)
     _, (home,), _, _ = socket.recv_fds(control, 64, 4)
     os.close(home)
 
@@ -120,13 +138,23 @@ def test_guest_ends_when_doors_are_announced_that_do_not_come(
     control.sendall(protocol.encode_doors(4))
     monkeypatch.setattr("posix._exit", sys.exit)
     with pytest.raises(SystemExit):
-        bootstrap.meet_host()
+        bootstrap.meet_host(_socket, 0)
     _, (home,), _, _ = socket.recv_fds(control, 64, 4)
     os.close(home)
 
 
 def test_host_announces_doors() -> None:
     assert protocol.encode_doors(2) == bytes.fromhex(_VECTORS["doors"])
+
+
+def test_host_speaks_to_templates() -> None:
+    vector = _VECTORS["template"]
+    told = protocol.encode_template(bytes.fromhex(vector["policy"]), vector["writable"], vector["preload"])
+    assert told == bytes.fromhex(vector["bytes"])
+    assert bytes.fromhex(vector["hello"]) == protocol.TEMPLATE_HELLO
+    assert protocol.encode_fork(7, 65534) == bytes.fromhex(vector["fork"])
+    assert protocol.encode_kill(7) == bytes.fromhex(vector["kill"])
+    assert protocol.ENDED.unpack(bytes.fromhex(vector["ended"])) == (7, 3 << 8, 1_500_000)
 
 
 def test_guest_takes_files_larger_than_the_socket_holds(

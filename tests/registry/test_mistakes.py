@@ -71,8 +71,8 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "fewer ids than evaluations at once": (
         _ONE + "[server]\nuids = [5000, 5001]\nconcurrency = 3",
         "server.uids",
-        "has 2 ids, fewer than the 3",
-        "end it at 5002 or later",
+        "has 2 ids; 6 are needed: one for each of 3 evaluations at once",
+        "end it at 5005 or later",
     ),
     "a range of ids that ends before it begins": (
         _ONE + "[server]\nuids = [5001, 5000]",
@@ -120,7 +120,12 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "a variable without a name": (_ONE + 'env = { "" = "" }', 'runtimes."3.12".env.""', "no name", "not empty"),
     "a variable with an equals sign": (_ONE + 'env = { "A=B" = "" }', 'runtimes."3.12".env."A=B"', "no name", "'='"),
     "a null byte": (_ONE + 'env = { A = "\\u0000" }', 'runtimes."3.12".env.A', "null byte", "remove it"),
-    "a start that does not exist": (_ONE + 'start = "warm"', 'runtimes."3.12".start', "must be 'cold'", "'cold'"),
+    "a start that does not exist": (
+        _ONE + 'start = "warm"',
+        'runtimes."3.12".start',
+        "must be 'fork' or 'cold'",
+        "'cold'",
+    ),
     "an alias of two runtimes": (
         (
             'default = "a"\n[runtimes.a]\nexecutable = "/a"\naliases = ["x"]\n'

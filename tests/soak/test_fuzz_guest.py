@@ -1,6 +1,7 @@
 """Any bytes, descriptors and timing from a guest: the host gets a result of its run, in time, and keeps nothing."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from snekhouse.house import House, open_house
 from snekhouse.jail.evaluation import Job, Result
 from snekhouse.jail.host import survey_for
+from snekhouse.jail.kit import Jail
 from snekhouse.jail.profile import render_profile
-from snekhouse.jail.run import Jail, run
+from snekhouse.jail.run import run
 from snekhouse.registry.loading import load
 from soak.fuzzing import MINUTES, ROUND, fuzz
 
@@ -82,10 +84,10 @@ def test_any_guest_gets_a_result(
             runtime, identity=host.identities[runtime.name], bootstrap=bootstrap, cgroups=not host.cgroups.missing
         )
     )
-    jail = Jail(runtime, profile, bootstrap, host.nsjail)
 
     async def opened() -> int:
         async with open_house(registry) as house:
+            jail = replace(house.runtimes[runtime.name].jail, profile=profile, bootstrap=bootstrap)
 
             @ROUND
             @given(st.booleans(), st.lists(STEPS, max_size=8))

@@ -1,7 +1,6 @@
 """The end of a server, and of runs whose client is gone."""
 
 import os
-import re
 import signal
 import socket
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+import leftovers
 from leftovers import descendants, groups, state_of
 from serving import Server, running_server
 
@@ -35,14 +35,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 def guests() -> list[str]:
     """Process ids of all that runs of these tests have started and that is not dead."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/status"):
-        with suppress(FileNotFoundError, ProcessLookupError):
-            text = status.read_text()
-            user = int(re.findall(r"^Uid:\t(\d+)", text, re.MULTILINE)[0])
-            if UIDS[0] <= user <= UIDS[1] and "State:\tZ" not in text:
-                found.append(status.parent.name)
-    return found
+    return list(leftovers.guests(*UIDS))
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 10) -> float:

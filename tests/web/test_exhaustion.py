@@ -10,13 +10,15 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serving import Server, running_server
+from leftovers import descendants
+from serving import Server, await_templates, running_server
 from snekhouse.jail.cgroups import detect
 
 
 @pytest.fixture
 def own_server(small: Path, tmp_path: Path) -> Iterator[Server]:
     with running_server(small, tmp_path / "log") as server:
+        await_templates(server.client)
         assert evaluate(server).json()["stdout"] == "1\n"  # and the connection stays
         yield server
 
@@ -27,7 +29,7 @@ def group() -> Iterator[Path]:
     layout = detect().layout
     assert layout, "this host has no cgroups that may be used"
     folders = layout.folders(f"snekhouse-tests-{uuid.uuid4().hex[:8]}")
-    group = next(folder for folder in folders if len(folders) == 1 or "pids" in str(folder))
+    group = Path(next(folder for folder in folders if len(folders) == 1 or "pids" in folder))
     group.mkdir()
     yield group
     group.rmdir()  # the server that was in it is gone
@@ -59,8 +61,10 @@ def test_without_descriptors(own_server: Server) -> None:
 
 
 def test_without_processes(group: Path, own_server: Server) -> None:
-    (group / "cgroup.procs").write_text(str(own_server.process.pid))
+    for pid in (own_server.process.pid, *descendants(own_server.process.pid)):
+        (group / "cgroup.procs").write_text(str(pid))
     (group / "pids.max").write_text("0")
+    evaluate(own_server)  # in the run that has been forked already
     assert_refused(evaluate(own_server), os.strerror(11))
     (group / "pids.max").write_text("max")
     assert evaluate(own_server).json()["stdout"] == "1\n"

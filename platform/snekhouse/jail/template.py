@@ -119,7 +119,8 @@ class Template:
         self._lent += 1
         self.served += 1
         try:
-            self._spare = self._fork()
+            with suppress(OSError):  # the next evaluation may have more luck
+                self._spare = self._fork()
             yield run
         finally:
             try:

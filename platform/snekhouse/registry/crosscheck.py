@@ -4,6 +4,7 @@ It reads the parsed file, not the models, so that a mistake in one place hides n
 type is passed over: the models refuse it.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -27,7 +28,7 @@ def cross_check(parsed: Mapping[str, Any]) -> Iterator[Mistake]:
     """
     runtimes = _tables(parsed.get("runtimes"))
     yield from _check_default(parsed, runtimes)
-    yield from _check_uids(_table(parsed.get("server")))
+    yield from _check_uids(_table(parsed.get("server")), runtimes)
     yield from _check_aliases(runtimes)
     yield from _check_executable_names(runtimes)
     yield from _check_mounts(("defaults",), _table(parsed.get("defaults")))
@@ -50,11 +51,22 @@ def _check_default(parsed: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mis
         )
 
 
-def _check_uids(server: Mapping[str, Any]) -> Iterator[Mistake]:
+def _check_uids(server: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mistake]:
+    """Find ranges of ids that evaluations at once use up, with those that wait in templates, and the templates' own."""
+    concurrency = server.get("concurrency") or os.cpu_count() or 1
     match server:
-        case {"uids": [int(first), int(last)], "concurrency": int(concurrency)} if last - first + 1 < concurrency:
-            message = f"has {last - first + 1} ids, fewer than the {concurrency} evaluations at once of concurrency"
-            yield Mistake(("server", "uids"), message, f"end it at {first + concurrency - 1} or later")
+        case {"uids": [int(first), int(last)]} if isinstance(concurrency, int):
+            needed = concurrency + _WAITING * len(runtimes) + 1
+            if first < last < first + needed - 1:
+                message = (
+                    f"has {last - first + 1} ids; {needed} are needed: one for each of {concurrency} evaluations at "
+                    f"once, {_WAITING} for each runtime's next ones, and one for templates"
+                )
+                yield Mistake(("server", "uids"), message, f"end it at {first + needed - 1} or later")
+
+
+_WAITING = 2
+"""Runs of a runtime that wait to be used: one, and while a template is replaced another."""
 
 
 def _check_aliases(runtimes: _Tables) -> Iterator[Mistake]:
