@@ -29,7 +29,7 @@ format: $(VENV)/.dev  ## put the code in its form
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.dev  ## what an evaluation costs, beside bare Python and plain NsJail
-	$(BIN)/python benchmarks/cold.py
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 docs: $(VENV)/.docs  ## the documentation as a site, in site/
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs site

@@ -84,10 +84,10 @@ def preload(modules):
     gc.collect()
     held = gc.get_objects()
     held.append(held)    # for good: what a run frees at its end it writes to, which copies the page
-    if hasattr(gc, "freeze"):  # from Python 3.7 on
+    bootstrap.leave = Leaving(() if hasattr(gc, "freeze") else map(id, held)).leave
+    bootstrap.WATCHING = zip(iter(sys.gettrace, 0), iter(sys.getprofile, 0))
+    if hasattr(gc, "freeze"):    # from Python 3.7 on
         gc.freeze()
-        bootstrap.leave = Leaving().leave
-        bootstrap.WATCHING = zip(iter(sys.gettrace, 0), iter(sys.getprofile, 0))
 
 
 class Leaving:
@@ -104,14 +104,20 @@ class Leaving:
     """Modules written in C that keep nothing to be done until the end, such as buffers of C's own."""
 
     MOST = 50000
+    """Objects that it pays to look at."""
 
-    def __init__(self):
+    def __init__(self, old):
+        """Take note of how things stand; `old` has the ids of objects that were not frozen, and stay."""
+        self.old = set(old)
         self.atexit, self.gc, self.thread = (bootstrap.borrow(name) for name in ("atexit", "gc", "_thread"))
         self.known = set(sys.modules)
         self.streams = sys.stdout, sys.stderr
-        self.weak = type(bootstrap.borrow("_weakref").ref(self)), bootstrap.borrow("_weakref").ProxyType
-        self.module = type(sys)
+        weakref = bootstrap.borrow("_weakref")
+        self.proxy, self.ref = weakref.ProxyType, weakref.ReferenceType
         self.exit = posix._exit
+        # As the interpreter sees them, whatever a program's classes say:
+        self.bases, self.contents = type.__dict__["__mro__"].__get__, type.__dict__["__dict__"].__get__
+        self.callback = self.ref.__dict__["__callback__"].__get__
 
     def leave(self):
         """End the process, or return for the interpreter to do it."""
@@ -124,8 +130,10 @@ class Leaving:
             pass
 
     def is_over(self):
-        """Whether nothing of the program is yet to be called, and nothing watches."""
-        if self.thread._count() or self.atexit._ncallbacks() or (sys.stdout, sys.stderr) != self.streams:
+        """Whether nothing of the program is yet to be called, and nobody watches."""
+        if self.thread._count() or self.atexit._ncallbacks():
+            return False
+        if sys.stdout is not self.streams[0] or sys.stderr is not self.streams[1]:
             return False
         if self.gc.callbacks or self.gc.garbage or self.gc.get_debug():
             return False
@@ -136,20 +144,23 @@ class Leaving:
         return all(name in self.known or self.is_harmless(name, module) for name, module in sys.modules.items())
 
     def is_harmless(self, name, module):
-        if name in self.HARMLESS:
-            return True
-        return type(module) is self.module and str(module.__dict__.get("__file__")).endswith((".py", ".pyc"))
+        """Whether a module has no end of its own: those written in Python have none but their objects'."""
+        file = module.__dict__.get("__file__") if type(module) is type(sys) else None
+        return name in self.HARMLESS or type(file) is str and file.endswith((".py", ".pyc"))
 
     def has_no_finalizers(self):
         """Whether no object that came into being since the fork does something when it goes."""
         objects = self.gc.get_objects()    # but for those that the template froze
+        if self.old:
+            objects = [each for each in objects if id(each) not in self.old]
         if len(objects) > self.MOST:
             return False
-        ref, proxy = self.weak
-        for kind in {type(each) for each in objects}:
-            if hasattr(kind, "__del__") or issubclass(kind, proxy):
-                return False
-        return not any(each.__callback__ for each in objects if issubclass(type(each), ref))
+        kinds = {type(each) for each in objects}
+        if any("__del__" in self.contents(base) for kind in kinds for base in self.bases(kind)):
+            return False
+        if any(issubclass(kind, self.proxy) for kind in kinds):
+            return False
+        return not any(self.callback(each) for each in objects if issubclass(type(each), self.ref))
 
 
 def import_aside(name):

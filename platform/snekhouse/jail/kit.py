@@ -1,11 +1,12 @@
 """What a run is made with."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from snekhouse.jail.cgroups import Cgroups
+from snekhouse.jail.cgroups import Cgroups, RunGroup
 from snekhouse.jail.identity import OutsideIds
-from snekhouse.registry.models import Runtime
+from snekhouse.registry.models import Limits, Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +52,7 @@ class Means:
 
     cgroups: Cgroups | None
     ids: OutsideIds
+
+    def group(self, limits: Limits) -> AbstractContextManager[RunGroup | None]:
+        """Make a group for one run, where the host has cgroups."""
+        return self.cgroups.run(limits) if self.cgroups else nullcontext()

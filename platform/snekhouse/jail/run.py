@@ -4,14 +4,14 @@ import os
 import resource
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, nullcontext, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import anyio
 import anyio.to_thread
 
 from snekhouse.errors import JailError
-from snekhouse.jail.cgroups import Cgroups, GroupUsage, RunGroup
+from snekhouse.jail.cgroups import GroupUsage, RunGroup
 from snekhouse.jail.control import receive_report, send_request
 from snekhouse.jail.evaluation import File, Job, Result, Status, Usage
 from snekhouse.jail.home import FilesError, collect, is_empty
@@ -48,11 +48,15 @@ async def run(jail: Jail, job: Job, means: Means, template: Template | None = No
         streams = held.enter_context(drains(job.limits.output, apart=job.separate_stderr))
         stdin = held.enter_context(lent_stdin(job.stdin))
         stdio = (stdin, streams[0].writer, streams[-1].writer)
-        starting = template.forked() if template else _started(jail, means, stdio)
-        async with starting as process:
+        if template:
+            async with template.forked() as fork:
+                if fork.group and job.limits != jail.runtime.limits:
+                    fork.group.limit(job.limits)
+                return await _Run(jail, job, request, fork, stdio, fork.group, streams, held).result()
+        async with _started(jail, means, stdio) as process:
             # While it starts, there is time to make the group.
-            group = held.enter_context(_group(means.cgroups, job))
-            return await _Run(jail, job, request, process, stdio if template else (), group, streams, held).result()
+            group = held.enter_context(means.group(job.limits))
+            return await _Run(jail, job, request, process, (), group, streams, held).result()
 
 
 @asynccontextmanager
@@ -218,10 +222,6 @@ def _limit(pid: int, kind: int, most: int) -> None:
         _, hard = resource.prlimit(pid, kind)
         least = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.prlimit(pid, kind, (least, least))
-
-
-def _group(cgroups: Cgroups | None, job: Job) -> AbstractContextManager[RunGroup | None]:
-    return cgroups.run(job.limits) if cgroups else nullcontext()
 
 
 def _usage(counters: GroupUsage, ending: Ending, *, wall_time: float) -> Usage:

@@ -10,13 +10,14 @@ import anyio
 
 from snekhouse.errors import JailError
 from snekhouse.jail import protocol
+from snekhouse.jail.cgroups import RunGroup
 from snekhouse.jail.control import Hello, receive, receive_hello, send
-from snekhouse.jail.identity import OutsideIds
 from snekhouse.jail.inputs import lent_stdin
 from snekhouse.jail.kit import Jail, Means
 from snekhouse.jail.nsjail import Ending, NsJail, started, template_options
 from snekhouse.jail.output import Drain, drains
 from snekhouse.jail.profile import START_TIMEOUT, bootstrap_inside, writable
+from snekhouse.registry.models import Limits
 
 _PATIENCE = 5.0
 """Seconds that a template may take for what takes milliseconds, on a loaded host."""
@@ -34,11 +35,15 @@ class Forked:
 
     Attributes:
         control: The host's end of its control socket, non-blocking, with SO_PASSCRED set.
+        group: Its group, with the limits of the runtime, which it has not joined yet; None on a host without.
     """
 
-    def __init__(self, template: "Template", number: int, control: socket.socket, held: ExitStack) -> None:
+    def __init__(
+        self, template: "Template", number: int, control: socket.socket, group: RunGroup | None, held: ExitStack
+    ) -> None:
         self._template = template
         self._number = number
+        self.group = group
         self._held = held
         self._over = anyio.Event()
         self._ending: Ending | None = None
@@ -96,9 +101,10 @@ class Template:
         served: How many evaluations it has served.
     """
 
-    def __init__(self, jail: NsJail, ids: OutsideIds) -> None:
+    def __init__(self, jail: NsJail, limits: Limits, means: Means) -> None:
         self._jail = jail
-        self._ids = ids
+        self._limits = limits
+        self._means = means
         self._numbers = count()
         self._runs: dict[int, Forked] = {}
         self._spare: Forked | None = None
@@ -197,7 +203,8 @@ class Template:
 
     def _fork(self) -> Forked:
         with ExitStack() as held:
-            outside = held.enter_context(self._ids.lent())
+            outside = held.enter_context(self._means.ids.lent())
+            group = held.enter_context(self._means.group(self._limits))
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             held.enter_context(ours)
             with theirs:
@@ -205,7 +212,7 @@ class Template:
                 ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
                 number = next(self._numbers)
                 self.order(protocol.encode_fork(number, outside.inside), theirs.fileno())
-            self._runs[number] = Forked(self, number, ours, held.pop_all())
+            self._runs[number] = Forked(self, number, ours, group, held.pop_all())
             return self._runs[number]
 
 
@@ -229,7 +236,7 @@ async def opened(jail: Jail, means: Means) -> AsyncIterator[Template]:
         options = template_options(jail.mould.profile, means.ids)
         async with started(jail.nsjail, options, command, stdio) as process:
             words.close_writer()
-            template = Template(process, means.ids)
+            template = Template(process, jail.runtime.limits, means)
             try:
                 with anyio.fail_after(START_TIMEOUT):
                     await _greet(process, jail)

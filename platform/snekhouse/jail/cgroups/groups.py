@@ -84,6 +84,14 @@ class RunGroup:
             for folder in self._layout.folders(self._name):
                 write(f"{folder}/cgroup.procs", str(pid))
 
+    def limit(self, limits: Limits) -> None:
+        """Set other limits than those that it was made with.
+
+        Raises:
+            OSError: The kernel refused one.
+        """
+        self._layout.limit(self._name, limits)
+
     def usage(self) -> GroupUsage:
         """Read what the run has used so far."""
         return self._layout.usage(self._name)

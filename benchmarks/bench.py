@@ -1,0 +1,266 @@
+"""What an evaluation costs: both ways to start, beside bare Python and plain NsJail, for each runtime.
+
+    make bench                    print tables, in Markdown
+    make bench BENCH=--document   put them and a plot into docs/explanation/performance.md as well
+
+Two real servers answer over HTTP on the loopback interface, one that forks and one that starts cold; what is compared
+is measured in turns. Nothing else should be running. Packages for `import numpy` come from the network.
+"""
+
+import argparse
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import Any
+
+import httpx
+import tomli_w
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from measuring import Figures, alternate, throughput
+from plotting import plot
+
+from fidelity.plain import Plain
+from leftovers import descendants, guests
+from serving import Server, await_templates, running_server
+from snekhouse.packages import Site
+from snekhouse.registry.discovery import find_interpreters, render_registry
+from snekhouse.registry.loading import load
+from snekhouse.registry.models import Registry
+
+PAGE = Path(__file__).resolve().parents[1] / "docs/explanation/performance.md"
+PICTURE = PAGE.with_suffix(".png")
+FIGURES = re.compile(r"(?<=<!-- figures -->\n).*(?=<!-- end of figures -->)", re.DOTALL)
+
+ROUNDS = 100
+CLIENTS = (1, 2, 8)
+NUMPY = "numpy"
+"""Name of the default runtime's twin that has numpy imported ahead."""
+
+PRINT = {"input": "print(1)"}
+PROGRAMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "`print(1)`": ("", PRINT),
+    "imports of the library": ("", {"input": "import json, re, random, datetime, collections, dataclasses, pathlib"}),
+    "a file in, a file out": (
+        "",
+        {
+            "input": "open('out', 'w').write(open('in').read().upper())",
+            "files": [{"path": "in", "content": "aGVsbG8K"}],
+        },
+    ),
+    "`import numpy`": ("", {"input": "import numpy"}),
+    "`import numpy`, preloaded": (NUMPY, {"input": "import numpy"}),
+}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is measured.
+
+    Attributes:
+        registry: The runtimes.
+        forking: A server that forks.
+        cold: A server that does not.
+        plain: NsJail without us.
+    """
+
+    registry: Registry
+    forking: Server
+    cold: Server
+    plain: Plain
+
+    @property
+    def names(self) -> list[str]:
+        """The runtimes, but for the twin."""
+        return [name for name in self.registry.runtimes if name != NUMPY]
+
+
+@contextmanager
+def opened() -> Iterator[Bench]:
+    """Serve this machine's interpreters twice."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        parsed = tomllib.loads(render_registry(find_interpreters(), allow_degraded_reason="a benchmark"))
+        parsed["defaults"] = {"packages": f"{folder}/packages"}
+        twin = {key: value for key, value in parsed["runtimes"][parsed["default"]].items() if "name" not in key}
+        parsed["runtimes"][NUMPY] = twin | {"aliases": [], "preload": ["numpy"]}
+        forking, cold = folder / "fork.toml", folder / "cold.toml"
+        forking.write_text(tomli_w.dumps(parsed))
+        parsed["defaults"]["start"] = "cold"
+        cold.write_text(tomli_w.dumps(parsed))
+        registry = load(forking)
+        Site.of(registry.resolve(registry.default)).install(["numpy"])
+        with running_server(forking, folder / "log") as ours, running_server(cold, folder / "log-cold") as other:
+            await_templates(ours.client)
+            yield Bench(registry, ours, other, Plain(registry, folder))
+
+
+def evaluate(client: httpx.Client, route: str, request: Mapping[str, Any]) -> None:
+    """Evaluate, and see that it went well."""
+    answer = client.post(route, json=request).raise_for_status().json()
+    assert answer["returncode"] == 0, answer
+
+
+def starts(bench: Bench) -> dict[str, list[Figures]]:
+    """Time `print(1)` for each runtime: bare Python, plain NsJail, cold, forked."""
+    found = {}
+    for name in bench.names:
+        bare = partial(subprocess.run, [bench.registry.runtimes[name].executable, "-c", "pass"], check=True)
+        jailed = partial(bench.plain.run, name, ("-c", "print(1)"), {}, b"")
+        ours = [partial(evaluate, server.client, f"/eval/{name}", PRINT) for server in (bench.cold, bench.forking)]
+        found[name] = alternate(ROUNDS, bare, jailed, *ours)
+    return found
+
+
+def loads(bench: Bench) -> dict[str, dict[str, list[Figures]]]:
+    """Time `print(1)` for each runtime and way to start, at 1, 2 and 8 clients."""
+    servers = {"cold": bench.cold, "fork": bench.forking}
+    return {
+        name: {
+            way: [throughput(str(server.client.base_url), f"/eval/{name}", PRINT, clients) for clients in CLIENTS]
+            for way, server in servers.items()
+        }
+        for name in bench.names
+    }
+
+
+def programs(bench: Bench) -> dict[str, list[Figures]]:
+    """Time each program in the default runtime, cold and forked."""
+    default = bench.registry.default
+    return {
+        title: alternate(
+            ROUNDS // 2,
+            *(
+                partial(evaluate, server.client, f"/eval/{name or default}", request)
+                for server in (bench.cold, bench.forking)
+            ),
+        )
+        for title, (name, request) in PROGRAMS.items()
+    }
+
+
+def memory(bench: Bench) -> dict[str, float]:
+    """Measure the share of memory (PSS, proc_pid_smaps(5)) of templates and runs, in MiB."""
+    processes = [pid for pid in descendants(bench.forking.process.pid) if b"guardian" not in _command(pid)]
+    templates = sum(map(_pss, processes)) / len(bench.registry.runtimes)
+    uids = bench.registry.server.uids
+    with subprocess.Popen(
+        [sys.executable, "-c", _SLEEPER, str(bench.forking.client.base_url)], stdout=subprocess.DEVNULL
+    ) as client:
+        while not (running := guests(uids[0], uids[1])):
+            sleep(0.05)
+        sleep(0.5)
+        run = sum(_pss(int(pid)) for pid in running)
+        client.wait()
+    server = _pss(bench.forking.process.pid)
+    return {"a template with NsJail and a run in waiting": templates, "a run more": run, "the server": server}
+
+
+_SLEEPER = "import httpx, sys; httpx.post(sys.argv[1] + '/eval', json={'input': 'import time; time.sleep(2)'})"
+
+
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def _pss(pid: int) -> float:
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    found = re.search(r"^Pss: +(\d+) kB", rollup, re.MULTILINE)
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def readiness(bench: Bench) -> dict[str, float]:
+    """Measure seconds from the start of a server until its default runtime evaluates, and until all fork."""
+    with tempfile.TemporaryDirectory() as folder:
+        begin = perf_counter()
+        with running_server(Path(bench.registry.source), Path(folder) / "log") as server:
+            while server.client.get("/readyz").status_code != 200:
+                sleep(0.01)
+            ready = perf_counter() - begin
+            await_templates(server.client)
+            return {"the default runtime evaluates": ready, "every runtime forks": perf_counter() - begin}
+
+
+def table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
+    """Write a table in Markdown: text on the left, figures on the right."""
+    rule = ["---", *["--:"] * (len(head) - 1)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *rows))
+
+
+def report(bench: Bench) -> Iterator[str]:
+    """Measure everything; write it in Markdown, and draw the plot."""
+    cpus, release = os.cpu_count(), platform.release()
+    yield f"Measured on {cpus} CPUs ({_processor()}), Linux {release}, {len(bench.names)} runtimes.\n"
+    began = starts(bench)
+    yield "`print(1)` over HTTP, one client; medians in milliseconds:\n"
+    yield table(
+        ("runtime", "`python -c pass`", "plain nsjail", "cold", "fork", "fork / python", "cold / fork"),
+        (
+            (name, *(f"{each.median:.1f}" for each in (bare, jailed, cold, fork)),
+             f"{fork.median / bare.median:.2f}", f"{cold.median / fork.median:.1f}")
+            for name, (bare, jailed, cold, fork) in began.items()
+        ),
+    )  # fmt: skip
+    loaded = loads(bench)
+    yield "The same at 1, 2 and 8 clients; median and 99th percentile in milliseconds, and evaluations a second:\n"
+    yield table(
+        ("runtime", "start", *(f"{clients} client{'s' * (clients > 1)}" for clients in CLIENTS)),
+        (
+            (name, way, *(f"{each.median:.1f}, {each.p99:.1f}, {each.rate:.0f}/s" for each in figures))
+            for name, ways in loaded.items()
+            for way, figures in ways.items()
+        ),
+    )
+    yield f"Programs, in {bench.registry.default}; medians in milliseconds:\n"
+    yield table(
+        ("program", "cold", "fork"),
+        ((title, *(f"{each.median:.1f}" for each in figures)) for title, figures in programs(bench).items()),
+    )
+    yield "Memory, as shares (PSS), in MiB; and seconds to readiness, of all runtimes together:\n"
+    yield table(("memory", "MiB"), ((what, f"{size:.1f}") for what, size in memory(bench).items()))
+    yield table(("ready", "seconds"), ((what, f"{taken:.2f}") for what, taken in readiness(bench).items()))
+    plot(
+        PICTURE,
+        f"print(1) over HTTP, {cpus} CPUs",
+        {
+            title: [figures[place].median for figures in began.values()]
+            for place, title in enumerate(("python -c pass", "plain nsjail", "cold", "fork"))
+        },
+        {way: [ways[way][-1].rate for ways in loaded.values()] for way in ("cold", "fork")},
+        bench.names,
+    )
+
+
+def _processor() -> str:
+    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found[1].strip() if found else platform.machine()
+
+
+def main() -> None:
+    """Measure, print, and document if asked to."""
+    parser = argparse.ArgumentParser(description="Measure what an evaluation costs.")
+    parser.add_argument("--document", action="store_true", help=f"put the figures into {PAGE.name}")
+    asked = parser.parse_args()
+    written = []
+    with opened() as bench:
+        for part in report(bench):
+            print(part, flush=True)
+            written.append(part)
+    if asked.document:
+        PAGE.write_text(FIGURES.sub(lambda _: "\n" + "\n".join(written) + "\n", PAGE.read_text()))
+
+
+if __name__ == "__main__":
+    main()

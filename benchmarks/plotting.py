@@ -1,0 +1,46 @@
+"""The plot of a benchmark: the cost of an evaluation, and how many there are in a second."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+_COLOURS = {"python -c pass": "#9aa5b1", "plain nsjail": "#5f6c7b", "cold": "#e08e45", "fork": "#2a7f62"}
+_WIDTH = 0.8
+
+
+def plot(path: Path, title: str, latency: Mapping[str, Sequence[float]], rate: Mapping[str, Sequence[float]],
+         names: Sequence[str]) -> None:  # fmt: skip
+    """Draw two rows of bars.
+
+    Args:
+        path: Where the PNG goes.
+        title: What was measured, and on what.
+        latency: Milliseconds of each runtime, by what was measured.
+        rate: Evaluations a second of each runtime, by way to start.
+        names: The runtimes.
+    """
+    figure, (above, below) = plt.subplots(2, 1, figsize=(9, 6.5), layout="constrained")
+    _bars(above, latency, names, "median, milliseconds")
+    _bars(below, rate, names, "evaluations per second, 8 clients")
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def _bars(axes: Axes, series: Mapping[str, Sequence[float]], names: Sequence[str], label: str) -> None:
+    each = _WIDTH / len(series)
+    for place, (name, values) in enumerate(series.items()):
+        left = [index - _WIDTH / 2 + each * (place + 0.5) for index in range(len(names))]
+        bars = axes.bar(left, values, each * 0.92, label=name, color=_COLOURS[name])
+        axes.bar_label(bars, fmt="%.0f", fontsize=7, padding=1)
+    axes.set_xticks(range(len(names)), [f"Python {name}" for name in names], fontsize=8)
+    axes.set_ylabel(label, fontsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(y=0.12)
+    axes.legend(fontsize=8, frameon=False, ncols=len(series), loc="upper center", bbox_to_anchor=(0.5, 1.14))
