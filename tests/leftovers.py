@@ -16,7 +16,7 @@ def held(server: Server) -> dict[str, Any]:
         "processes": len(descendants(server.process.pid)),  # templates have another run in waiting after each
         "descriptors": len(list((own / "fd").iterdir())),
         "mounts": len((own / "mountinfo").read_text().splitlines()),
-        "cgroups": groups(state.name),
+        "cgroups": len(groups(state.name)),
         "files": sorted(map(str, state.rglob("*"))),
     }
 

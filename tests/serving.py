@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import IO
 import httpx
 
 _RUNNING = re.compile(r"Running on (http://[0-9.:]+)")
+_SNEKHOUSE = (sys.executable, "-m", "snekhouse")
 _STARTING = 60.0
 """Seconds in which a server probes all its runtimes, however loaded the host is."""
 
@@ -37,16 +38,19 @@ class Server:
 
 
 @contextmanager
-def running_server(registry: Path, log: Path, env: Mapping[str, str] | None = None) -> Iterator[Server]:
+def running_server(
+    registry: Path, log: Path, env: Mapping[str, str] | None = None, command: Sequence[str] = _SNEKHOUSE
+) -> Iterator[Server]:
     """Run `snekhouse serve` on a free port until the end.
 
     Args:
         registry: What it serves.
         log: Where its log is kept.
         env: What its environment has besides this one's.
+        command: What is `snekhouse`.
     """
-    command = [sys.executable, "-m", "snekhouse", "serve", "--registry", str(registry), "--bind", "127.0.0.1:0"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
+    arguments = [*command, "serve", "--registry", str(registry), "--bind", "127.0.0.1:0"]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
     assert process.stderr is not None
     addresses: queue.Queue[str | None] = queue.Queue()
     keeping = threading.Thread(target=_keep, args=(process.stderr, log, addresses))

@@ -243,7 +243,8 @@ async def opened(jail: Jail, means: Means) -> AsyncIterator[Template]:
                     await template.try_out()
             except (JailError, TimeoutError) as error:
                 template.close()
-                raise TemplateError(f"its template did not start: {await _reason(process, words) or error}") from error
+                known = str(error) if isinstance(error, TemplateError) else await _reason(process, words)
+                raise TemplateError(f"its template did not start: {known}") from error
             try:
                 yield template
             finally:
@@ -258,8 +259,9 @@ async def _greet(process: NsJail, jail: Jail) -> None:
 
 
 async def _reason(process: NsJail, words: Drain) -> str:
+    """Tell why a template did not come up: what its interpreter said last, or NsJail."""
     ending = await process.end()
-    return await words.last_words() or (ending.reason if ending.code else "")
+    return await words.last_words() or ending.reason
 
 
 async def first(*waits: Callable[[], Awaitable[object]]) -> None:

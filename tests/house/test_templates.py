@@ -1,0 +1,194 @@
+"""Templates: what keeps one from forking lets evaluations start cold, and no request fails for it."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+
+from leftovers import descendants
+from serving import await_templates, running_server
+from snekhouse.house import House, keeper, open_house
+from snekhouse.jail.evaluation import Job, Result, Status
+from snekhouse.registry.loading import load
+from snekhouse.registry.models import Runtime
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@asynccontextmanager
+async def opened(small: Path, **changes: object) -> AsyncIterator[House]:
+    """Open a house with one runtime."""
+    registry = load(small)
+    runtime = registry.runtimes["only"].model_copy(update=changes)
+    async with open_house(registry.model_copy(update={"runtimes": {"only": runtime}})) as house:
+        yield house
+
+
+async def evaluate(house: House, code: str = "print(1)") -> Result:
+    runtime = house.registry.runtimes["only"]
+    return await house.evaluate(runtime, Job(args=("-c", code), limits=runtime.limits))
+
+
+async def until(condition: Callable[[], object]) -> None:
+    with anyio.fail_after(20):
+        while not condition():  # noqa: ASYNC110 - what it waits for happens in other processes
+            await anyio.sleep(0.01)
+
+
+def forks(house: House) -> bool:
+    keeper = house.runtimes["only"].keeper
+    return keeper is not None and keeper.is_up
+
+
+def reason(house: House) -> str:
+    keeper = house.runtimes["only"].keeper
+    assert keeper
+    return keeper.reason
+
+
+def interpreters(runtime: Runtime) -> set[int]:
+    """Processes of templates: the first of each, the template, and what it has forked ahead."""
+    return {
+        pid
+        for pid in descendants(os.getpid())
+        if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(f"{runtime.executable}\0/snekhouse".encode())
+    }
+
+
+async def test_a_template_that_is_killed_is_replaced_and_meanwhile_evaluations_start_cold(small: Path) -> None:
+    async with opened(small) as house:
+        await until(lambda: forks(house))
+        first = interpreters(house.registry.runtimes["only"])
+        for pid in first:
+            os.kill(pid, signal.SIGKILL)
+        assert (await evaluate(house)).stdout == "1\n"
+        await until(lambda: forks(house) and not first & interpreters(house.registry.runtimes["only"]))
+        assert (await evaluate(house)).stdout == "1\n"
+        assert reason(house) == ""
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+async def test_an_evaluation_that_is_lost_with_its_template_is_run_again(small: Path, victim: int) -> None:
+    results: list[Result] = []
+    async with opened(small) as house, anyio.create_task_group() as tasks:
+        await until(lambda: forks(house))
+
+        async def one() -> None:
+            results.append(await evaluate(house, "import time; time.sleep(1); print('done')"))
+
+        tasks.start_soon(one)
+        await anyio.sleep(0.5)
+        os.kill(sorted(interpreters(house.registry.runtimes["only"]))[victim], signal.SIGKILL)
+    assert [(result.status, result.stdout) for result in results] == [(Status.OK, "done\n")]
+
+
+async def test_a_template_that_does_not_answer_is_replaced(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("snekhouse.jail.template._PATIENCE", 0.5)
+    async with opened(small) as house:
+        await until(lambda: forks(house))
+        first = interpreters(house.registry.runtimes["only"])
+        for pid in first:
+            os.kill(pid, signal.SIGSTOP)
+        assert (await evaluate(house)).stdout == "1\n"
+        await until(lambda: forks(house) and not first & interpreters(house.registry.runtimes["only"]))
+
+
+async def test_a_template_that_has_served_long_enough_is_replaced(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "_MOST_RUNS", 5)
+    seeds = set()
+    async with opened(small) as house:
+        await until(lambda: forks(house))
+        for _ in range(60):
+            result = await evaluate(house, "print(hash('x'))")
+            assert result.status is Status.OK
+            seeds.add(result.stdout)
+        await until(lambda: len(interpreters(house.registry.runtimes["only"])) == 3)
+    assert len(seeds) > 2
+
+
+async def test_one_that_dies_again_and_again_is_started_with_pauses(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper, "_PAUSES", (0.01, 30.0))
+    async with opened(small) as house:
+        for _ in range(2):
+            await until(lambda: forks(house))
+            for pid in interpreters(house.registry.runtimes["only"]):
+                os.kill(pid, signal.SIGKILL)
+            await until(lambda: not forks(house))
+        await anyio.sleep(0.5)
+        assert not forks(house)
+        assert "lost" in reason(house)
+        assert (await evaluate(house)).stdout == "1\n"
+
+
+async def test_a_module_that_cannot_be_imported_ahead_is_told(small: Path) -> None:
+    async with opened(small, preload=("no.such.module",)) as house:
+        await until(lambda: "ModuleNotFoundError: No module named 'no'" in reason(house))
+        assert (await evaluate(house)).stdout == "1\n"
+
+
+async def test_an_interpreter_without_ctypes_starts_cold(small: Path) -> None:
+    async with opened(small, start="cold") as house:
+        file = (await evaluate(house, "import _ctypes; print(_ctypes.__file__)")).stdout.strip()
+    mounts = load(small).runtimes["only"].mounts
+    hidden = mounts[0].model_copy(update={"source": "/dev/null", "target": file})
+    async with opened(small, mounts=(*mounts, hidden)) as house:
+        await until(lambda: "_ctypes" in reason(house))
+        assert (await evaluate(house)).stdout == "1\n"
+
+
+async def test_limits_of_a_request_apply_to_a_fork(small: Path) -> None:
+    async with opened(small) as house:
+        await until(lambda: forks(house))
+        runtime = house.registry.runtimes["only"]
+        small_limits = runtime.limits.model_copy(update={"memory": 16 << 20, "processes": 2})
+        result = await house.evaluate(runtime, Job(args=("-c", "x = b'x' * (32 << 20)"), limits=small_limits))
+        assert result.status is Status.OUT_OF_MEMORY
+        code = "import os\nos.fork() or os._exit(0)\nn = 0\ntry:\n  while os.fork(): n += 1\n  import time; time.sleep(9)\nexcept OSError: print(n)"
+        result = await house.evaluate(runtime, Job(args=("-c", code), limits=small_limits))
+        assert result.stdout == "0\n"
+        assert (await evaluate(house, "x = b'x' * (32 << 20); print(1)")).stdout == "1\n"
+
+
+WITHOUT_UNSHARE = """
+import ctypes, os, sys
+from snekhouse.jail.filters import compile_filter
+policy = compile_filter('POLICY p {{ ERRNO(1) {{ SYSCALL[{number}] }} }} USE p DEFAULT ALLOW')
+program = (len(policy) // 8).to_bytes(8, 'little') + ctypes.addressof(kept := ctypes.create_string_buffer(policy)).to_bytes(8, 'little')
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, program, 0, 0) == 0
+from snekhouse.cli import main
+main()
+"""
+
+
+async def test_where_the_kernel_refuses_every_request_is_answered_cold(small: Path, tmp_path: Path) -> None:
+    number = {"x86_64": 272}.get(os.uname().machine, 97)
+    wrapper = (sys.executable, "-c", WITHOUT_UNSHARE.format(number=number))
+    with running_server(small, tmp_path / "log", command=wrapper) as server:
+        deadline = time.monotonic() + 10
+        while "unshare" not in (listed := server.client.get("/runtimes").json()["runtimes"][0])["start_reason"]:
+            assert time.monotonic() < deadline, listed
+            assert server.client.post("/eval", json={"input": "print(1)"}).json()["stdout"] == "1\n"
+        assert listed["start"] == "cold"
+        assert server.client.post("/eval", json={"input": "print(1)"}).json()["stdout"] == "1\n"
+    assert "evaluations start cold" in (tmp_path / "log").read_text()
+
+
+async def test_the_list_tells_that_evaluations_fork(small: Path, tmp_path: Path) -> None:
+    with running_server(small, tmp_path / "log") as server:
+        await_templates(server.client)
+        listed = server.client.get("/runtimes").json()["runtimes"][0]
+        assert (listed["start"], listed["start_reason"]) == ("fork", "")
