@@ -30,7 +30,7 @@ def decide(program: bytes, number: int, machine: int, *arguments: int) -> int:
             case 0x35:
                 at += true if accumulator >= value else false
             case 0x06:
-                return value
+                return int(value)
             case _:
                 raise AssertionError(hex(code))
 
