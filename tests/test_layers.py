@@ -11,8 +11,11 @@ import pytest
 _ROOT = Path(__file__).parents[1]
 _PACKAGE = _ROOT / "platform" / "snekhouse"
 _LAYERS = ("cli", "web", "house", "jail", "packages", "registry", "errors")
-_BESIDE = {"__init__", "__main__", "assets"}
-"""Not layers: the package, its entry point, and where files lie, which imports nothing of ours."""
+_TOOLS = {"assets", "waiting"}
+"""What imports nothing of ours, and may be imported by all."""
+
+_BESIDE = {"__init__", "__main__", *_TOOLS}
+"""Not layers: the package, its entry point, and tools."""
 
 _MODULES = sorted(_PACKAGE.rglob("*.py"))
 
@@ -44,10 +47,10 @@ def test_every_module_has_a_layer() -> None:
 @pytest.mark.parametrize("module", _MODULES, ids=lambda module: str(module.relative_to(_PACKAGE)))
 def test_a_module_imports_from_its_own_layer_and_those_below(module: Path) -> None:
     layer = _layer(module)
-    if layer == "assets":
+    if layer in _TOOLS:
         assert not _imported_layers(module)
     elif layer in _LAYERS:
-        assert _imported_layers(module) <= {*_LAYERS[_LAYERS.index(layer) :], "assets"}
+        assert _imported_layers(module) <= {*_LAYERS[_LAYERS.index(layer) :], *_TOOLS}
 
 
 @pytest.mark.parametrize("module", _MODULES, ids=lambda module: str(module.relative_to(_PACKAGE)))

@@ -37,6 +37,7 @@ class Plain:
         host = survey_for(registry)
         self._registry = registry
         self._folder = folder
+        self._known: dict[object, Outcome] = {}
         self._nsjail, self._ids = host.nsjail, host.ids
         for runtime in registry.runtimes.values():
             identity = host.identities[runtime.name]
@@ -50,6 +51,13 @@ class Plain:
         return self._folder / f"{name}.cfg"
 
     def run(self, name: str, args: Sequence[str], files: Mapping[str, bytes], stdin: bytes) -> Outcome:
+        """Run `python ARGS` in a jail with these files in its home, or remember how that went."""
+        key = (name, tuple(args), tuple(files.items()), stdin)
+        if key not in self._known:
+            self._known[key] = self.run_again(name, args, files, stdin)
+        return self._known[key]
+
+    def run_again(self, name: str, args: Sequence[str], files: Mapping[str, bytes], stdin: bytes) -> Outcome:
         """Run `python ARGS` in a jail with these files in its home."""
         command = ["--log", "/dev/null"]
         for number, (path, content) in enumerate(files.items()):

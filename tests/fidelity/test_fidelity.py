@@ -13,7 +13,7 @@ from fidelity.programs import EXCEPTIONS, PROGRAMS, Program
 from snekhouse.registry.models import Registry
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def plain(registry: Registry) -> Iterator[Plain]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)

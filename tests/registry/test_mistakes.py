@@ -67,12 +67,29 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
         "unknown key",
         "'configure'",
     ),
-    "a key like no other": (_ONE + "[server]\nzzz = 1", "server.zzz", "unknown key", "known keys: bind, concurrency"),
+    "a key like no other": (
+        _ONE + "[server]\nzzz = 1",
+        "server.zzz",
+        "unknown key",
+        "known keys: bind, workers, concurrency",
+    ),
     "fewer ids than evaluations at once": (
         _ONE + "[server]\nuids = [5000, 5001]\nconcurrency = 3",
         "server.uids",
         "has 2 ids; 6 are needed: one for each of 3 evaluations at once",
         "end it at 5005 or later",
+    ),
+    "more workers than evaluations at once": (
+        _ONE + "[server]\nworkers = 4\nconcurrency = 3",
+        "server.workers",
+        "are 4, more than the 3",
+        "write 3 or fewer",
+    ),
+    "a module that cannot be": (
+        _ONE + 'preload = ["numpy", "no-module"]',
+        'runtimes."3.12".preload[1]',
+        "is no name of a module",
+        'such as "numpy.linalg"',
     ),
     "a range of ids that ends before it begins": (
         _ONE + "[server]\nuids = [5001, 5000]",

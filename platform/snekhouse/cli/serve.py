@@ -1,5 +1,6 @@
 """``snekhouse serve``."""
 
+import logging
 import resource
 import socket
 from typing import Annotated
@@ -10,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from snekhouse.cli import logs, sentry
 from snekhouse.cli.options import DEFAULT_REGISTRY, RegistryOption
+from snekhouse.cli.workers import become_worker
 from snekhouse.errors import HostError
 from snekhouse.registry.loading import load
 from snekhouse.registry.values import Bind
@@ -40,7 +42,11 @@ def serve(
     sentry.set_up()
     _raise_descriptor_limit()
     listener = _bound(bind or loaded.server.bind)
-    anyio.run(lambda: server.serve(loaded, bind=f"fd://{listener.detach()}"))
+    worker = become_worker(loaded.server)
+    if worker.number:
+        logging.getLogger("snekhouse.server").setLevel(logging.WARNING)  # one of them tells the address
+    shared = loaded.model_copy(update={"server": worker.server})
+    anyio.run(lambda: server.serve(shared, bind=f"fd://{listener.detach()}", lifeline=worker.lifeline))
 
 
 _UNREAD = 30

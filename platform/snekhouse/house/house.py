@@ -61,7 +61,7 @@ class House:
         self.registry = registry
         self.runtimes = runtimes
         self._means = means
-        self._admission = Admission(registry.server.concurrency or os.cpu_count() or 1, registry.server.queue)
+        self._admission = Admission(registry.server.places, registry.server.queue)
         self._is_closing = False
         self._accepted: set[anyio.CancelScope] = set()
 

@@ -11,7 +11,8 @@ from anyio.abc import TaskStatus
 from snekhouse.jail.evaluation import Job, Result
 from snekhouse.jail.kit import Jail, Means
 from snekhouse.jail.run import run
-from snekhouse.jail.template import Template, TemplateError, first, opened
+from snekhouse.jail.template import Template, TemplateError, opened
+from snekhouse.waiting import first
 
 _log = logging.getLogger(__package__)
 

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from itertools import count
 
@@ -18,6 +18,7 @@ from snekhouse.jail.nsjail import Ending, NsJail, started, template_options
 from snekhouse.jail.output import Drain, drains
 from snekhouse.jail.profile import START_TIMEOUT, bootstrap_inside, writable
 from snekhouse.registry.models import Limits
+from snekhouse.waiting import first
 
 _PATIENCE = 5.0
 """Seconds that a template may take for what takes milliseconds, on a loaded host."""
@@ -262,15 +263,3 @@ async def _reason(process: NsJail, words: Drain) -> str:
     """Tell why a template did not come up: what its interpreter said last, or NsJail."""
     ending = await process.end()
     return await words.last_words() or ending.reason
-
-
-async def first(*waits: Callable[[], Awaitable[object]]) -> None:
-    """Wait until one of several is over, and cancel the others."""
-    async with anyio.create_task_group() as tasks:
-
-        async def until(wait: Callable[[], Awaitable[object]]) -> None:
-            await wait()
-            tasks.cancel_scope.cancel()
-
-        for wait in waits:
-            tasks.start_soon(until, wait)

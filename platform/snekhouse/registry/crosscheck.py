@@ -53,14 +53,19 @@ def _check_default(parsed: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mis
 
 def _check_uids(server: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mistake]:
     """Find ranges of ids that evaluations at once use up, with those that wait in templates, and the templates' own."""
-    concurrency = server.get("concurrency") or os.cpu_count() or 1
+    concurrency, workers = server.get("concurrency") or os.cpu_count() or 1, server.get("workers", 1)
+    if not isinstance(concurrency, int) or not isinstance(workers, int):
+        return
+    if workers > concurrency:
+        message = f"are {workers}, more than the {concurrency} evaluations at once of concurrency"
+        yield Mistake(("server", "workers"), message, f"write {concurrency} or fewer, or a larger concurrency")
     match server:
-        case {"uids": [int(first), int(last)]} if isinstance(concurrency, int):
-            needed = concurrency + _WAITING * len(runtimes) + 1
+        case {"uids": [int(first), int(last)]}:
+            needed = concurrency + (_WAITING * len(runtimes) + 1) * workers
             if first < last < first + needed - 1:
                 message = (
                     f"has {last - first + 1} ids; {needed} are needed: one for each of {concurrency} evaluations at "
-                    f"once, {_WAITING} for each runtime's next ones, and one for templates"
+                    f"once, and for each of {workers} workers {_WAITING} for each runtime and one for templates"
                 )
                 yield Mistake(("server", "uids"), message, f"end it at {first + needed - 1} or later")
 

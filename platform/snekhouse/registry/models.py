@@ -3,6 +3,7 @@
 Everything is frozen. Defaults stand here and nowhere else; ``docs/reference/registry.md`` is tested against them.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -149,6 +150,7 @@ class Server(_Table):
     """How the server serves."""
 
     bind: Annotated[Bind, Field(description="host:port to listen on.")] = "0.0.0.0:8060"
+    workers: Annotated[Count, Field(description="Processes that serve; all else here is shared out among them.")] = 1
     concurrency: Annotated[CountOrNone, Field(description="Evaluations at once; 0: one per CPU.")] = 0
     queue: Annotated[CountOrNone, Field(description="How many more may wait; beyond it 503.")] = 64
     uids: Annotated[UidRange, Field(description="First and last host id, of user and group, that runs get.")] = (
@@ -166,6 +168,11 @@ class Server(_Table):
         AbsolutePath | None,
         Field(description="Folder for the server's own files; the usual place if not given."),
     ] = None
+
+    @property
+    def places(self) -> int:
+        """How many evaluations go on at once."""
+        return self.concurrency or os.cpu_count() or 1
 
     @property
     def state_path(self) -> Path | None:

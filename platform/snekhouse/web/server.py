@@ -11,6 +11,7 @@ from hypercorn.config import Config
 
 from snekhouse.house import House, open_house
 from snekhouse.registry.models import Registry
+from snekhouse.waiting import first
 from snekhouse.web.access import AccessLog
 from snekhouse.web.app import create_app
 
@@ -20,12 +21,13 @@ _ANSWERING = 5.0
 """Seconds that answers have to be read after the last evaluation."""
 
 
-async def serve(registry: Registry, *, bind: str) -> None:
+async def serve(registry: Registry, *, bind: str, lifeline: int | None = None) -> None:
     """Serve a registry until SIGTERM or SIGINT.
 
     Args:
         registry: What to serve.
         bind: ``host:port``.
+        lifeline: A descriptor that, once it is readable, means the same.
 
     Raises:
         HostError: The host lacks what a jail needs.
@@ -43,7 +45,7 @@ async def serve(registry: Registry, *, bind: str) -> None:
         async with open_house(registry) as house, anyio.create_task_group() as serving:
 
             async def drained() -> None:
-                await anext(signals)
+                await first(signals.__anext__, *([partial(anyio.wait_readable, lifeline)] if lifeline else []))
                 await _drain(house, registry.server.drain, signals)
                 # Hypercorn waits for clients to close, and some never do.
                 serving.cancel_scope.deadline = anyio.current_time() + 2 * _ANSWERING
