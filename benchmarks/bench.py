@@ -23,12 +23,11 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
 
-import httpx
 import tomli_w
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from measuring import Figures, alternate, throughput
+from measuring import Client, Figures, alternate, throughput
 from plotting import plot
 
 from fidelity.plain import Plain
@@ -80,6 +79,10 @@ class Bench:
     cold: Server
     plain: Plain
 
+    def clients(self) -> list[Client]:
+        """Connect to the server that starts cold, and to the one that forks."""
+        return [Client(str(server.client.base_url)) for server in (self.cold, self.forking)]
+
     @property
     def names(self) -> list[str]:
         """The runtimes, but for the twin."""
@@ -107,19 +110,13 @@ def opened() -> Iterator[Bench]:
             yield Bench(registry, ours, other, Plain(registry, folder))
 
 
-def evaluate(client: httpx.Client, route: str, request: Mapping[str, Any]) -> None:
-    """Evaluate, and see that it went well."""
-    answer = client.post(route, json=request).raise_for_status().json()
-    assert answer["returncode"] == 0, answer
-
-
 def starts(bench: Bench) -> dict[str, list[Figures]]:
     """Time `print(1)` for each runtime: bare Python, plain NsJail, cold, forked."""
     found = {}
     for name in bench.names:
         bare = partial(subprocess.run, [bench.registry.runtimes[name].executable, "-c", "pass"], check=True)
         jailed = partial(bench.plain.run_again, name, ("-c", "print(1)"), {}, b"")
-        ours = [partial(evaluate, server.client, f"/eval/{name}", PRINT) for server in (bench.cold, bench.forking)]
+        ours = [partial(client.evaluate, f"/eval/{name}", PRINT) for client in bench.clients()]
         found[name] = alternate(ROUNDS, bare, jailed, *ours)
     return found
 
@@ -142,10 +139,7 @@ def programs(bench: Bench) -> dict[str, list[Figures]]:
     return {
         title: alternate(
             ROUNDS // 2,
-            *(
-                partial(evaluate, server.client, f"/eval/{name or default}", request)
-                for server in (bench.cold, bench.forking)
-            ),
+            *(partial(client.evaluate, f"/eval/{name or default}", request) for client in bench.clients()),
         )
         for title, (name, request) in PROGRAMS.items()
     }

@@ -80,6 +80,8 @@ def preload(modules):
         __import__(name)
     if sys.version_info >= (3, 13):
         bootstrap.SET_ASIDE.update(import_aside("linecache"))
+        compile("", "", "exec")    # makes all types of ast, once
+        bootstrap.compile_quickly = lambda source: compile(source, "<string>", "exec", 0, True)
     gc = bootstrap.borrow("gc")
     gc.collect()
     held = gc.get_objects()
@@ -97,8 +99,9 @@ class Leaving:
 
     HARMLESS = set(
         "__main__ _bisect _blake2 _bootlocale _collections _contextvars _csv _datetime _decimal _elementtree _functools"
-        " _heapq _json _locale _lsprof _md5 _opcode _operator _pickle _queue _random _sha1 _sha2 _sha256 _sha3 _sha512"
-        " _sre _statistics _string _struct _symtable _tokenize _typing _zoneinfo array binascii errno fcntl gc grp"
+        " _hashlib _heapq _json _locale _lsprof _md5 _opcode _operator _pickle _posixsubprocess _queue _random _sha1"
+        " _sha2 _sha256 _sha3 _sha512 _socket _sre _ssl _statistics _string _struct _symtable _tokenize _typing _uuid"
+        " _zoneinfo array binascii errno fcntl gc grp"
         " itertools marshal math cmath pwd pyexpat resource select time unicodedata zlib".split()
     )
     """Modules written in C that keep nothing to be done until the end, such as buffers of C's own."""

@@ -99,6 +99,9 @@ class NsJail:
         """
         return await receive_hello(self.control)
 
+    def started(self) -> None:
+        """Take note that the program is about to start."""
+
     async def ended(self) -> None:
         """Wait for the end of the program, once its streams have ended: that is NsJail's end, and so it is now."""
 

@@ -125,6 +125,7 @@ class _Run:
         await send_request(control, self.stdio, doors, self.request.args, self.request.files)
         for stream in self.streams:
             stream.close_writer()
+        self.process.started()
         report = await receive_report(control, len(self.request.files))
         if isinstance(report, Refusal):
             return report

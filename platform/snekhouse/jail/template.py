@@ -66,6 +66,10 @@ class Forked:
         """Wait for the end of the program, which may close its streams before."""
         await self._over.wait()
 
+    def started(self) -> None:
+        """Take note that the program is about to start, and that nobody waits for the template."""
+        self._template.fork_ahead()
+
     async def end(self) -> Ending:
         """Have all of the run dead, whatever it is doing; nothing interrupts that.
 
@@ -116,7 +120,7 @@ class Template:
 
     @asynccontextmanager
     async def forked(self) -> AsyncIterator[Forked]:
-        """Lend a run, and have it dead at the end, however that comes. The next one is forked while it runs.
+        """Lend a run, and have it dead at the end, however that comes.
 
         Raises:
             TemplateError: The template does not do its part; what the program did is lost.
@@ -126,8 +130,6 @@ class Template:
         self._lent += 1
         self.served += 1
         try:
-            with suppress(OSError):  # the next evaluation may have more luck
-                self._spare = self._fork()
             yield run
         finally:
             try:
@@ -138,6 +140,12 @@ class Template:
                 if not self._lent:
                     self._idle.set()
                     self._idle = anyio.Event()
+
+    def fork_ahead(self) -> None:
+        """Have the next run forked, for whoever comes next; best done while there is nothing else to do."""
+        if self._spare is None and not self._failure.is_set():
+            with suppress(OSError, TemplateError):  # the next evaluation may have more luck
+                self._spare = self._fork()
 
     async def idle(self) -> None:
         """Wait until none of its runs is lent."""
@@ -179,7 +187,7 @@ class Template:
             await self._hear_one()
         finally:
             run.close()
-        self._spare = self._fork()
+        self.fork_ahead()
 
     def close(self) -> None:
         """Give up all runs; they end with the template."""
