@@ -80,8 +80,7 @@ def preload(modules):
         __import__(name)
     if sys.version_info >= (3, 13):
         bootstrap.SET_ASIDE.update(import_aside("linecache"))
-        compile("", "", "exec")    # makes all types of ast, once
-        bootstrap.compile_quickly = lambda source: compile(source, "<string>", "exec", 0, True)
+        compile("", "", "exec")    # makes all types of the module ast, once for all
     gc = bootstrap.borrow("gc")
     gc.collect()
     held = gc.get_objects()
