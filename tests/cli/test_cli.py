@@ -193,6 +193,12 @@ class TestRuntimes:
         done = snekhouse("runtimes", "check", "-r", broken, "--json")
         assert json.loads(done.stdout) == snekhouse("runtimes", "check", "-r", broken).stdout.splitlines()
 
+    def test_check_tells_what_cannot_be_imported_ahead(self, small: Path) -> None:
+        small.write_text(small.read_text().replace("mounts = [", 'preload = ["nomodule"]\nmounts = ['))
+        done = snekhouse("runtimes", "check", "-r", small)
+        assert done.returncode == 1
+        assert "ModuleNotFoundError: No module named 'nomodule'; mend that, or write start = \"cold\"" in done.stdout
+
     def test_check_fails_for_a_runtime_that_does_not_start(self, small: Path) -> None:
         small.write_text(small.read_text().replace('executable = "', 'executable = "/nowhere'))
         done = snekhouse("runtimes", "check", "-r", small)

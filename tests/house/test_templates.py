@@ -139,6 +139,12 @@ async def test_a_module_that_cannot_be_imported_ahead_is_told(small: Path) -> No
         assert (await evaluate(house)).stdout == "1\n"
 
 
+async def test_what_the_body_of_a_house_raises_comes_out_as_it_is(small: Path) -> None:
+    with pytest.raises(KeyError):
+        async with opened(small):
+            raise KeyError
+
+
 async def test_an_interpreter_without_ctypes_starts_cold(small: Path) -> None:
     async with opened(small, start="cold") as house:
         file = (await evaluate(house, "import _ctypes; print(_ctypes.__file__)")).stdout.strip()

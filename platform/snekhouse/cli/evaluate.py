@@ -81,7 +81,8 @@ def _source(code: str | None, program: Path | None) -> str:
 
 
 async def _evaluate(registry: Registry, runtime: Runtime, job: Job) -> Result:
-    alone = registry.model_copy(update={"default": runtime.name, "runtimes": {runtime.name: runtime}})
+    once = runtime.model_copy(update={"start": "cold"})
+    alone = registry.model_copy(update={"default": runtime.name, "runtimes": {runtime.name: once}})
     async with open_house(alone) as house:
         return await house.evaluate(runtime, job)
 

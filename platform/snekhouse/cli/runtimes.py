@@ -78,11 +78,19 @@ def _problems(path: Path) -> list[str]:
     except RegistryError as error:
         return [str(problem) for problem in error.problems]
     ready = anyio.run(_probed, loaded)
-    return [f'{path}: runtimes."{each.runtime.name}": {each.reason}' for each in ready if each.reason]
+    return [f'{path}: runtimes."{each.runtime.name}": {wrong}' for each in ready if (wrong := _wrong(each))]
+
+
+def _wrong(ready: Ready) -> str:
+    """Say what is wrong with a runtime; empty where nothing is."""
+    if ready.reason or not ready.cold_reason:
+        return ready.reason
+    return f'evaluations cannot fork: {ready.cold_reason}; mend that, or write start = "cold"'
 
 
 async def _probed(registry: Registry) -> list[Ready]:
     async with open_house(registry) as house:
+        await house.settled()
         return list(house.runtimes.values())
 
 

@@ -43,6 +43,11 @@ class Ready:
         """What the registry says of it."""
         return self.jail.runtime
 
+    @property
+    def cold_reason(self) -> str:
+        """Why evaluations start cold where the registry says that they fork; else empty."""
+        return self.keeper.reason if self.keeper else ""
+
     def packages(self) -> tuple[Package, ...]:
         """List the third-party packages that its programs can import now; looks at the disk."""
         folder = site_on_host(self.runtime, self.probe.user_site) if self.probe else None
@@ -69,6 +74,12 @@ class House:
     def is_ready(self) -> bool:
         """Whether the default runtime can evaluate, and the house is not closing."""
         return self.runtimes[self.registry.default].probe is not None and not self._is_closing
+
+    async def settled(self) -> None:
+        """Wait until every runtime's first template has started, or failed to."""
+        for ready in self.runtimes.values():
+            if ready.keeper:
+                await ready.keeper.tried.wait()
 
     async def drain(self, grace: float) -> None:
         """Accept no more evaluations, let those accepted finish, and end those that do not.

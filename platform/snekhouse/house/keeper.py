@@ -32,6 +32,7 @@ class Keeper:
 
     Attributes:
         reason: Why there is none; empty when there is one.
+        tried: Set once the first has started, or failed to.
     """
 
     def __init__(self, jail: Jail, means: Means, turn: AbstractAsyncContextManager[Any]) -> None:
@@ -48,6 +49,7 @@ class Keeper:
         self._template: Template | None = None
         self._due = anyio.Event()  # another is wanted
         self._replaced = anyio.Event()  # there is another
+        self.tried = anyio.Event()
         self.reason = "its template is being started"
 
     @property
@@ -82,11 +84,11 @@ class Keeper:
                 try:
                     async with self._turn:
                         await tasks.start(self._hold)
-                    self.reason = ""
                     with anyio.move_on_after(_MOST_AGE):
                         await self._due.wait()
                 except (TemplateError, OSError) as error:
                     self._explain(str(error))
+                    self.tried.set()
                 if not self.is_up:
                     await anyio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
                     failures = failures + 1 if time.monotonic() - begin < _PROVEN else 0
@@ -97,6 +99,8 @@ class Keeper:
             self._replaced.set()
             self._replaced = replaced = anyio.Event()
             self._template, self._due = template, anyio.Event()
+            self.reason = ""
+            self.tried.set()
             task_status.started()
             await first(template.listen, replaced.wait)
             if replaced.is_set():

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -42,12 +42,24 @@ async def open_house(registry: Registry) -> AsyncIterator[House]:
         cgroups = held.enter_context(_claimed(layout, state.name)) if layout else None
         means = Means(cgroups, host.ids)
         runtimes = await _Opening(host, state, means).make_ready(registry)
-        async with anyio.create_task_group() as keepers:
-            for ready in runtimes.values():
-                if ready.keeper:
-                    keepers.start_soon(ready.keeper.keep)
+        async with _kept(ready.keeper for ready in runtimes.values() if ready.keeper):
             yield House(registry, runtimes, means)
-            keepers.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _kept(keepers: Iterable[Keeper]) -> AsyncIterator[None]:
+    """Have keepers at work meanwhile; an error of the body's comes out as it is, and not as one of a group."""
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        for keeper in keepers:
+            tasks.start_soon(keeper.keep)
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - it is raised again below
+            failure = error
+        tasks.cancel_scope.cancel()
+    if failure:
+        raise failure
 
 
 @contextmanager

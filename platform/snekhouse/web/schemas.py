@@ -244,7 +244,7 @@ class RuntimeOut(BaseModel):
             status="available" if found else "unavailable",
             reason=ready.reason,
             start="fork" if ready.keeper and ready.keeper.is_up else "cold",
-            start_reason=ready.keeper.reason if ready.keeper else "",
+            start_reason=ready.cold_reason,
             implementation=found.implementation if found else None,
             version=found.version if found else None,
             free_threaded=found.free_threaded if found else None,
