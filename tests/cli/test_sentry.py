@@ -52,9 +52,9 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture
 def fragile(small: Path, tmp_path: Path) -> Path:
-    """A registry whose runtime cannot start without a folder that the test may take away."""
+    """A registry whose runtime cannot start cold, as it does, without a folder that the test may take away."""
     (tmp_path / "needed").mkdir()
-    mount = f'mounts = [{{ source = "{tmp_path}/needed", target = "/needed" }}, '
+    mount = f'start = "cold"\nmounts = [{{ source = "{tmp_path}/needed", target = "/needed" }}, '
     small.write_text(small.read_text().replace("mounts = [", mount))
     return small
 
