@@ -100,7 +100,7 @@ async def test_an_interpreter_that_goes_away_is_an_internal_error_with_its_reaso
     gone = tmp_path / "gone"
     gone.mkdir()
     mount = good.mounts[0].model_copy(update={"source": str(gone), "target": "/gone"})
-    runtime = good.model_copy(update={"mounts": (*good.mounts, mount)})
+    runtime = good.model_copy(update={"mounts": (*good.mounts, mount), "start": "cold"})
     async with open_house(only(small, runtime, state=small.server.state)) as house:
         gone.rmdir()
         result = await evaluate(house, "print(1)")
