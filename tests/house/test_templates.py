@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from leftovers import descendants
+from leftovers import descendants, groups
 from serving import await_templates, running_server
 from snekhouse.house import House, keeper, open_house
 from snekhouse.jail.evaluation import Job, Result, Status
@@ -66,6 +66,13 @@ def interpreters(runtime: Runtime) -> set[int]:
     }
 
 
+def held(house: House) -> tuple[int, int]:
+    """How many groups and descriptors there are."""
+    cgroups = house._means.cgroups
+    assert cgroups
+    return len(groups(cgroups._name.removeprefix("snekhouse-"))), len(os.listdir("/proc/self/fd"))
+
+
 async def test_a_template_that_is_killed_is_replaced_and_meanwhile_evaluations_start_cold(small: Path) -> None:
     async with opened(small) as house:
         await until(lambda: forks(house))
@@ -83,6 +90,7 @@ async def test_an_evaluation_that_is_lost_with_its_template_is_run_again(small: 
     results: list[Result] = []
     async with opened(small) as house, anyio.create_task_group() as tasks:
         await until(lambda: forks(house))
+        before = held(house)
 
         async def one() -> None:
             results.append(await evaluate(house, "import time; time.sleep(1); print('done')"))
@@ -90,6 +98,8 @@ async def test_an_evaluation_that_is_lost_with_its_template_is_run_again(small: 
         tasks.start_soon(one)
         await anyio.sleep(0.5)
         os.kill(sorted(interpreters(house.registry.runtimes["only"]))[victim], signal.SIGKILL)
+        await until(lambda: results and forks(house))
+        await until(lambda: held(house) == before)
     assert [(result.status, result.stdout) for result in results] == [(Status.OK, "done\n")]
 
 

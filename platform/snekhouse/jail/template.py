@@ -95,8 +95,11 @@ class Forked:
         self._over.set()
 
     def close(self) -> None:
-        """Let go of the run, which must have ended."""
-        self._held.close()
+        """Let go of what the run held: at once when it has ended, else when its template is gone."""
+        if self._ending:
+            self._held.close()
+        else:
+            self._template.remains.enter_context(self._held)
 
 
 class Template:
@@ -104,9 +107,11 @@ class Template:
 
     Attributes:
         served: How many evaluations it has served.
+        remains: What runs held that were lost with it.
     """
 
-    def __init__(self, jail: NsJail, limits: Limits, means: Means) -> None:
+    def __init__(self, jail: NsJail, limits: Limits, means: Means, remains: ExitStack) -> None:
+        self.remains = remains
         self._jail = jail
         self._limits = limits
         self._means = means
@@ -243,9 +248,10 @@ async def opened(jail: Jail, means: Means) -> AsyncIterator[Template]:
         command = (jail.runtime.executable, bootstrap_inside(jail.bootstrap), "fork")
         stdio = (stdin, words.writer, words.writer)
         options = template_options(jail.mould.profile, means.ids)
+        remains = held.enter_context(ExitStack())
         async with started(jail.nsjail, options, command, stdio) as process:
             words.close_writer()
-            template = Template(process, jail.runtime.limits, means)
+            template = Template(process, jail.runtime.limits, means, remains)
             try:
                 with anyio.fail_after(START_TIMEOUT):
                     await _greet(process, jail)
