@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from leftovers import descendants, groups
+from leftovers import descendants
 from serving import await_templates, running_server
 from snekhouse.house import House, keeper, open_house
 from snekhouse.jail.evaluation import Job, Result, Status
@@ -70,7 +70,9 @@ def held(house: House) -> tuple[int, int]:
     """How many groups and descriptors there are."""
     cgroups = house._means.cgroups
     assert cgroups
-    return len(groups(cgroups._name.removeprefix("snekhouse-"))), len(os.listdir("/proc/self/fd"))
+    folders = map(Path, cgroups._layout.folders(cgroups._name))
+    runs = sum(path.is_dir() for folder in folders for path in folder.iterdir())
+    return runs, len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def test_a_template_that_is_killed_is_replaced_and_meanwhile_evaluations_start_cold(small: Path) -> None:
