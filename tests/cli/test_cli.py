@@ -6,11 +6,13 @@ import pty
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from command import SNEKHOUSE, refused, snekhouse
+from leftovers import guests
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
 
@@ -282,17 +284,20 @@ class TestServe:
         assert "is no address; write host:port" in refused(snekhouse("serve", "-r", small, "--bind", address))
 
 
-def test_ctrl_c_exits_with_130(small: Path, tmp_path: Path) -> None:
-    program = tmp_path / "program"
-    os.mkfifo(program)
-    command = [*SNEKHOUSE, "eval", "-r", str(small), "-f", str(program)]
+def test_ctrl_c_exits_with_130(small: Path) -> None:
+    uids = (1_900_300_000, 1_900_300_009)  # nobody else's here
+    small.write_text(small.read_text().replace("[server]\n", f"[server]\nuids = {list(uids)}\n"))
+    command = [*SNEKHOUSE, "eval", "-r", str(small), "while True: pass"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        with program.open("w"):  # a FIFO opens when its reader does (fifo(7)): the command is at work
-            process.send_signal(signal.SIGINT)
-        # The end of the file wakes a reader that the signal came too early to interrupt.
+        deadline = time.monotonic() + 30
+        while not guests(*uids):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
         assert process.wait(timeout=30) == 130
+    assert guests(*uids) == {}
 
 
 def test_unknown_options_are_refused_with_a_hint() -> None:

@@ -102,7 +102,7 @@ def test_debugging_adds_what_nsjail_says_and_the_checks_of_health(small: Path, t
     told = events(server.log)
     assert [event["path"] for event in told if event["event"] == "request"][-1] == "/healthz"
     assert all("nsjail_log" in event for event in told if event["event"] == "nsjail ended")
-    assert len([event for event in told if event["event"] == "nsjail ended"]) >= 3
+    assert [event for event in told if event["event"] == "nsjail ended"]
 
 
 def test_a_client_that_went_away_is_told_as_that(small: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import logging
 import time
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -35,16 +36,19 @@ class Keeper:
         tried: Set once the first has started, or failed to.
     """
 
-    def __init__(self, jail: Jail, means: Means, turn: AbstractAsyncContextManager[Any]) -> None:
+    def __init__(self, jail: Jail, means: Means, packages: Path | None, turn: AbstractAsyncContextManager[Any]) -> None:
         """Prepare to keep.
 
         Args:
             jail: The runtime.
             means: What the server has for its runs.
+            packages: The folder from which it imports third-party packages: a template knows those of its start.
             turn: Held while a template starts, that not all do at once.
         """
         self._jail = jail
         self._means = means
+        self._packages = packages
+        self._seen = 0
         self._turn = turn
         self._template: Template | None = None
         self._due = anyio.Event()  # another is wanted
@@ -65,7 +69,9 @@ class Keeper:
         Raises:
             OSError: The host is out of processes, descriptors or memory.
         """
-        if template := self._template:
+        if self._seen != self._changed():
+            self._due.set()
+        elif template := self._template:
             try:
                 return await run(self._jail, job, self._means, template)
             except TemplateError as error:
@@ -84,18 +90,29 @@ class Keeper:
                 try:
                     async with self._turn:
                         await tasks.start(self._hold)
-                    with anyio.move_on_after(_MOST_AGE):
-                        await self._due.wait()
                 except (TemplateError, OSError) as error:
                     self._explain(str(error))
                     self.tried.set()
-                if not self.is_up:
-                    await anyio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
-                    failures = failures + 1 if time.monotonic() - begin < _PROVEN else 0
+                else:
+                    with anyio.move_on_after(_MOST_AGE):
+                        await self._due.wait()
+                    if self.is_up:
+                        continue
+                await anyio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
+                failures = failures + 1 if time.monotonic() - begin < _PROVEN else 0
+
+    def _changed(self) -> int:
+        """Tell when packages changed last, in nanoseconds; 0 when there are none."""
+        try:
+            return self._packages.stat().st_mtime_ns if self._packages else 0
+        except FileNotFoundError:
+            return 0
 
     async def _hold(self, *, task_status: TaskStatus[None]) -> None:
         """Have a template until it is lost, or there is another and its runs have ended."""
+        changed = self._changed()
         async with opened(self._jail, self._means) as template:
+            self._seen = changed
             self._replaced.set()
             self._replaced = replaced = anyio.Event()
             self._template, self._due = template, anyio.Event()

@@ -21,7 +21,7 @@ from snekhouse.jail.probe import probe
 from snekhouse.jail.profile import render_profile
 from snekhouse.jail.seccomp import render_policy
 from snekhouse.jail.state import State, state_folder
-from snekhouse.packages import make_room
+from snekhouse.packages import make_room, site_on_host
 from snekhouse.registry.models import Registry, Runtime
 
 _log = logging.getLogger(__package__)
@@ -113,7 +113,8 @@ class _Opening:
             _log.error("runtime %s is unavailable: %s", runtime.name, error)
             return Ready(jail, None, str(error))
         jail = self._jail(runtime, self._state.write(f"{runtime.name}.pyc", bytecode))
-        keeper = Keeper(jail, self._means, self._at_once) if runtime.start == "fork" else None
+        packages = site_on_host(runtime, answer.user_site)
+        keeper = Keeper(jail, self._means, packages, self._at_once) if runtime.start == "fork" else None
         return Ready(jail, answer, keeper=keeper)
 
     def _jail(self, runtime: Runtime, bootstrap: Path) -> Jail:

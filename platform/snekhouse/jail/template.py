@@ -187,7 +187,7 @@ class Template:
         """
         run = self._fork()
         try:
-            await run.meet()
+            os.close((await run.meet()).home)
             run.kill()
             await self._hear_one()
         finally:
