@@ -15,6 +15,7 @@ from leftovers import descendants
 from serving import await_templates, running_server
 from snekhouse.house import House, keeper, open_house
 from snekhouse.jail.evaluation import Job, Result, Status
+from snekhouse.packages import site_on_host
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Runtime
 
@@ -127,6 +128,23 @@ async def test_a_template_that_has_served_long_enough_is_replaced(small: Path, m
             seeds.add(result.stdout)
         await until(lambda: len(interpreters(house.registry.runtimes["only"])) == 3)
     assert len(seeds) > 2
+
+
+async def test_packages_are_seen_at_once_and_by_the_next_template(small: Path) -> None:
+    code = "import fresh_module; print(fresh_module.x)"
+    async with opened(small) as house:
+        await until(lambda: forks(house))
+        ready = house.runtimes["only"]
+        first = interpreters(ready.runtime)
+        assert ready.probe
+        folder = site_on_host(ready.runtime, ready.probe.user_site)
+        assert folder
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "fresh_module.py").write_text("x = 1")
+        assert (await evaluate(house, code)).stdout == "1\n"
+        await until(lambda: forks(house) and not first & interpreters(ready.runtime))
+        assert (await evaluate(house, code)).stdout == "1\n"
+        (folder / "fresh_module.py").unlink()
 
 
 async def test_one_that_dies_again_and_again_is_started_with_pauses(
