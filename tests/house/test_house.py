@@ -186,14 +186,21 @@ async def test_missing_walls_are_a_refusal_unless_allowed(small: Registry, monke
             pass
 
 
+@pytest.mark.parametrize("start", ["fork", "cold"])
 async def test_without_cgroups_the_rlimits_stand_and_memory_is_unmeasured(
-    small: Registry, monkeypatch: pytest.MonkeyPatch
+    small: Registry, monkeypatch: pytest.MonkeyPatch, start: str
 ) -> None:
     monkeypatch.setattr("snekhouse.jail.host.detect", lambda: NO_CGROUPS)
-    async with open_house(small) as house:
+    runtime = small.resolve(small.default).model_copy(update={"start": start})
+    async with open_house(only(small, runtime, state=small.server.state)) as house:
+        await house.settled()
+        assert house.runtimes[runtime.name].cold_reason == ""
         result = await evaluate(house, "x = b'x' * (800 << 20)")
         assert "MemoryError" in result.stdout
         assert result.usage.memory is None
         assert result.usage.cpu_time > 0
-        code = "import os, time\ntry:\n  for n in range(99):\n    if not os.fork(): time.sleep(9)\nexcept OSError: print(n < 20)"
-        assert (await evaluate(house, code)).stdout == "True\n"
+        code = "import os, time\ntry:\n  for n in range(99):\n    if not os.fork(): time.sleep(9)\nexcept OSError: print(n)"
+        assert (await evaluate(house, code)).stdout == f"{runtime.limits.processes - 1}\n"
+        few = Job(args=("-c", code), limits=runtime.limits.model_copy(update={"processes": 3}))
+        result = await house.evaluate(runtime, few)
+        assert result.stdout == "2\n", result
