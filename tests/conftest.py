@@ -1,5 +1,6 @@
 """What the tests share: this machine's interpreters, and a real server on them."""
 
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ from serving import Server, await_templates, running_server
 from snekhouse.registry.discovery import find_interpreters, render_registry
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""What is started in the background may ignore it, and so would everything that these tests start."""
 
 
 @pytest.fixture(scope="session")
