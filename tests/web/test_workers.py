@@ -13,7 +13,7 @@ import pytest
 
 from leftovers import descendants, guests
 from serving import Server, running_server
-from snekhouse.cli.workers import share
+from snekhouse.house import Worker
 from snekhouse.registry.models import Server as Settings
 
 UIDS = (1_900_200_000, 1_900_200_099)
@@ -42,7 +42,7 @@ def evaluate(server: Server, code: str) -> httpx.Response:
 
 def test_shares_add_up_to_the_whole_and_no_id_is_in_two() -> None:
     whole = Settings(workers=3, concurrency=5, queue=10, uids=(1000, 1099))
-    shares = [share(whole, number) for number in range(3)]
+    shares = [Worker(number).share(whole) for number in range(3)]
     assert [each.concurrency for each in shares] == [2, 2, 1]
     assert [each.queue for each in shares] == [4, 3, 3]
     assert [each.uids for each in shares] == [(1000, 1032), (1033, 1065), (1066, 1098)]

@@ -45,8 +45,7 @@ def serve(
     worker = become_worker(loaded.server)
     if worker.number:
         logging.getLogger("snekhouse.server").setLevel(logging.WARNING)  # one of them tells the address
-    shared = loaded.model_copy(update={"server": worker.server})
-    anyio.run(lambda: server.serve(shared, bind=f"fd://{listener.detach()}", lifeline=worker.lifeline))
+    anyio.run(lambda: server.serve(loaded, bind=f"fd://{listener.detach()}", worker=worker))
 
 
 _UNREAD = 30

@@ -2,81 +2,54 @@
 
 import logging
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 
+from snekhouse.house import Worker
+from snekhouse.house.metrics import forget_process, share_numbers
+from snekhouse.jail.state import shared_folder
 from snekhouse.registry.models import Server
 
 _log = logging.getLogger(__name__)
 
-_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 _PAUSE = 1.0
 """Seconds until a worker that was killed is replaced."""
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """A worker process, seen from inside.
-
-    Attributes:
-        server: Its share.
-        number: From 0.
-        lifeline: A descriptor that is readable when its supervisor is gone; None where it has none.
-    """
-
-    server: Server
-    number: int = 0
-    lifeline: int | None = None
-
-
-def share(server: Server, number: int) -> Server:
-    """Work out what one of the workers may use: together they use what the registry allows, and no id twice.
-
-    Args:
-        server: What all of them may use.
-        number: Which worker, from 0.
-    """
-    first, last = server.uids
-    each = (last - first + 1) // server.workers
-    return server.model_copy(
-        update={
-            "concurrency": _part(server.places, server.workers, number),
-            "queue": _part(server.queue, server.workers, number),
-            "max_in_transit": server.max_in_transit // server.workers,
-            "uids": (first + number * each, first + (number + 1) * each - 1),
-        }
-    )
-
-
-def _part(whole: int, parts: int, number: int) -> int:
-    return whole // parts + (number < whole % parts)
 
 
 def become_worker(server: Server) -> Worker:
     """Fork the workers; return in each. The supervisor stays here until the last has ended, and exits.
 
-    A worker that is killed is replaced; one that ends by itself, for an error, ends all.
+    A worker that is killed is replaced; one that ends by itself, for an error, ends all. SIGHUP is passed on.
+
+    Args:
+        server: What says how many; with one, this process is it.
     """
     if server.workers == 1:
-        return Worker(server)
+        return Worker()
+    supervisor = os.getpid()
     lifeline, held = os.pipe()  # its other end is the supervisor's alone
+    numbers = shared_folder(server.state_path)
+    share_numbers(numbers)
     with _blocked():
-        supervisor = _Supervisor()
+        workers = _Workers(numbers)
         for number in range(server.workers):
-            if not supervisor.fork(number):
+            if not workers.fork(number):
                 break
         else:
-            number = supervisor.watch()
+            number = workers.watch()
     os.close(held)
     os.setpgid(0, 0)  # Ctrl-C at the terminal is for the supervisor, which passes it on
-    return Worker(share(server, number), number, lifeline)
+    return Worker(number, lifeline, supervisor)
 
 
-class _Supervisor:
-    def __init__(self) -> None:
+class _Workers:
+    def __init__(self, numbers: Path) -> None:
+        self._numbers = numbers
         self._workers: dict[int, int] = {}
         self._code: int | None = None  # with which to exit, once the workers are to end
 
@@ -90,13 +63,16 @@ class _Supervisor:
         """Replace and end workers until none is left, and exit; return in one that replaces another, its number."""
         while self._workers:
             received = signal.sigwait(_SIGNALS)
-            if received != signal.SIGCHLD:
+            if received == signal.SIGCHLD:
+                for number in self._killed():
+                    time.sleep(_PAUSE)
+                    if not self.fork(number):
+                        return number
+            elif received == signal.SIGHUP:
+                self._signal(signal.SIGHUP)
+            else:
                 self._end(0)  # each time: a second signal makes workers hurry
-                continue
-            for number in self._killed():
-                time.sleep(_PAUSE)
-                if not self.fork(number):
-                    return number
+        shutil.rmtree(self._numbers)
         raise SystemExit(self._code)
 
     def _killed(self) -> Iterator[int]:
@@ -106,6 +82,7 @@ class _Supervisor:
             if not pid:
                 return
             number, code = self._workers.pop(pid), os.waitstatus_to_exitcode(status)
+            forget_process(pid)
             if self._code is not None:
                 self._code = self._code or max(code, 0)
             elif code >= 0:
@@ -116,8 +93,11 @@ class _Supervisor:
 
     def _end(self, code: int) -> None:
         self._code = code
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: int) -> None:
         for pid in self._workers:
-            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, number)
 
 
 @contextmanager

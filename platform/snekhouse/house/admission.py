@@ -18,8 +18,9 @@ class Admission:
     """
 
     def __init__(self, places: int, seats: int) -> None:
-        self._free = self._places = places
+        self._places = places
         self._seats = seats
+        self._taken = 0
         self._queues: dict[str, deque[_Visitor]] = {}  # in the order of their turns, none of them empty
         self._idle = anyio.Event()
         self._idle.set()
@@ -35,7 +36,7 @@ class Admission:
             BusyError: There is no seat in the queue.
         """
         arrived = time.monotonic()
-        if self._free:
+        if self._taken < self._places:
             self._take()
         else:
             await self._wait(runtime)
@@ -48,23 +49,41 @@ class Admission:
         """Wait until nothing runs and nobody waits."""
         await self._idle.wait()
 
+    def resize(self, places: int, seats: int) -> None:
+        """Have so many places and seats from now on; whoever has one keeps it."""
+        self._places, self._seats = places, seats
+        self._admit()
+
+    @property
+    def taken(self) -> int:
+        """How many have a place."""
+        return self._taken
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for one."""
+        return sum(map(len, self._queues.values()))
+
     def _take(self) -> None:
-        self._free -= 1
+        self._taken += 1
         if self._idle.is_set():
             self._idle = anyio.Event()
 
     def _leave(self) -> None:
         """Hand a place to whoever is next."""
-        if not self._queues:
-            self._free += 1
-            if self._free == self._places:
-                self._idle.set()
-            return
-        runtime = next(iter(self._queues))
-        queue = self._queues.pop(runtime)
-        queue.popleft().admit()
-        if queue:
-            self._queues[runtime] = queue  # last now
+        self._taken -= 1
+        self._admit()
+        if not self._taken:
+            self._idle.set()
+
+    def _admit(self) -> None:
+        while self._queues and self._taken < self._places:
+            runtime = next(iter(self._queues))
+            queue = self._queues.pop(runtime)
+            self._take()
+            queue.popleft().admit()
+            if queue:
+                self._queues[runtime] = queue  # last now
 
     async def _wait(self, runtime: str) -> None:
         self._make_room(runtime)
@@ -80,7 +99,7 @@ class Admission:
             raise
 
     def _make_room(self, runtime: str) -> None:
-        if sum(map(len, self._queues.values())) < self._seats:
+        if self.waiting < self._seats:
             return
         longest = max(self._queues, key=lambda name: len(self._queues[name]), default=runtime)
         if len(self._queues.get(longest, ())) <= len(self._queues.get(runtime, ())) + 1:

@@ -1,57 +1,25 @@
-"""A house that is open: its runtimes, and evaluations in them."""
+"""A house that is open: its runtimes, evaluations in them, and how it comes to have others."""
 
 import errno
 import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 
 import anyio
 
-from snekhouse.errors import BusyError
+from snekhouse.errors import BusyError, Problem, RegistryError
 from snekhouse.house.admission import Admission
-from snekhouse.house.keeper import Keeper
+from snekhouse.house.installation import Ready
+from snekhouse.house.installing import Installer
+from snekhouse.house.metrics import Metrics
 from snekhouse.jail.evaluation import Job, Result, Status
-from snekhouse.jail.kit import Jail, Means
-from snekhouse.jail.probe import Probe
+from snekhouse.jail.kit import Means
 from snekhouse.jail.run import run
-from snekhouse.packages import Package, installed, site_on_host
 from snekhouse.registry.models import Registry, Runtime
 
 _log = logging.getLogger(__package__)
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """A runtime and how it stands.
-
-    Attributes:
-        jail: The runtime with its rendered profile.
-        probe: What the runtime said of itself; None when it is unavailable.
-        reason: Why it is unavailable; empty when it is not.
-        keeper: Keeps a template of it; None where evaluations start cold.
-    """
-
-    jail: Jail
-    probe: Probe | None
-    reason: str = ""
-    keeper: Keeper | None = None
-
-    @property
-    def runtime(self) -> Runtime:
-        """What the registry says of it."""
-        return self.jail.runtime
-
-    @property
-    def cold_reason(self) -> str:
-        """Why evaluations start cold where the registry says that they fork; else empty."""
-        return self.keeper.reason if self.keeper else ""
-
-    def packages(self) -> tuple[Package, ...]:
-        """List the third-party packages that its programs can import now; looks at the disk."""
-        folder = site_on_host(self.runtime, self.probe.user_site) if self.probe else None
-        return installed(folder) if folder else ()
 
 
 class House:
@@ -59,13 +27,19 @@ class House:
 
     Attributes:
         registry: What the house serves.
+        metrics: What it counts.
         runtimes: How each runtime stands, by name, in the registry's order.
     """
 
-    def __init__(self, registry: Registry, runtimes: Mapping[str, Ready], means: Means) -> None:
+    def __init__(
+        self, registry: Registry, runtimes: Mapping[str, Ready], means: Means, installer: Installer, metrics: Metrics
+    ) -> None:
         self.registry = registry
+        self.metrics = metrics
         self.runtimes = runtimes
         self._means = means
+        self._installer = installer
+        self._changing = anyio.Lock()
         self._admission = Admission(registry.server.places, registry.server.queue)
         self._is_closing = False
         self._accepted: set[anyio.CancelScope] = set()
@@ -77,9 +51,45 @@ class House:
 
     async def settled(self) -> None:
         """Wait until every runtime's first template has started, or failed to."""
-        for ready in self.runtimes.values():
-            if ready.keeper:
-                await ready.keeper.tried.wait()
+        await _tried(self.runtimes)
+
+    async def change(self, registry: Registry) -> None:
+        """Serve another registry from now on; evaluations under way, and those that wait, end as they began.
+
+        Its runtimes are made ready aside. Those that render as before stay as they are, and warm.
+
+        Raises:
+            RegistryError: A runtime that can evaluate now could not any more; all stays as it is.
+            HostError: The host lacks a wall for it, and the registry does not allow that; all stays as it is.
+        """
+        async with self._changing:
+            before = self.runtimes
+            runtimes = await self._installer.prepare(registry, before)
+            try:
+                _require_all(registry, before, runtimes)
+                await _tried(runtimes)
+            except BaseException:
+                _retire(runtimes, before)
+                raise
+            self.registry, self.runtimes = registry, runtimes
+            self._admission.resize(registry.server.places, registry.server.queue)
+            _retire(before, runtimes)
+
+    async def renew(self, name: str) -> Ready:
+        """Probe a runtime again, as its interpreter is now, and have it evaluate from now on as that says.
+
+        Args:
+            name: One of the registry's.
+        """
+        async with self._changing:
+            before = self.runtimes
+            fresh = await self._installer.prepare(
+                self.registry.model_copy(update={"runtimes": {name: self.registry.runtimes[name]}}), {}
+            )
+            await _tried(fresh)
+            self.runtimes = {**before, **fresh}
+            _retire(before, self.runtimes)
+            return fresh[name]
 
     async def drain(self, grace: float) -> None:
         """Accept no more evaluations, let those accepted finish, and end those that do not.
@@ -104,26 +114,46 @@ class House:
         Raises:
             BusyError: The queue is full, the runtime is unavailable, the host is out of resources, or the house closes.
         """
-        ready = self.runtimes[runtime.name]
+        try:
+            result = await self._evaluate(self.runtimes[runtime.name], job)
+        except BusyError:
+            self.metrics.ended(runtime.name, "refused")
+            raise
+        self.metrics.ended(runtime.name, result.status.value)
+        _log.info("evaluation", extra=_asked(runtime, job) | _told(result))
+        if result.status is Status.INTERNAL_ERROR:
+            _log.error("internal error: %s", result.message)
+        return result
+
+    async def _evaluate(self, ready: Ready, job: Job) -> Result:
         if self._is_closing:
             raise BusyError(_CLOSING)
         if ready.probe is None:
-            raise BusyError(f"the runtime {runtime.name} is unavailable: {ready.reason}", retry_after=60)
-        with self._endable(), _exhaustion_reported():
-            result = await self._admitted(ready, job)
-            _log.info("evaluation", extra=_asked(runtime, job) | _told(result))
-            if result.status is Status.INTERNAL_ERROR:
-                _log.error("internal error: %s", result.message)
-            return result
+            raise BusyError(f"the runtime {ready.runtime.name} is unavailable: {ready.reason}", retry_after=60)
+        with ready.installation.used(), self._endable(), _exhaustion_reported():
+            return await self._admitted(ready, job)
 
     async def _admitted(self, ready: Ready, job: Job) -> Result:
+        name = ready.runtime.name
         try:
-            async with self._admission.turn(ready.runtime.name) as waited:
-                result = await (ready.keeper.run(job) if ready.keeper else run(ready.jail, job, self._means))
+            async with self._turn(name) as waited:
+                with self.metrics.running(name, waited):
+                    result = await (
+                        ready.keeper.run(ready.jail, job) if ready.keeper else run(ready.jail, job, self._means)
+                    )
         except anyio.get_cancelled_exc_class():
+            self.metrics.ended(name, "abandoned")
             _log.info("evaluation", extra=_asked(ready.runtime, job) | {"status": "abandoned"})
             raise
         return replace(result, usage=replace(result.usage, queue_time=waited))
+
+    @asynccontextmanager
+    async def _turn(self, name: str) -> AsyncIterator[float]:
+        with ExitStack() as waiting:
+            waiting.enter_context(self.metrics.queued())
+            async with self._admission.turn(name) as waited:
+                waiting.close()
+                yield waited
 
     @contextmanager
     def _endable(self) -> Iterator[None]:
@@ -143,6 +173,37 @@ class House:
 
 
 _CLOSING = "the server is shutting down"
+
+
+async def _tried(runtimes: Mapping[str, Ready]) -> None:
+    for ready in runtimes.values():
+        if ready.keeper:
+            await ready.keeper.tried.wait()
+
+
+def _retire(old: Mapping[str, Ready], new: Mapping[str, Ready]) -> None:
+    """Let installations go that are no longer in use."""
+    stay = {ready.installation for ready in new.values()}
+    for ready in old.values():
+        if ready.installation not in stay:
+            ready.installation.retire()
+
+
+def _require_all(registry: Registry, before: Mapping[str, Ready], runtimes: Mapping[str, Ready]) -> None:
+    """See that no runtime gets lost.
+
+    Raises:
+        RegistryError: One that was available would not be any more.
+    """
+    lost = [ready for name, ready in runtimes.items() if not ready.probe and name in before and before[name].probe]
+    if lost:
+        remedy = "mend it, or remove the runtime"
+        raise RegistryError(
+            [
+                Problem(registry.source, f'runtimes."{ready.runtime.name}"', f"cannot evaluate: {ready.reason}", remedy)
+                for ready in lost
+            ]
+        )
 
 
 def _asked(runtime: Runtime, job: Job) -> dict[str, object]:

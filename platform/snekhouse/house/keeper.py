@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskStatus
 
+from snekhouse.house.metrics import Metrics
 from snekhouse.jail.evaluation import Job, Result
 from snekhouse.jail.kit import Jail, Means
 from snekhouse.jail.run import run
@@ -36,7 +37,14 @@ class Keeper:
         tried: Set once the first has started, or failed to.
     """
 
-    def __init__(self, jail: Jail, means: Means, packages: Path | None, turn: AbstractAsyncContextManager[Any]) -> None:
+    def __init__(
+        self,
+        jail: Jail,
+        means: Means,
+        packages: Path | None,
+        turn: AbstractAsyncContextManager[Any],
+        metrics: Metrics,
+    ) -> None:
         """Prepare to keep.
 
         Args:
@@ -44,12 +52,15 @@ class Keeper:
             means: What the server has for its runs.
             packages: The folder from which it imports third-party packages: a template knows those of its start.
             turn: Held while a template starts, that not all do at once.
+            metrics: Where its templates are counted.
         """
         self._jail = jail
         self._means = means
         self._packages = packages
         self._seen = 0
         self._turn = turn
+        self._metrics = metrics
+        self._cause = "first"  # why the next is started
         self._template: Template | None = None
         self._due = anyio.Event()  # another is wanted
         self._replaced = anyio.Event()  # there is another
@@ -61,25 +72,29 @@ class Keeper:
         """Whether there is a template now."""
         return self._template is not None
 
-    async def run(self, job: Job) -> Result:
+    async def run(self, jail: Jail, job: Job) -> Result:
         """Evaluate a job, forked where there is a template.
 
         A run that is lost with its template is run again: nothing outside its jail has seen it.
+
+        Args:
+            jail: The runtime as the registry has it now.
+            job: What to evaluate.
 
         Raises:
             OSError: The host is out of processes, descriptors or memory.
         """
         if self._seen != self._changed():
-            self._due.set()
+            self._call_for("packages")
         elif template := self._template:
             try:
-                return await run(self._jail, job, self._means, template)
+                return await run(jail, job, self._means, template)
             except TemplateError as error:
                 _log.warning("runtime %s: an evaluation starts cold: %s", self._jail.runtime.name, error)
             finally:
                 if template.served >= _MOST_RUNS:
-                    self._due.set()
-        return await run(self._jail, job, self._means)
+                    self._call_for("age")
+        return await run(jail, job, self._means)
 
     async def keep(self) -> None:
         """Keep a template up until cancelled."""
@@ -89,13 +104,17 @@ class Keeper:
                 begin = time.monotonic()
                 try:
                     async with self._turn:
+                        self._metrics.template_started(self._jail.runtime.name, self._cause)
                         await tasks.start(self._hold)
                 except (TemplateError, OSError) as error:
                     self._explain(str(error))
+                    self._cause = "retry"
                     self.tried.set()
                 else:
-                    with anyio.move_on_after(_MOST_AGE):
+                    with anyio.move_on_after(_MOST_AGE) as age:
                         await self._due.wait()
+                    if age.cancelled_caught:
+                        self._cause = "age"
                     if self.is_up:
                         continue
                 await anyio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
@@ -124,7 +143,12 @@ class Keeper:
                 await first(template.listen, template.idle)
             else:
                 self._template, self.reason = None, "its template was lost, and another is being started"
-                self._due.set()
+                self._call_for("lost")
+
+    def _call_for(self, cause: str) -> None:
+        """Have another template started."""
+        self._cause = cause
+        self._due.set()
 
     def _explain(self, reason: str) -> None:
         """Say why evaluations start cold; once."""

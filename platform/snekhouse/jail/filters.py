@@ -10,6 +10,7 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from snekhouse.jail.seccomp import call_number
 
@@ -53,6 +54,7 @@ class Rule:
     action: int
 
 
+@lru_cache
 def compile_filter(policy: str, machine: str = "") -> bytes:
     """Compile a policy.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snekhouse.assets import asset
+from snekhouse.errors import HostError
 from snekhouse.jail import namespaces
 from snekhouse.jail.cgroups import Detection, detect
 from snekhouse.jail.identity import Identity, OutsideIds, identity_for
@@ -59,6 +60,20 @@ class Host:
         ]
         kernel = (Wall("nsjail", stands=True, detail=str(self.nsjail)), _namespaces_wall(), _seccomp_wall())
         return (*kernel, *limits, self._swap_wall(), self._ids_wall(), self._identity_wall())
+
+    def missing_walls(self) -> tuple[Wall, ...]:
+        """Tell of the walls that do not stand."""
+        return tuple(wall for wall in self.walls() if not wall.stands)
+
+    def require_walls(self) -> None:
+        """See that every wall stands.
+
+        Raises:
+            HostError: One does not.
+        """
+        if missing := self.missing_walls():
+            lines = "".join(f"\n  {wall.name}: {wall.detail}" for wall in missing)
+            raise HostError(f"walls are missing on this host, and [server] allow_degraded is not set:{lines}")
 
     def _swap_wall(self) -> Wall:
         layout = self.cgroups.layout
@@ -124,8 +139,12 @@ def survey_for(registry: Registry) -> Host:
     Raises:
         HostError: There is no NsJail.
     """
-    identities = {name: identity_for(_sources(runtime)) for name, runtime in registry.runtimes.items()}
-    return survey(identities, registry.server.uids)
+    return survey(identities_of(registry), registry.server.uids)
+
+
+def identities_of(registry: Registry) -> dict[str, Identity]:
+    """Work out what jails of each runtime have to map, by the runtime's name."""
+    return {name: identity_for(_sources(runtime)) for name, runtime in registry.runtimes.items()}
 
 
 def _sources(runtime: Runtime) -> Iterable[Path]:

@@ -1,6 +1,7 @@
 """A runtime's wall, rendered as an NsJail configuration in protobuf text format."""
 
 import math
+from functools import lru_cache
 from pathlib import Path
 
 import jinja2
@@ -108,6 +109,7 @@ def _quote_byte(byte: int) -> str:
     return chr(byte) if byte in _PLAIN else f"\\{byte:03o}"
 
 
+@lru_cache
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(asset("templates/nsjail")),

@@ -2,6 +2,7 @@
 
 import platform
 import textwrap
+from functools import lru_cache
 
 import jinja2
 from system_calls import NotSupportedSystemCall, syscalls
@@ -13,6 +14,7 @@ _TABLES = {"x86_64": "x86_64", "aarch64": "arm64"}
 """Machines as uname(2) calls them, and the tables of their system calls."""
 
 
+@lru_cache
 def render_policy(machine: str = "", *, cgroups: bool, template: bool = False) -> str:
     """Render the policy.
 

@@ -15,6 +15,7 @@ from snekhouse.jail.cgroups.groups import Layout, sweep
 from snekhouse.jail.guardian import end_jails, guarded
 
 _PREFIX = "house-"
+_SHARED = "workers-"
 _LOCK = "lock"
 _MODE = 0o711
 """Nobody may list it; a jail, which is nobody, may pass through to what is mounted from it."""
@@ -39,6 +40,13 @@ class State:
         path.chmod(0o644)
         return path
 
+    def folder(self, name: str) -> "State":
+        """Make a folder in it, to write to likewise."""
+        path = self.path / name
+        path.mkdir(_MODE)
+        path.chmod(_MODE)
+        return State(path, name)
+
 
 @contextmanager
 def state_folder(parent: Path | None, layout: Layout | None) -> Iterator[State]:
@@ -62,6 +70,24 @@ def state_folder(parent: Path | None, layout: Layout | None) -> Iterator[State]:
         held.callback(shutil.rmtree, path)
         held.enter_context(guarded(path))
         yield State(path, _group_name(path))
+
+
+def shared_folder(parent: Path | None) -> Path:
+    """Make a folder for what workers share, which their supervisor removes; remove those of killed ones.
+
+    Args:
+        parent: As above.
+
+    Raises:
+        HostError: As above.
+    """
+    parent = _private(parent or _usual_parent())
+    for folder in parent.glob(f"{_SHARED}*"):
+        if not Path("/proc", folder.name.removeprefix(_SHARED)).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+    path = parent / f"{_SHARED}{os.getpid()}"
+    path.mkdir(0o700)
+    return path
 
 
 @contextmanager

@@ -61,13 +61,18 @@ def _check_uids(server: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mistak
         yield Mistake(("server", "workers"), message, f"write {concurrency} or fewer, or a larger concurrency")
     match server:
         case {"uids": [int(first), int(last)]}:
-            needed = concurrency + (_WAITING * len(runtimes) + 1) * workers
+            needed = ids_needed(concurrency, workers, len(runtimes))
             if first < last < first + needed - 1:
                 message = (
                     f"has {last - first + 1} ids; {needed} are needed: one for each of {concurrency} evaluations at "
                     f"once, and for each of {workers} workers {_WAITING} for each runtime and one for templates"
                 )
                 yield Mistake(("server", "uids"), message, f"end it at {first + needed - 1} or later")
+
+
+def ids_needed(concurrency: int, workers: int, runtimes: int) -> int:
+    """Count the host ids that runs at once use up, with those that wait in templates, and the templates' own."""
+    return concurrency + (_WAITING * runtimes + 1) * workers
 
 
 _WAITING = 2

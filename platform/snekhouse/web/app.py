@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from snekhouse.errors import BusyError, RequestError, RuntimeUnknownError
-from snekhouse.house import House
+from snekhouse.house import House, Reloader
 from snekhouse.web.routes import ROUTES
 from snekhouse.web.schemas import ErrorOut
 from snekhouse.web.target import PlainTarget
@@ -21,13 +21,14 @@ from snekhouse.web.unread import ReadUnread
 _log = logging.getLogger(__name__)
 
 
-def create_app(house: House) -> Starlette:
+def create_app(house: House, reloader: Reloader) -> Starlette:
     """Make the application that serves a house."""
-    room = Room(int(house.registry.server.max_in_transit))
+    room = Room(lambda: int(house.registry.server.max_in_transit))
     middleware = [Middleware(PlainTarget), Middleware(Transit, room=room), Middleware(ReadUnread)]
     app = Starlette(routes=ROUTES, exception_handlers=_HANDLERS, middleware=middleware)
     app.router.redirect_slashes = False
     app.state.house = house
+    app.state.reloader = reloader
     return app
 
 

@@ -29,9 +29,10 @@ class Evaluation(HTTPEndpoint):
         """Evaluate a program."""
         house = _house(request)
         named = request.path_params.get("runtime")
-        chosen = house.registry.resolve(named) if named else None
+        if named:
+            house.registry.resolve(named)  # one that does not exist need not be sent a body
         body = await read_eval_request(request, int(house.registry.server.max_request))
-        runtime = chosen or _choose(house.registry, body)
+        runtime = house.registry.resolve(named) if named else _choose(house.registry, body)
         job = body.to_job(runtime.limits)
         result = await _while_connected(request, lambda: house.evaluate(runtime, job))
         share_of(request.scope).hold(result.size)

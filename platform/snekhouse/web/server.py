@@ -9,7 +9,7 @@ import anyio
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
-from snekhouse.house import House, open_house
+from snekhouse.house import House, Reloader, Worker, open_house
 from snekhouse.registry.models import Registry
 from snekhouse.waiting import first
 from snekhouse.web.access import AccessLog
@@ -21,13 +21,13 @@ _ANSWERING = 5.0
 """Seconds that answers have to be read after the last evaluation."""
 
 
-async def serve(registry: Registry, *, bind: str, lifeline: int | None = None) -> None:
-    """Serve a registry until SIGTERM or SIGINT.
+async def serve(registry: Registry, *, bind: str, worker: Worker) -> None:
+    """Serve a registry until SIGTERM or SIGINT; its file is loaded again when it changes, and on SIGHUP.
 
     Args:
         registry: What to serve.
         bind: ``host:port``.
-        lifeline: A descriptor that, once it is readable, means the same.
+        worker: This process.
 
     Raises:
         HostError: The host lacks what a jail needs.
@@ -41,17 +41,27 @@ async def serve(registry: Registry, *, bind: str, lifeline: int | None = None) -
     config.errorlog = logging.getLogger("snekhouse.server")  # one log, in the form that the command line chose
     config.accesslog = logging.getLogger("snekhouse.access")
     # Held to the very end: a second signal must not kill the server while it clears up after the first.
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with open_house(registry) as house, anyio.create_task_group() as serving:
+    with (
+        anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
+        anyio.open_signal_receiver(signal.SIGHUP) as hangups,
+    ):
+        async with open_house(worker.part(registry)) as house, anyio.create_task_group() as serving:
+            reloader = Reloader(house, registry, worker)
 
             async def drained() -> None:
-                await first(signals.__anext__, *([partial(anyio.wait_readable, lifeline)] if lifeline else []))
-                await _drain(house, registry.server.drain, signals)
+                lifeline = [partial(anyio.wait_readable, worker.lifeline)] if worker.lifeline else []
+                await first(signals.__anext__, *lifeline, partial(_reload, reloader, hangups), reloader.watch)
+                await _drain(house, house.registry.server.drain, signals)
                 # Hypercorn waits for clients to close, and some never do.
                 serving.cancel_scope.deadline = anyio.current_time() + 2 * _ANSWERING
 
             # In a task of its own: Hypercorn leaves the one that it ran in half cancelled.
-            serving.start_soon(partial(hypercorn_serve, create_app(house), config, shutdown_trigger=drained))  # type: ignore[arg-type]
+            serving.start_soon(partial(hypercorn_serve, create_app(house, reloader), config, shutdown_trigger=drained))  # type: ignore[arg-type]
+
+
+async def _reload(reloader: Reloader, hangups: AsyncIterator[signal.Signals]) -> None:
+    async for _ in hangups:
+        await reloader.reload()
 
 
 async def _drain(house: House, grace: float, signals: AsyncIterator[signal.Signals]) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -77,7 +77,12 @@ class _Waiting:
 class Room:
     """All the memory that requests in transit may hold."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: Callable[[], int]) -> None:
+        """Make one.
+
+        Args:
+            size: Tells how many bytes, now.
+        """
         self._size = size
         self._shares: set[Share] = set()
 
@@ -97,7 +102,7 @@ class Room:
         Raises:
             BusyError: There is no slow one.
         """
-        while size > self._size - sum(share.size for share in self._shares):
+        while size > self._size() - sum(share.size for share in self._shares):
             slowest = min(self._shares, key=lambda share: share.pace)
             if slowest.pace == math.inf:
                 raise BusyError("too much is being sent and received; see [server] max_in_transit")

@@ -1,0 +1,104 @@
+"""What a runtime was made into on this host, and how it stands."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+
+from snekhouse.house.keeper import Keeper
+from snekhouse.jail.kit import Jail
+from snekhouse.jail.probe import Probe
+from snekhouse.packages import Package, installed, site_on_host
+from snekhouse.registry.models import Runtime
+
+
+class Installation:
+    """A runtime's profiles, its probe and its template; what renders alike shares one, over any reloads.
+
+    Attributes:
+        rendered: All that it was made from, to compare by.
+        folder: Its files.
+        probe: What the runtime said of itself; None when it is unavailable.
+        reason: Why it is unavailable; empty when it is not.
+        keeper: Keeps a template of it; None where evaluations start cold.
+    """
+
+    def __init__(
+        self, rendered: object, folder: Path, probe: Probe | None, *, reason: str = "", keeper: Keeper | None = None
+    ) -> None:
+        self.rendered = rendered
+        self.folder = folder
+        self.probe = probe
+        self.reason = reason
+        self.keeper = keeper
+        self._users = 0
+        self._is_retired = False
+        self._over = anyio.Event()
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Keep it from going meanwhile."""
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            self._look()
+
+    def retire(self) -> None:
+        """Let it go once nobody uses it."""
+        self._is_retired = True
+        self._look()
+
+    async def over(self) -> None:
+        """Wait until it is retired and nobody uses it."""
+        await self._over.wait()
+
+    def _look(self) -> None:
+        if self._is_retired and not self._users:
+            self._over.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A runtime of the registry, and how it stands.
+
+    Attributes:
+        jail: The runtime with its rendered profile.
+        installation: What it was made into.
+    """
+
+    jail: Jail
+    installation: Installation
+
+    @property
+    def runtime(self) -> Runtime:
+        """What the registry says of it."""
+        return self.jail.runtime
+
+    @property
+    def probe(self) -> Probe | None:
+        """What it said of itself; None when it is unavailable."""
+        return self.installation.probe
+
+    @property
+    def reason(self) -> str:
+        """Why it is unavailable; empty when it is not."""
+        return self.installation.reason
+
+    @property
+    def keeper(self) -> Keeper | None:
+        """What keeps a template of it; None where evaluations start cold."""
+        return self.installation.keeper
+
+    @property
+    def cold_reason(self) -> str:
+        """Why evaluations start cold where the registry says that they fork; else empty."""
+        return self.keeper.reason if self.keeper else ""
+
+    def packages(self) -> tuple[Package, ...]:
+        """List the third-party packages that its programs can import now; looks at the disk."""
+        folder = site_on_host(self.runtime, self.probe.user_site) if self.probe else None
+        return installed(folder) if folder else ()

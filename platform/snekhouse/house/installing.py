@@ -1,0 +1,151 @@
+"""How runtimes are made ready: each is rendered, probed in its own jail, rendered anew for its bytecode, and kept."""
+
+import logging
+import os
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from snekhouse.assets import asset
+from snekhouse.errors import JailError
+from snekhouse.house.installation import Installation, Ready
+from snekhouse.house.keeper import Keeper
+from snekhouse.house.metrics import Metrics
+from snekhouse.jail.filters import compile_filter
+from snekhouse.jail.host import Host, bootstrap_source, identities_of
+from snekhouse.jail.identity import Identity
+from snekhouse.jail.kit import Jail, Means, Mould
+from snekhouse.jail.probe import probe
+from snekhouse.jail.profile import render_profile
+from snekhouse.jail.seccomp import render_policy
+from snekhouse.jail.state import State
+from snekhouse.packages import make_room, site_on_host
+from snekhouse.registry.models import Registry, Runtime
+from snekhouse.waiting import first
+
+_log = logging.getLogger(__package__)
+
+
+@asynccontextmanager
+async def installer(host: Host, state: State, means: Means, metrics: Metrics) -> AsyncIterator["Installer"]:
+    """Have an installer, and what it installs kept up, until the end; an error of the body's comes out as it is."""
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        try:
+            yield Installer(host, state, means, metrics, tasks)
+        except Exception as error:  # noqa: BLE001 - it is raised again below, and not as one of a group
+            failure = error
+        tasks.cancel_scope.cancel()
+    if failure:
+        raise failure
+
+
+class Installer:
+    """Makes runtimes ready on this host."""
+
+    def __init__(self, host: Host, state: State, means: Means, metrics: Metrics, tasks: TaskGroup) -> None:
+        self._host, self._state, self._means, self._metrics, self._tasks = host, state, means, metrics, tasks
+        self._source = bootstrap_source().read_text(encoding="utf-8")
+        self._shared = state.write("bootstrap.py", self._source)  # once: interpreters read it while others open
+        self._template = state.write("template.py", asset("runtimes/template.py").read_bytes())
+        self._numbers = count()
+        self._at_once = anyio.Semaphore(os.cpu_count() or 1)
+
+    async def prepare(self, registry: Registry, before: Mapping[str, Ready]) -> dict[str, Ready]:
+        """Make the runtimes of another registry ready, on the same host.
+
+        Args:
+            registry: What the house is to serve.
+            before: How runtimes stand now; what renders as it did, and is available, stays as it is.
+
+        Raises:
+            HostError: The host lacks a wall for it, and the registry does not allow that.
+        """
+        host = replace(self._host, identities=identities_of(registry))
+        if not registry.server.allow_degraded:
+            await anyio.to_thread.run_sync(host.require_walls)
+        return await self.make_ready(registry, host.identities, before)
+
+    async def make_ready(
+        self, registry: Registry, identities: Mapping[str, Identity], before: Mapping[str, Ready]
+    ) -> dict[str, Ready]:
+        """Make the runtimes of a registry ready, a few at a time; one that fails keeps no other from serving.
+
+        Args:
+            registry: What the house is to serve.
+            identities: What the jails of each runtime map, by its name.
+            before: As above.
+        """
+        found: dict[str, Ready] = {}
+
+        async def make_one(runtime: Runtime) -> None:
+            async with self._at_once:
+                found[runtime.name] = await self._make(runtime, identities[runtime.name], before.get(runtime.name))
+
+        async with anyio.create_task_group() as tasks:
+            for runtime in registry.runtimes.values():
+                tasks.start_soon(make_one, runtime)
+        return {name: found[name] for name in registry.runtimes}
+
+    async def _make(self, runtime: Runtime, identity: Identity, before: Ready | None) -> Ready:
+        texts = self._render(runtime, identity, self._shared)
+        rendered = (*texts, runtime.executable, runtime.limits, runtime.preload, runtime.start)
+        if before and before.probe and before.installation.rendered == rendered:
+            return Ready(replace(before.jail, runtime=runtime), before.installation)
+        make_room(runtime)
+        folder = self._state.folder(f"{runtime.name}-{next(self._numbers)}")
+        jail = self._jail(runtime, folder, texts, self._shared)
+        try:
+            answer, bytecode = await probe(jail, self._source, self._means)
+        except (JailError, OSError) as error:
+            _log.error("runtime %s is unavailable: %s", runtime.name, error)
+            return self._kept(jail, Installation(rendered, folder.path, None, reason=str(error)))
+        compiled = folder.write("bootstrap.pyc", bytecode)
+        jail = self._jail(runtime, folder, self._render(runtime, identity, compiled), compiled)
+        keeper = None
+        if runtime.start == "fork":
+            packages = site_on_host(runtime, answer.user_site)
+            keeper = Keeper(jail, self._means, packages, self._at_once, self._metrics)
+        return self._kept(jail, Installation(rendered, folder.path, answer, keeper=keeper))
+
+    def _kept(self, jail: Jail, installation: Installation) -> Ready:
+        self._tasks.start_soon(_keep, installation)
+        return Ready(jail, installation)
+
+    def _render(self, runtime: Runtime, identity: Identity, bootstrap: Path) -> tuple[str, str]:
+        """Render the profile of a runtime's jails, and that of its templates."""
+        cgroups = "pids" not in self._host.cgroups.missing
+        return (
+            render_profile(runtime, identity=identity, bootstrap=bootstrap, cgroups=cgroups),
+            render_profile(runtime, identity=identity, bootstrap=bootstrap, cgroups=cgroups, template=self._template),
+        )
+
+    def _jail(self, runtime: Runtime, folder: State, texts: tuple[str, str], bootstrap: Path) -> Jail:
+        profile, of_template = texts
+        cgroups = "pids" not in self._host.cgroups.missing
+        return Jail(
+            runtime=runtime,
+            profile=folder.write("profile.cfg", profile),
+            bootstrap=bootstrap,
+            nsjail=self._host.nsjail,
+            mould=Mould(
+                profile=folder.write("template.cfg", of_template),
+                policy=compile_filter(render_policy(cgroups=cgroups)),
+            ),
+        )
+
+
+async def _keep(installation: Installation) -> None:
+    """Keep a template up as long as the installation is used; remove its files then."""
+    waits = [installation.over]
+    if installation.keeper:
+        waits.append(installation.keeper.keep)
+    await first(*waits)
+    shutil.rmtree(installation.folder)

@@ -1,0 +1,102 @@
+"""A registry that is served, and its file, which people change meanwhile."""
+
+import hashlib
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from watchfiles import awatch
+
+from snekhouse.errors import Problem, RegistryError
+from snekhouse.registry.crosscheck import ids_needed
+from snekhouse.registry.loading import load
+from snekhouse.registry.models import Registry
+
+FIXED = ("bind", "workers", "uids", "allow_degraded", "log", "state")
+"""Keys of `[server]` that stay as they are until the server starts again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """A registry that was loaded again.
+
+    Attributes:
+        registry: With the fixed keys as they are served.
+        kept: Those that say something else in the file.
+    """
+
+    registry: Registry
+    kept: tuple[str, ...]
+
+
+def reload(served: Registry) -> Reloaded:
+    """Load the file of a registry again, for the server that serves it.
+
+    Args:
+        served: As it was when the server started.
+
+    Raises:
+        RegistryError: It cannot be used.
+    """
+    fresh = load(Path(served.source))
+    fixed = {key: getattr(served.server, key) for key in FIXED}
+    kept = tuple(f"server.{key}" for key, value in fixed.items() if getattr(fresh.server, key) != value)
+    registry = fresh.model_copy(update={"server": fresh.server.model_copy(update=fixed)})
+    _check_ids(registry)
+    return Reloaded(registry, kept)
+
+
+def _check_ids(registry: Registry) -> None:
+    server = registry.server
+    first, last = server.uids
+    needed = ids_needed(server.places, server.workers, len(registry.runtimes))
+    if last - first + 1 < needed:
+        message = f"of the server that runs has {last - first + 1} ids, and {needed} would be needed"
+        remedy = "give it more and start the server again, or ask for fewer evaluations at once"
+        raise RegistryError([Problem(registry.source, "server.uids", message, remedy)])
+
+
+_SETTLING = 0.1
+"""Seconds without a change after which a file is taken to be written."""
+
+_LOOKING = 2.0
+"""Seconds after which it is looked at in any case: not every file system tells of changes."""
+
+
+async def changes(path: Path, known: str) -> AsyncIterator[None]:
+    """Tell each time that a file has other bytes than before, however an editor put them there, and is at rest.
+
+    Args:
+        path: The file.
+        known: SHA-256 of its bytes as they are known, in hexadecimal.
+    """
+    looks = awatch(
+        *_places(path),
+        recursive=False,
+        debounce=200,
+        watch_filter=None,
+        rust_timeout=int(_LOOKING * 1000),
+        yield_on_timeout=True,
+    )
+    async for _ in looks:
+        found = _digest(path)
+        while found != known:
+            known = found
+            await anyio.sleep(_SETTLING)
+            found = _digest(path)
+            if found == known:
+                yield
+
+
+def _places(path: Path) -> Iterable[Path]:
+    """List what to watch: folders see files that take another's place; the file, writes to it by another name."""
+    return dict.fromkeys(each for each in (path.parent, path.resolve().parent, path) if each.exists())
+
+
+def _digest(path: Path) -> str:
+    """Hash what a file holds; what cannot be read is as good as empty."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
