@@ -2,6 +2,7 @@
 
 import logging
 import resource
+import signal
 import socket
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from snekhouse.cli import logs, sentry
 from snekhouse.cli.options import DEFAULT_REGISTRY, RegistryOption
+from snekhouse.cli.secrets import take_admin_token
 from snekhouse.cli.workers import become_worker
 from snekhouse.errors import HostError
 from snekhouse.registry.loading import load
@@ -40,12 +42,14 @@ def serve(
     loaded = load(registry)
     logs.set_up(loaded.server.log)
     sentry.set_up()
+    token = take_admin_token()
     _raise_descriptor_limit()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it means to reload
     listener = _bound(bind or loaded.server.bind)
     worker = become_worker(loaded.server)
     if worker.number:
         logging.getLogger("snekhouse.server").setLevel(logging.WARNING)  # one of them tells the address
-    anyio.run(lambda: server.serve(loaded, bind=f"fd://{listener.detach()}", worker=worker))
+    anyio.run(lambda: server.serve(loaded, bind=f"fd://{listener.detach()}", worker=worker, admin_token=token))
 
 
 _UNREAD = 30

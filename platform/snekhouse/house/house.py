@@ -114,14 +114,16 @@ class House:
         Raises:
             BusyError: The queue is full, the runtime is unavailable, the host is out of resources, or the house closes.
         """
+        ready = self.runtimes[runtime.name]
         try:
-            result = await self._evaluate(self.runtimes[runtime.name], job)
+            result = await self._evaluate(ready, job)
         except BusyError:
             self.metrics.ended(runtime.name, "refused")
             raise
         self.metrics.ended(runtime.name, result.status.value)
         _log.info("evaluation", extra=_asked(runtime, job) | _told(result))
         if result.status is Status.INTERNAL_ERROR:
+            ready.installation.last_error = result.message
             _log.error("internal error: %s", result.message)
         return result
 

@@ -23,6 +23,7 @@ class Installation:
         probe: What the runtime said of itself; None when it is unavailable.
         reason: Why it is unavailable; empty when it is not.
         keeper: Keeps a template of it; None where evaluations start cold.
+        last_error: The last error of ours in it; empty when there was none.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Installation:
         self.probe = probe
         self.reason = reason
         self.keeper = keeper
+        self.last_error = reason
         self._users = 0
         self._is_retired = False
         self._over = anyio.Event()

@@ -76,12 +76,10 @@ class Reloader:
                 self._house.metrics.reloaded(self.last.outcome)
             return self.last
 
-    async def reload_everywhere(self) -> Reload:
-        """Reload here, and have the other workers do so."""
-        done = await self.reload()
+    def tell_others(self) -> None:
+        """Have the other workers reload as well."""
         if self._worker.supervisor:
             os.kill(self._worker.supervisor, signal.SIGHUP)
-        return done
 
     async def watch(self) -> None:
         """Reload each time that the file changes."""

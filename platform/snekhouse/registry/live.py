@@ -1,6 +1,7 @@
 """A registry that is served, and its file, which people change meanwhile."""
 
 import hashlib
+import logging
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from snekhouse.errors import Problem, RegistryError
 from snekhouse.registry.crosscheck import ids_needed
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
+
+_log = logging.getLogger(__name__)
 
 FIXED = ("bind", "workers", "uids", "allow_degraded", "log", "state")
 """Keys of `[server]` that stay as they are until the server starts again."""
@@ -71,15 +74,7 @@ async def changes(path: Path, known: str) -> AsyncIterator[None]:
         path: The file.
         known: SHA-256 of its bytes as they are known, in hexadecimal.
     """
-    looks = awatch(
-        *_places(path),
-        recursive=False,
-        debounce=200,
-        watch_filter=None,
-        rust_timeout=int(_LOOKING * 1000),
-        yield_on_timeout=True,
-    )
-    async for _ in looks:
+    async for _ in _looks(path):
         found = _digest(path)
         while found != known:
             known = found
@@ -87,6 +82,25 @@ async def changes(path: Path, known: str) -> AsyncIterator[None]:
             found = _digest(path)
             if found == known:
                 yield
+
+
+async def _looks(path: Path) -> AsyncIterator[None]:
+    """Tell when to look at a file: when something happens to it or beside it, and every few seconds."""
+    try:
+        async for _ in awatch(
+            *_places(path),
+            recursive=False,
+            debounce=200,
+            watch_filter=None,
+            rust_timeout=int(_LOOKING * 1000),
+            yield_on_timeout=True,
+        ):
+            yield
+    except (OSError, RuntimeError) as error:  # the system's watches are used up, for one
+        _log.warning("%s cannot be watched, and is looked at every %g s: %s", path, _LOOKING, error)
+    while True:
+        await anyio.sleep(_LOOKING)
+        yield
 
 
 def _places(path: Path) -> Iterable[Path]:

@@ -4,6 +4,7 @@ import binascii
 from collections.abc import AsyncIterator, Iterator
 
 import anyio.lowlevel
+from pydantic import BaseModel
 from starlette.responses import Response, StreamingResponse
 
 from snekhouse.web.schemas import EvalResponse
@@ -13,6 +14,11 @@ _WHOLE = 1 << 18
 
 _STEP = 3 << 16
 """Bytes of a file that are encoded at once: a multiple of three, so that base64 needs padding at the end only."""
+
+
+def json_answer(model: BaseModel) -> Response:
+    """Make an HTTP response of a model."""
+    return Response(model.model_dump_json(), media_type="application/json")
 
 
 def answer(response: EvalResponse) -> Response:

@@ -12,6 +12,7 @@ from starlette.types import ExceptionHandler
 
 from snekhouse.errors import BusyError, RequestError, RuntimeUnknownError
 from snekhouse.house import House, Reloader
+from snekhouse.web import admin
 from snekhouse.web.routes import ROUTES
 from snekhouse.web.schemas import ErrorOut
 from snekhouse.web.target import PlainTarget
@@ -21,11 +22,17 @@ from snekhouse.web.unread import ReadUnread
 _log = logging.getLogger(__name__)
 
 
-def create_app(house: House, reloader: Reloader) -> Starlette:
-    """Make the application that serves a house."""
+def create_app(house: House, reloader: Reloader, admin_token: str | None = None) -> Starlette:
+    """Make the application that serves a house.
+
+    Args:
+        house: What evaluates.
+        reloader: What reloads its registry.
+        admin_token: What opens the admin API; None where that is off.
+    """
     room = Room(lambda: int(house.registry.server.max_in_transit))
     middleware = [Middleware(PlainTarget), Middleware(Transit, room=room), Middleware(ReadUnread)]
-    app = Starlette(routes=ROUTES, exception_handlers=_HANDLERS, middleware=middleware)
+    app = Starlette(routes=[*ROUTES, admin.mounted(admin_token)], exception_handlers=_HANDLERS, middleware=middleware)
     app.router.redirect_slashes = False
     app.state.house = house
     app.state.reloader = reloader

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import anyio
 import anyio.to_thread
-from pydantic import BaseModel
+from prometheus_client.exposition import choose_encoder
 from starlette.endpoints import HTTPEndpoint
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
@@ -14,8 +14,9 @@ from starlette.routing import Route
 from snekhouse.errors import BusyError, RequestError, SnekhouseError
 from snekhouse.house import House
 from snekhouse.registry.models import Registry, Runtime
-from snekhouse.web.answer import answer
+from snekhouse.web.answer import answer, json_answer
 from snekhouse.web.body import read_eval_request
+from snekhouse.web.page import Asset, Description, Page
 from snekhouse.web.schemas import EvalRequest, EvalResponse, RuntimesOut
 from snekhouse.web.transit import share_of
 
@@ -49,7 +50,7 @@ class Runtimes(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """List what can be asked for."""
         house = _house(request)
-        return _json(await anyio.to_thread.run_sync(RuntimesOut.of, house))
+        return json_answer(await anyio.to_thread.run_sync(RuntimesOut.of, house))
 
 
 class Liveness(HTTPEndpoint):
@@ -71,12 +72,28 @@ class Readiness(HTTPEndpoint):
         return PlainTextResponse("ready\n")
 
 
+class Numbers(HTTPEndpoint):
+    """``/metrics``."""
+
+    async def get(self, request: Request) -> Response:
+        """Tell Prometheus what was counted."""
+        house = _house(request)
+        runtimes = {name: ready.probe is not None for name, ready in house.runtimes.items()}
+        gathered = house.metrics.collect(runtimes=runtimes, digest=house.registry.digest)
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(await anyio.to_thread.run_sync(encode, gathered), media_type=media_type)
+
+
 ROUTES = (
     Route("/eval", Evaluation),
     Route("/eval/{runtime}", Evaluation),
     Route("/runtimes", Runtimes),
     Route("/healthz", Liveness),
     Route("/readyz", Readiness),
+    Route("/metrics", Numbers),
+    Route("/openapi.json", Description),
+    Route("/docs", Page),
+    Route("/docs/{asset}", Asset),
 )
 
 
@@ -94,10 +111,6 @@ def _choose(registry: Registry, body: EvalRequest) -> Runtime:
             raise RequestError(f"executable_path: no runtime has {body.executable_path[:200]!r}; there are: {known}")
         return found
     return registry.resolve(body.runtime or registry.default)
-
-
-def _json(model: BaseModel) -> Response:
-    return Response(model.model_dump_json(), media_type="application/json")
 
 
 async def _while_connected(request: Request, work: Callable[[], Awaitable[_T]]) -> _T:

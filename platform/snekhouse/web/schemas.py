@@ -4,7 +4,7 @@ import binascii
 import operator
 import posixpath
 from itertools import dropwhile
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -13,13 +13,14 @@ from pydantic import (
     FailFast,
     Field,
     PlainSerializer,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
 from snekhouse.errors import RequestError
 from snekhouse.house import House, Ready
-from snekhouse.jail.evaluation import File, Job, Result
+from snekhouse.jail.evaluation import File, Job, Result, Status
 from snekhouse.registry.models import Limits, Registry
 
 
@@ -58,7 +59,11 @@ class FileIn(_Received):
     """A file to write below the home before the program starts."""
 
     path: Annotated[str, Field(description="Relative path, with / between names.")]
-    content: Annotated[bytes, BeforeValidator(_from_base64), Field(description="Base64 of the bytes.")] = b""
+    content: Annotated[
+        bytes,
+        BeforeValidator(_from_base64),
+        WithJsonSchema({"type": "string", "contentEncoding": "base64", "description": "Base64 of the bytes."}),
+    ] = b""
 
     @field_validator("path")
     @classmethod
@@ -71,8 +76,15 @@ class FileIn(_Received):
         return path
 
 
+def _without_defaults(schema: dict[str, Any]) -> None:
+    for described in schema["properties"].values():
+        described.pop("default", None)
+
+
 class LimitsIn(_Received):
     """Limits of one evaluation, each at most the runtime's own."""
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)  # what is not given is the runtime's
 
     wall_time: Annotated[float, Field(gt=0, allow_inf_nan=False, description="Seconds.")] = 0.0
     memory: Annotated[int, Field(gt=0, description="Bytes.")] = 0
@@ -175,7 +187,7 @@ class EvalResponse(BaseModel):
     returncode: int | None
     files: tuple[FileOut, ...]
     runtime: str
-    status: str
+    status: Status
     signal: str | None
     message: str
     stderr: Annotated[str | None, Field(description="Null unless separate_stderr was asked for.")]
@@ -192,7 +204,7 @@ class EvalResponse(BaseModel):
             returncode=result.returncode,
             files=tuple(FileOut(path=file.path, size=len(file.content), content=file.content) for file in result.files),
             runtime=runtime,
-            status=result.status.value,
+            status=result.status,
             signal=result.signal,
             message=result.message,
             stderr=result.stderr,
@@ -222,9 +234,9 @@ class RuntimeOut(BaseModel):
     name: str
     aliases: tuple[str, ...]
     default: bool
-    status: Annotated[str, Field(description="`available` or `unavailable`.")]
+    status: Literal["available", "unavailable"]
     reason: Annotated[str, Field(description="Why it is unavailable; else empty.")]
-    start: Annotated[str, Field(description="How its evaluations start now: `fork` or `cold`.")]
+    start: Annotated[Literal["fork", "cold"], Field(description="How its evaluations start now.")]
     start_reason: Annotated[str, Field(description="Why they start cold where the registry says fork; else empty.")]
     implementation: str | None
     version: str | None

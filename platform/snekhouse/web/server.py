@@ -21,13 +21,14 @@ _ANSWERING = 5.0
 """Seconds that answers have to be read after the last evaluation."""
 
 
-async def serve(registry: Registry, *, bind: str, worker: Worker) -> None:
+async def serve(registry: Registry, *, bind: str, worker: Worker, admin_token: str | None = None) -> None:
     """Serve a registry until SIGTERM or SIGINT; its file is loaded again when it changes, and on SIGHUP.
 
     Args:
         registry: What to serve.
         bind: ``host:port``.
         worker: This process.
+        admin_token: What opens the admin API; None where that is off.
 
     Raises:
         HostError: The host lacks what a jail needs.
@@ -47,6 +48,7 @@ async def serve(registry: Registry, *, bind: str, worker: Worker) -> None:
     ):
         async with open_house(worker.part(registry)) as house, anyio.create_task_group() as serving:
             reloader = Reloader(house, registry, worker)
+            app = create_app(house, reloader, admin_token)
 
             async def drained() -> None:
                 lifeline = [partial(anyio.wait_readable, worker.lifeline)] if worker.lifeline else []
@@ -56,7 +58,7 @@ async def serve(registry: Registry, *, bind: str, worker: Worker) -> None:
                 serving.cancel_scope.deadline = anyio.current_time() + 2 * _ANSWERING
 
             # In a task of its own: Hypercorn leaves the one that it ran in half cancelled.
-            serving.start_soon(partial(hypercorn_serve, create_app(house, reloader), config, shutdown_trigger=drained))  # type: ignore[arg-type]
+            serving.start_soon(partial(hypercorn_serve, app, config, shutdown_trigger=drained))  # type: ignore[arg-type]
 
 
 async def _reload(reloader: Reloader, hangups: AsyncIterator[signal.Signals]) -> None:

@@ -1,0 +1,34 @@
+"""Secrets come from the environment, or from files that it names; never from the registry."""
+
+import os
+from pathlib import Path
+
+from snekhouse.errors import HostError
+
+ADMIN_TOKEN = "SNEKHOUSE_ADMIN_TOKEN"  # noqa: S105 - the name of one
+
+_LEAST = 16
+"""Characters that a token must have."""
+
+
+def take_admin_token() -> str | None:
+    """Take the admin token out of the environment, that nothing which is started inherits it; None when there is none.
+
+    Raises:
+        HostError: It is no good.
+    """
+    file = os.environ.pop(f"{ADMIN_TOKEN}_FILE", None)
+    token = os.environ.pop(ADMIN_TOKEN, None)
+    if file and token is not None:
+        raise HostError(f"both {ADMIN_TOKEN} and {ADMIN_TOKEN}_FILE are set; unset one")
+    name = ADMIN_TOKEN
+    if file:
+        name = f"the token in {file}"
+        try:
+            token = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise HostError(f"{ADMIN_TOKEN}_FILE: {file} cannot be read: {error}") from error
+    if token is not None and (len(token) < _LEAST or not token.isascii() or any(map(str.isspace, token))):
+        remedy = "make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        raise HostError(f"{name} must be {_LEAST} or more characters of ASCII, without spaces; {remedy}")
+    return token

@@ -1,0 +1,85 @@
+"""The admin API: what is served and how it stands, probing a runtime again, and reloading the registry."""
+
+from http import HTTPStatus
+
+import anyio.to_thread
+from starlette.endpoints import HTTPEndpoint
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route, Router
+
+from snekhouse.house import House, Reloader
+from snekhouse.web.admin_schemas import AdminRuntimeDetail, AdminRuntimesOut, ReloadOut
+from snekhouse.web.answer import json_answer
+from snekhouse.web.token import Guarded
+
+
+class AdminRuntimes(HTTPEndpoint):
+    """``/admin/runtimes``."""
+
+    async def get(self, request: Request) -> Response:
+        """List the runtimes, with all that is known of them."""
+        house, reloader = _state(request)
+        return json_answer(await anyio.to_thread.run_sync(AdminRuntimesOut.of, house, reloader))
+
+
+class AdminRuntime(HTTPEndpoint):
+    """``/admin/runtimes/{runtime}``."""
+
+    async def get(self, request: Request) -> Response:
+        """Tell of one runtime, its rendered profile included."""
+        house, _ = _state(request)
+        return await _tell(house, house.registry.resolve(request.path_params["runtime"]).name)
+
+
+class AdminProbe(HTTPEndpoint):
+    """``/admin/runtimes/{runtime}/probe``."""
+
+    async def post(self, request: Request) -> Response:
+        """Probe a runtime again, and have it evaluate as its interpreter is now."""
+        house, reloader = _state(request)
+        name = house.registry.resolve(request.path_params["runtime"]).name
+        await house.renew(name)
+        reloader.tell_others()
+        return await _tell(house, name)
+
+
+class AdminReload(HTTPEndpoint):
+    """``/admin/reload``."""
+
+    async def post(self, request: Request) -> Response:
+        """Serve what the registry's file says now."""
+        _, reloader = _state(request)
+        done = await reloader.reload()
+        reloader.tell_others()
+        if done.error:
+            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, done.error)
+        return json_answer(ReloadOut.of(done))
+
+
+ROUTES = (
+    Route("/runtimes", AdminRuntimes),
+    Route("/runtimes/{runtime}", AdminRuntime),
+    Route("/runtimes/{runtime}/probe", AdminProbe),
+    Route("/reload", AdminReload),
+)
+
+
+def mounted(token: str | None) -> Mount:
+    """Mount the admin API.
+
+    Args:
+        token: What opens it; None where it is off.
+    """
+    router = Router(ROUTES, redirect_slashes=False)
+    return Mount("/admin", router, middleware=[Middleware(Guarded, token=token)])
+
+
+def _state(request: Request) -> tuple[House, Reloader]:
+    return request.app.state.house, request.app.state.reloader
+
+
+async def _tell(house: House, name: str) -> Response:
+    return json_answer(await anyio.to_thread.run_sync(AdminRuntimeDetail.in_house, house, name))

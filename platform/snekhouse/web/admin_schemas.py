@@ -1,0 +1,109 @@
+"""What the admin API tells."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, Field
+
+from snekhouse.house import House, Reload, Reloader
+from snekhouse.web.schemas import RuntimeOut
+
+
+class MountOut(BaseModel):
+    """A file or folder of the host that programs see."""
+
+    source: Annotated[str, Field(description="Path on the host.")]
+    target: Annotated[str, Field(description="Path in the jail.")]
+    writable: bool
+    mandatory: bool
+
+
+class AdminRuntimeOut(RuntimeOut):
+    """A runtime, with what only its operator needs to know."""
+
+    executable: Annotated[str, Field(description="Path of the interpreter in the jail.")]
+    executable_names: Annotated[tuple[str, ...], Field(description="Further paths by which it may be named.")]
+    preload: Annotated[tuple[str, ...], Field(description="Modules that programs find imported ahead.")]
+    mounts: tuple[MountOut, ...]
+    env: Annotated[dict[str, str], Field(description="Environment of its programs.")]
+    evaluations: Annotated[dict[str, int], Field(description="How many ended how, since the server started.")]
+    last_error: Annotated[str, Field(description="The last error of ours in it; empty when there was none.")]
+
+    @classmethod
+    def in_house(cls, house: House, name: str) -> Self:
+        """Convert a runtime as a house holds it."""
+        return cls(**_told(house, name))
+
+
+class AdminRuntimeDetail(AdminRuntimeOut):
+    """All of one runtime."""
+
+    profile: Annotated[str, Field(description="The NsJail configuration of its jails, as it was rendered.")]
+
+    @classmethod
+    def in_house(cls, house: House, name: str) -> Self:
+        """Convert a runtime as a house holds it."""
+        return cls(**_told(house, name), profile=house.runtimes[name].jail.profile.read_text(encoding="utf-8"))
+
+
+class ReloadOut(BaseModel):
+    """The last attempt to serve what the registry's file says."""
+
+    at: datetime
+    outcome: Literal["reloaded", "refused"]
+    error: Annotated[str, Field(description="Why it was refused; else empty.")]
+    kept: Annotated[tuple[str, ...], Field(description="Keys that say something else in the file: restart for them.")]
+
+    @classmethod
+    def of(cls, reload: Reload) -> Self:
+        """Convert an attempt."""
+        return cls(at=reload.at, outcome=reload.outcome, error=reload.error, kept=reload.kept)
+
+
+class RegistryOut(BaseModel):
+    """The registry that is served."""
+
+    source: Annotated[str, Field(description="Its file.")]
+    hash: Annotated[str, Field(description="SHA-256 of the file's bytes, in hexadecimal.")]
+    default: Annotated[str, Field(description="The runtime of /eval.")]
+    last_reload: Annotated[ReloadOut | None, Field(description="Null before the first.")]
+
+
+class AdminRuntimesOut(BaseModel):
+    """The registry and its runtimes."""
+
+    registry: RegistryOut
+    runtimes: tuple[AdminRuntimeOut, ...]
+
+    @classmethod
+    def of(cls, house: House, reloader: Reloader) -> Self:
+        """List what a house serves."""
+        registry = house.registry
+        return cls(
+            registry=RegistryOut(
+                source=registry.source,
+                hash=registry.digest,
+                default=registry.default,
+                last_reload=ReloadOut.of(reloader.last) if reloader.last else None,
+            ),
+            runtimes=tuple(AdminRuntimeOut.in_house(house, name) for name in house.runtimes),
+        )
+
+
+def _told(house: House, name: str) -> dict[str, Any]:
+    ready = house.runtimes[name]
+    runtime = ready.runtime
+    mounts = (
+        MountOut(source=each.source, target=each.target, writable=each.writable, mandatory=each.mandatory)
+        for each in runtime.mounts
+    )
+    return {
+        **RuntimeOut.of(ready, house.registry).model_dump(),
+        "executable": runtime.executable,
+        "executable_names": runtime.executable_names,
+        "preload": runtime.preload,
+        "mounts": tuple(mounts),
+        "env": dict(runtime.env),
+        "evaluations": house.metrics.evaluations(runtime.name),
+        "last_error": ready.installation.last_error,
+    }

@@ -1,0 +1,192 @@
+"""The description of the HTTP API, OpenAPI 3.1, from the very models that validate and answer.
+
+Source: https://spec.openapis.org/oas/v3.1.1.html
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from typing import Any, Literal
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from snekhouse.web.admin_schemas import AdminRuntimeDetail, AdminRuntimesOut, ReloadOut
+from snekhouse.web.schemas import ErrorOut, EvalRequest, EvalResponse, RuntimesOut
+
+_ERRORS = {
+    400: "The body does not fit the schema, or asks for more than the runtime allows.",
+    401: "The token is missing or wrong.",
+    404: "There is no such runtime, or no such route.",
+    408: "The body arrives too slowly.",
+    413: "The body is too large.",
+    415: "The body is not application/json.",
+    422: "The registry's file cannot be served; all stays as it was.",
+    429: "Too many wrong tokens; Retry-After has the seconds.",
+    503: "No room now, or the runtime is unavailable; Retry-After has the seconds.",
+}
+_HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
+_EVAL_ERRORS = (400, 408, 413, 415, 503)
+_ADMIN_ERRORS = (401, 404, 429)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing that can be asked for.
+
+    Attributes:
+        name: Its ``operationId``.
+        summary: What it does, in a line.
+        answer: What is answered with 200: a model, or a media type.
+        request: What the body has.
+        errors: Codes of the errors that it has.
+    """
+
+    name: str
+    summary: str
+    answer: type[BaseModel] | str
+    request: type[BaseModel] | None = None
+    errors: tuple[int, ...] = ()
+
+
+_OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("/eval", "post"): Operation(
+        "evaluate",
+        "Evaluate in the default runtime, or in one that the body names.",
+        EvalResponse,
+        EvalRequest,
+        (*_EVAL_ERRORS, 404),
+    ),
+    ("/eval/{runtime}", "post"): Operation(
+        "evaluate_in", "Evaluate in a runtime.", EvalResponse, EvalRequest, (*_EVAL_ERRORS, 404)
+    ),
+    ("/runtimes", "get"): Operation("list_runtimes", "List what can be asked for.", RuntimesOut),
+    ("/healthz", "get"): Operation("health", "Tell whether the server answers.", "text/plain"),
+    ("/readyz", "get"): Operation(
+        "readiness", "Tell whether the default runtime can evaluate.", "text/plain", errors=(503,)
+    ),
+    ("/metrics", "get"): Operation("metrics", "Tell Prometheus what was counted.", "text/plain"),
+    ("/openapi.json", "get"): Operation("describe", "Describe this API.", "application/json"),
+    ("/docs", "get"): Operation("browse", "Show this description as a page.", "text/html"),
+    ("/admin/runtimes", "get"): Operation(
+        "admin_list_runtimes",
+        "List the runtimes, with all that is known of them.",
+        AdminRuntimesOut,
+        None,
+        _ADMIN_ERRORS,
+    ),
+    ("/admin/runtimes/{runtime}", "get"): Operation(
+        "admin_show_runtime", "Tell of one runtime, its profile included.", AdminRuntimeDetail, None, _ADMIN_ERRORS
+    ),
+    ("/admin/runtimes/{runtime}/probe", "post"): Operation(
+        "admin_probe_runtime", "Probe a runtime again.", AdminRuntimeDetail, None, _ADMIN_ERRORS
+    ),
+    ("/admin/reload", "post"): Operation(
+        "admin_reload", "Serve what the registry's file says now.", ReloadOut, None, (*_ADMIN_ERRORS, 422)
+    ),
+}
+
+_REQUEST_EXAMPLES = {
+    "a program": {"input": "print(6 * 7)"},
+    "files, and lower limits": {
+        "input": "open('out.txt', 'w').write(open('in.txt').read().upper())",
+        "files": [{"path": "in.txt", "content": "aGVsbG8="}],
+        "limits": {"wall_time": 2.0},
+    },
+    "as snekbox has it": {"args": ["main.py"], "files": [{"path": "main.py", "content": "cHJpbnQoMSk="}]},
+}
+
+_RESPONSE_EXAMPLE = {
+    "stdout": "42\n",
+    "returncode": 0,
+    "runtime": "3.14",
+    "status": "ok",
+    "signal": None,
+    "message": "",
+    "stderr": None,
+    "truncated": False,
+    "limits": {"wall_time": 6.0, "memory": 73400320, "processes": 15, "output": 1000000},
+    "usage": {"wall_time": 0.0024, "cpu_time": 0.0019, "queue_time": 0.0, "memory": 1150976},
+    "files": [],
+}
+
+
+@cache
+def describe() -> dict[str, Any]:
+    """Describe the API."""
+    refs, schemas = _schemas()
+    paths: dict[str, dict[str, Any]] = {}
+    for (path, method), operation in _OPERATIONS.items():
+        paths.setdefault(path, {})[method] = _operation(path, operation, refs)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "snekhouse",
+            "version": version("snekhouse"),
+            "summary": "Run untrusted Python in many Python versions.",
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "."}],
+        "tags": [
+            {"name": "evaluations", "description": "Programs, and where they can run."},
+            {"name": "operation", "description": "For machines that watch."},
+            {"name": "admin", "description": "For operators; off unless the server has a token."},
+        ],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"admin": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _schemas() -> tuple[dict[type[BaseModel], dict[str, str]], dict[str, Any]]:
+    """Write the models as JSON schemas; return what refers to each, and the schemas by name."""
+    asked = {operation.request for operation in _OPERATIONS.values() if operation.request}
+    told = {operation.answer for operation in _OPERATIONS.values() if isinstance(operation.answer, type)} | {ErrorOut}
+    modes: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
+        *((model, "validation") for model in asked),
+        *((model, "serialization") for model in told),
+    ]
+    modes.sort(key=lambda each: each[0].__name__)
+    refs, definitions = models_json_schema(modes, ref_template="#/components/schemas/{model}")
+    return {model: refs[model, mode] for model, mode in modes}, definitions["$defs"]
+
+
+def _operation(path: str, operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
+    is_admin = path.startswith("/admin")
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "tags": ["admin" if is_admin else "evaluations" if path.startswith(("/eval", "/runtimes")) else "operation"],
+        "responses": {"200": _answer(operation.answer, refs)}
+        | {str(code): _error(code, refs[ErrorOut]) for code in sorted(operation.errors)},
+    }
+    if is_admin:
+        described["security"] = [{"admin": []}]
+    if "{runtime}" in path:
+        parameter = {"name": "runtime", "in": "path", "required": True, "description": "Name or alias."}
+        described["parameters"] = [{**parameter, "schema": {"type": "string"}, "example": "3.14"}]
+    if operation.request:
+        examples = {name: {"value": value} for name, value in _REQUEST_EXAMPLES.items()}
+        content = {"schema": refs[operation.request], "examples": examples}
+        described["requestBody"] = {"required": True, "content": {"application/json": content}}
+    return described
+
+
+def _answer(answer: type[BaseModel] | str, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
+    if isinstance(answer, str):
+        schema = {"type": "object"} if answer == "application/json" else {"type": "string"}
+        return {"description": "It is so.", "content": {answer: {"schema": schema}}}
+    content: dict[str, Any] = {"schema": refs[answer]}
+    if answer is EvalResponse:
+        content["example"] = _RESPONSE_EXAMPLE
+    return {"description": str(answer.__doc__), "content": {"application/json": content}}
+
+
+def _error(code: int, ref: Mapping[str, str]) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": _ERRORS[code], "content": {"application/json": {"schema": ref}}}
+    if code in _HEADERS:
+        described["headers"] = {_HEADERS[code]: {"schema": {"type": "string"}}}
+    return described
