@@ -53,7 +53,7 @@ class Site:
             PackagesError: The runtime has no place for packages, or its interpreter does not run here.
         """
         base = Path(_base(runtime).source)
-        interpreter = _on_host(runtime)
+        interpreter = executable_on_host(runtime)
         question = ("-c", "import site; print(site.getusersitepackages())")
         answer = _output(interpreter, question, {"PYTHONUSERBASE": str(base)})
         return cls(Path(answer.rstrip("\n")), interpreter, base)
@@ -160,8 +160,12 @@ def _base(runtime: Runtime) -> Mount:
     return base
 
 
-def _on_host(runtime: Runtime) -> Path:
-    """Find a runtime's executable on the host, through the mount that shows it in the jail."""
+def executable_on_host(runtime: Runtime) -> Path:
+    """Find a runtime's executable on the host, through the mount that shows it in the jail.
+
+    Raises:
+        PackagesError: No mount shows it.
+    """
     executable = PurePath(runtime.executable)
     around = [mount for mount in runtime.mounts if executable.is_relative_to(mount.target)]
     if not around:

@@ -26,6 +26,7 @@ def set_up(form: Literal["text", "json"]) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_COLLECT, processors=_render(form)))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # each change of the registry's file, else
     logging.getLogger("snekhouse").setLevel(logging.DEBUG if wants_debug() else logging.INFO)
 
 

@@ -1,20 +1,32 @@
-"""``snekhouse runtimes``: list, check and discover."""
+"""``snekhouse runtimes``: list, check, add, show, diff and discover."""
 
+import dataclasses
 import logging
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio
+import tomli_w
 import typer
 
+from snekhouse.cli.admin_client import ask
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_json, print_table, write
-from snekhouse.errors import RegistryError
+from snekhouse.errors import HostError, Problem, RegistryError
 from snekhouse.house import Ready, open_house
 from snekhouse.jail.host import survey
 from snekhouse.jail.identity import identity_for
-from snekhouse.registry.discovery import Interpreter, find_interpreters, render_registry, write_registry
+from snekhouse.registry.discovery import (
+    Interpreter,
+    find_interpreter,
+    find_interpreters,
+    render_registry,
+    render_runtime,
+    write_registry,
+)
+from snekhouse.registry.edits import appended, changes, settings
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry, Server
 from snekhouse.web.schemas import RuntimeOut
@@ -48,6 +60,74 @@ def check(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption = False)
         write(f"{registry}: every runtime is available\n")
     if problems:
         raise typer.Exit(1)
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="Its name in URLs.")],
+    executable: Annotated[Path, typer.Option(help="The interpreter, by its path on this host.")],
+    alias: Annotated[list[str] | None, typer.Option(help="A further name; may be repeated.")] = None,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+) -> None:
+    """Append a runtime to a registry, once it has answered in a jail; a running server has it at once."""
+    logging.getLogger("snekhouse").setLevel(logging.CRITICAL)
+    known = load(registry)
+    if name in known.names():
+        raise RegistryError([Problem(str(registry), f'runtimes."{name}"', "is there already", "choose another name")])
+    table = render_runtime(name, find_interpreter(executable), aliases=alias or (), taken=known.executables)
+    draft = appended(registry, table)
+    only = {"default": name, "runtimes": {name: draft.registry.runtimes[name]}}
+    (ready,) = anyio.run(_probed, draft.registry.model_copy(update=only))
+    if wrong := _wrong(ready):
+        raise HostError(f"{executable} does not work in a jail, and {registry} stays as it is: {wrong}")
+    draft.write()
+    write(f"{registry}: added {name}, {_version(ready)}\n")
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Name or alias.")],
+    effective: Annotated[bool, typer.Option("--effective", help="With what it takes from the defaults.")] = False,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+) -> None:
+    """Print a runtime's table, as it is written or merged with the defaults, as TOML."""
+    runtime = load(registry).resolve(name)
+    written = tomllib.loads(registry.read_text(encoding="utf-8"))["runtimes"].get(runtime.name, {})
+    write(tomli_w.dumps({"runtimes": {runtime.name: settings(runtime) if effective else written}}))
+
+
+@app.command()
+def diff(
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    url: Annotated[str, typer.Option(help="The server; by default at the registry's port on this host.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Tell what in a registry differs from what a server serves, by its admin API; exit 1 when anything does."""
+    loaded = load(registry)
+    served = ask(url or f"http://127.0.0.1:{loaded.server.bind.rpartition(':')[2]}", "runtimes")
+    found = tuple(
+        changes(
+            {
+                "default": served["registry"]["default"],
+                "runtimes": {each["name"]: _known(each["settings"]) for each in served["runtimes"]},
+            },
+            {
+                "default": loaded.default,
+                "runtimes": {each.name: settings(each) for each in loaded.runtimes.values()},
+            },
+        )
+    )
+    if json:
+        print_json([dataclasses.asdict(change) for change in found])
+    else:
+        write("".join(f"{change}\n" for change in found) or f"{registry}: served as it is\n")
+    if found:
+        raise typer.Exit(1)
+
+
+def _known(told: dict[str, Any]) -> dict[str, Any]:
+    """Take of a runtime's settings, as a server tells them, what is set."""
+    return {key: value for key, value in told.items() if value is not None and key != "name"}
 
 
 @app.command()
@@ -96,7 +176,12 @@ async def _probed(registry: Registry) -> list[Ready]:
 
 def _row(ready: Ready, registry: Registry) -> tuple[str, ...]:
     runtime, found = ready.runtime, ready.probe
-    version = f"{found.implementation} {found.version}" if found else ready.reason
+    version = _version(ready) if found else ready.reason
     status = "available" if found else "unavailable"
     default = "yes" if runtime.name == registry.default else ""
     return runtime.name, status, version, default, ", ".join(runtime.aliases), runtime.executable
+
+
+def _version(ready: Ready) -> str:
+    found = ready.probe
+    return f"{found.implementation} {found.version}" if found else ""

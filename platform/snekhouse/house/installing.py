@@ -14,7 +14,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from snekhouse.assets import asset
-from snekhouse.errors import JailError
+from snekhouse.errors import JailError, PackagesError
 from snekhouse.house.installation import Installation, Ready
 from snekhouse.house.keeper import Keeper
 from snekhouse.house.metrics import Metrics
@@ -26,7 +26,7 @@ from snekhouse.jail.probe import probe
 from snekhouse.jail.profile import render_profile
 from snekhouse.jail.seccomp import render_policy
 from snekhouse.jail.state import State
-from snekhouse.packages import make_room, site_on_host
+from snekhouse.packages import executable_on_host, make_room, site_on_host
 from snekhouse.registry.models import Registry, Runtime
 from snekhouse.waiting import first
 
@@ -96,7 +96,7 @@ class Installer:
 
     async def _make(self, runtime: Runtime, identity: Identity, before: Ready | None) -> Ready:
         texts = self._render(runtime, identity, self._shared)
-        rendered = (*texts, runtime.executable, runtime.limits, runtime.preload, runtime.start)
+        rendered = (*texts, runtime.executable, runtime.limits, runtime.preload, runtime.start, _signature(runtime))
         if before and before.probe and before.installation.rendered == rendered:
             return Ready(replace(before.jail, runtime=runtime), before.installation)
         make_room(runtime)
@@ -140,6 +140,15 @@ class Installer:
                 policy=compile_filter(render_policy(cgroups=cgroups)),
             ),
         )
+
+
+def _signature(runtime: Runtime) -> tuple[int, ...]:
+    """Tell a runtime's executable from another that takes its place."""
+    try:
+        status = executable_on_host(runtime).stat()
+    except (OSError, PackagesError):
+        return ()
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 async def _keep(installation: Installation) -> None:

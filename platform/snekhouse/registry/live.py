@@ -2,12 +2,12 @@
 
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-from watchfiles import awatch
+from watchfiles import Change, awatch
 
 from snekhouse.errors import Problem, RegistryError
 from snekhouse.registry.crosscheck import ids_needed
@@ -91,7 +91,7 @@ async def _looks(path: Path) -> AsyncIterator[None]:
             *_places(path),
             recursive=False,
             debounce=200,
-            watch_filter=None,
+            watch_filter=_concerning(path),
             rust_timeout=int(_LOOKING * 1000),
             yield_on_timeout=True,
         ):
@@ -101,6 +101,12 @@ async def _looks(path: Path) -> AsyncIterator[None]:
     while True:
         await anyio.sleep(_LOOKING)
         yield
+
+
+def _concerning(path: Path) -> Callable[[Change, str], bool]:
+    """Tell changes of a file, or of the links by which Kubernetes changes a whole folder, from others beside it."""
+    names = {path.name, path.resolve().name}
+    return lambda _, changed: (name := Path(changed).name) in names or name.startswith("..")
 
 
 def _places(path: Path) -> Iterable[Path]:

@@ -26,8 +26,19 @@ def load(path: Path) -> Registry:
     Raises:
         RegistryError: It cannot be used; holds every problem found.
     """
-    source = str(path)
-    data = _read(path)
+    return parse(_read(path), str(path))
+
+
+def parse(data: bytes, source: str) -> Registry:
+    """Make a registry of a file's bytes.
+
+    Args:
+        data: TOML.
+        source: The file, as the person named it.
+
+    Raises:
+        RegistryError: As above.
+    """
     file = _check(_parse(source, data), source)
     runtimes = {name: _merge(name, table, file.defaults) for name, table in file.runtimes.items()}
     return Registry(

@@ -6,26 +6,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field
 
 from snekhouse.house import House, Reload, Reloader
+from snekhouse.registry.models import Runtime
 from snekhouse.web.schemas import RuntimeOut
-
-
-class MountOut(BaseModel):
-    """A file or folder of the host that programs see."""
-
-    source: Annotated[str, Field(description="Path on the host.")]
-    target: Annotated[str, Field(description="Path in the jail.")]
-    writable: bool
-    mandatory: bool
 
 
 class AdminRuntimeOut(RuntimeOut):
     """A runtime, with what only its operator needs to know."""
 
-    executable: Annotated[str, Field(description="Path of the interpreter in the jail.")]
-    executable_names: Annotated[tuple[str, ...], Field(description="Further paths by which it may be named.")]
-    preload: Annotated[tuple[str, ...], Field(description="Modules that programs find imported ahead.")]
-    mounts: tuple[MountOut, ...]
-    env: Annotated[dict[str, str], Field(description="Environment of its programs.")]
+    settings: Annotated[Runtime, Field(description="What the registry says of it, over its defaults.")]
     evaluations: Annotated[dict[str, int], Field(description="How many ended how, since the server started.")]
     last_error: Annotated[str, Field(description="The last error of ours in it; empty when there was none.")]
 
@@ -92,18 +80,9 @@ class AdminRuntimesOut(BaseModel):
 
 def _told(house: House, name: str) -> dict[str, Any]:
     ready = house.runtimes[name]
-    runtime = ready.runtime
-    mounts = (
-        MountOut(source=each.source, target=each.target, writable=each.writable, mandatory=each.mandatory)
-        for each in runtime.mounts
-    )
     return {
         **RuntimeOut.of(ready, house.registry).model_dump(),
-        "executable": runtime.executable,
-        "executable_names": runtime.executable_names,
-        "preload": runtime.preload,
-        "mounts": tuple(mounts),
-        "env": dict(runtime.env),
-        "evaluations": house.metrics.evaluations(runtime.name),
+        "settings": ready.runtime,
+        "evaluations": house.metrics.evaluations(name),
         "last_error": ready.installation.last_error,
     }

@@ -1,6 +1,13 @@
 """Discovery: the interpreters of this host, what each needs of it, and a registry that serves them."""
 
-from snekhouse.registry.discovery.interpreters import Interpreter, find_interpreters
-from snekhouse.registry.discovery.writing import render_registry, write_registry
+from snekhouse.registry.discovery.interpreters import Interpreter, find_interpreter, find_interpreters
+from snekhouse.registry.discovery.writing import render_registry, render_runtime, write_registry
 
-__all__ = ["Interpreter", "find_interpreters", "render_registry", "write_registry"]
+__all__ = [
+    "Interpreter",
+    "find_interpreter",
+    "find_interpreters",
+    "render_registry",
+    "render_runtime",
+    "write_registry",
+]

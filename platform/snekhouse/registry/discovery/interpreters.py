@@ -88,6 +88,25 @@ def find_interpreters() -> tuple[Interpreter, ...]:
     return tuple(reversed(distinct.values()))
 
 
+def find_interpreter(executable: Path) -> Interpreter:
+    """Find what an executable is.
+
+    Args:
+        executable: Its path; links, and a venv's copy, lead to the interpreter itself.
+
+    Raises:
+        HostError: It is no interpreter that can serve; the text says why.
+    """
+    real = _program(executable)
+    if real is None:
+        reason = "is no interpreter itself: name the program, not a script or a copy in a venv that leads to it"
+        raise HostError(f"{executable} {reason if executable.exists() else 'does not exist'}")
+    found = _look_at(real)
+    if found is None:
+        raise HostError(f"{executable} does not answer as Python 3.6 or later does")
+    return found
+
+
 def _candidates() -> Iterator[Path]:
     # Nothing public names the interpreter that a venv was made from.
     yield Path(getattr(sys, "_base_executable", sys.executable))

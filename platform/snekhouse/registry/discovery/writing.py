@@ -2,7 +2,7 @@
 
 import os
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def render_registry(interpreters: Iterable[Interpreter], *, allow_degraded_reaso
     """
     names = _named(interpreters)
     default = max(names, key=lambda name: _suitability(names[name]))
-    runtimes = {name: _table(name, names, default) for name in names}
+    runtimes = {name: _discovered(name, names, default) for name in names}
     parts = [
         _HEADER,
         tomli_w.dumps({"default": default}),
@@ -93,20 +93,39 @@ def _suitability(interpreter: Interpreter) -> tuple[Any, ...]:
     return is_cpython, not interpreter.free_threaded, interpreter.prerelease is None, _age(interpreter)
 
 
-def _table(name: str, names: Mapping[str, Interpreter], default: str) -> dict[str, Any]:
+def render_runtime(name: str, interpreter: Interpreter, *, aliases: Sequence[str], taken: Container[str]) -> str:
+    """Render the table of one more runtime.
+
+    Args:
+        name: Its name.
+        interpreter: What it runs.
+        aliases: Its further names.
+        taken: Paths of executables that name other runtimes.
+
+    Returns:
+        TOML text.
+    """
+    return tomli_w.dumps({"runtimes": {name: _table(interpreter, aliases, [_SNEKBOX_PATH.format(name)], taken)}})
+
+
+def _discovered(name: str, names: Mapping[str, Interpreter], default: str) -> dict[str, Any]:
     interpreter = names[name]
     aliases = ["3", "latest"] if name == default else []
     if name == _short_name(interpreter):
         aliases.append(_full_name(interpreter))
     paths = [_SNEKBOX_PATH.format(each) for each in ([name, "default"] if name == default else [name])]
-    if interpreter.source != interpreter.executable:
-        paths.append(str(interpreter.source))
-    taken = {str(each.executable) for each in names.values()}
+    return _table(interpreter, aliases, paths, {str(each.executable) for each in names.values()})
+
+
+def _table(
+    interpreter: Interpreter, aliases: Sequence[str], paths: Sequence[str], taken: Container[str]
+) -> dict[str, Any]:
+    moved = [str(interpreter.source)] if interpreter.source != interpreter.executable else []
     library_path = ":".join(map(str, interpreter.library_path))
     return {
         "executable": str(interpreter.executable),
-        "aliases": aliases,
-        "executable_names": [path for path in paths if path not in taken],
+        "aliases": list(aliases),
+        "executable_names": [path for path in (*paths, *moved) if path not in taken],
         "mounts": [_mount(mount) for mount in interpreter.mounts],
     } | ({"env": {"LD_LIBRARY_PATH": library_path}} if library_path else {})
 

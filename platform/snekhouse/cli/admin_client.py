@@ -1,0 +1,47 @@
+"""What commands ask a running server by its admin API."""
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+from snekhouse.cli.secrets import ADMIN_TOKEN, take_admin_token
+from snekhouse.errors import HostError
+
+_TIMEOUT = 30.0
+"""Seconds that a server may take to answer."""
+
+
+def ask(url: str, path: str) -> Any:
+    """Ask a server something.
+
+    Args:
+        url: Where it is, e.g. ``http://127.0.0.1:8060``.
+        path: What to ask for, below ``/admin/``.
+
+    Returns:
+        Its answer, which is JSON.
+
+    Raises:
+        HostError: It does not answer, or refuses to.
+    """
+    token = take_admin_token()
+    if token is None:
+        raise HostError(f"set {ADMIN_TOKEN}, or {ADMIN_TOKEN}_FILE, to the server's token")
+    if not url.startswith(("http://", "https://")):
+        raise HostError(f"{url!r} is no URL of a server; write http://HOST:PORT")
+    request = urllib.request.Request(f"{url.rstrip('/')}/admin/{path}", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - looked at above
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise HostError(f"{url} refuses: {error.code} {_description(error)}") from error
+    except (OSError, ValueError) as error:
+        raise HostError(f"{url} does not answer as snekhouse does: {error}; name another with --url") from error
+
+
+def _description(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.load(error)["description"])
+    except (ValueError, KeyError, TypeError):
+        return error.reason
