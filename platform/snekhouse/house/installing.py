@@ -56,7 +56,6 @@ class Installer:
         self._shared = state.write("bootstrap.py", self._source)  # once: interpreters read it while others open
         self._template = state.write("template.py", asset("runtimes/template.py").read_bytes())
         self._numbers = count()
-        self._at_once = anyio.Semaphore(os.cpu_count() or 1)
 
     async def prepare(self, registry: Registry, before: Mapping[str, Ready]) -> dict[str, Ready]:
         """Make the runtimes of another registry ready, on the same host.
@@ -71,30 +70,31 @@ class Installer:
         host = replace(self._host, identities=identities_of(registry))
         if not registry.server.allow_degraded:
             await anyio.to_thread.run_sync(host.require_walls)
-        return await self.make_ready(registry, host.identities, before)
+        return await self._make_ready(registry, host.identities, before, anyio.Semaphore(1))  # clients need the rest
 
-    async def make_ready(
-        self, registry: Registry, identities: Mapping[str, Identity], before: Mapping[str, Ready]
+    async def make_ready(self, registry: Registry) -> dict[str, Ready]:
+        """Make the runtimes of a registry ready, a few at a time; one that fails keeps no other from serving."""
+        return await self._make_ready(registry, self._host.identities, {}, anyio.Semaphore(os.cpu_count() or 1))
+
+    async def _make_ready(
+        self,
+        registry: Registry,
+        identities: Mapping[str, Identity],
+        before: Mapping[str, Ready],
+        turns: anyio.Semaphore,
     ) -> dict[str, Ready]:
-        """Make the runtimes of a registry ready, a few at a time; one that fails keeps no other from serving.
-
-        Args:
-            registry: What the house is to serve.
-            identities: What the jails of each runtime map, by its name.
-            before: As above.
-        """
         found: dict[str, Ready] = {}
 
-        async def make_one(runtime: Runtime) -> None:
-            async with self._at_once:
-                found[runtime.name] = await self._make(runtime, identities[runtime.name], before.get(runtime.name))
+        async def make_one(name: str, runtime: Runtime) -> None:
+            async with turns:
+                found[name] = await self._make(runtime, identities[name], before.get(name), turns)
 
         async with anyio.create_task_group() as tasks:
-            for runtime in registry.runtimes.values():
-                tasks.start_soon(make_one, runtime)
+            for name, runtime in registry.runtimes.items():
+                tasks.start_soon(make_one, name, runtime)
         return {name: found[name] for name in registry.runtimes}
 
-    async def _make(self, runtime: Runtime, identity: Identity, before: Ready | None) -> Ready:
+    async def _make(self, runtime: Runtime, identity: Identity, before: Ready | None, turns: anyio.Semaphore) -> Ready:
         texts = self._render(runtime, identity, self._shared)
         rendered = (*texts, runtime.executable, runtime.limits, runtime.preload, runtime.start, _signature(runtime))
         if before and before.probe and before.installation.rendered == rendered:
@@ -112,7 +112,7 @@ class Installer:
         keeper = None
         if runtime.start == "fork":
             packages = site_on_host(runtime, answer.user_site)
-            keeper = Keeper(jail, self._means, packages, self._at_once, self._metrics)
+            keeper = Keeper(jail, self._means, packages, turns, self._metrics)
         return self._kept(jail, Installation(rendered, folder.path, answer, keeper=keeper))
 
     def _kept(self, jail: Jail, installation: Installation) -> Ready:

@@ -37,7 +37,7 @@ async def open_house(registry: Registry) -> AsyncIterator[House]:
         means = Means(cgroups, host.ids)
         metrics = Metrics()
         async with installer(host, state, means, metrics) as making:
-            runtimes = await making.make_ready(registry, host.identities, {})
+            runtimes = await making.make_ready(registry)
             yield House(registry, runtimes, means, making, metrics)
 
 
