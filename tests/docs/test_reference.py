@@ -11,13 +11,16 @@ from pydantic import BaseModel
 from typer.core import TyperArgument, TyperGroup
 
 from snekhouse.cli import app
+from snekhouse.house.metrics import Metrics
 from snekhouse.jail.evaluation import Status
-from snekhouse.web import schemas
+from snekhouse.web import admin, schemas
+from snekhouse.web.admin_schemas import AdminRuntimeDetail, RegistryOut, ReloadOut
 from snekhouse.web.routes import ROUTES
 
 _ROOT = Path(__file__).parents[2]
 _CLI = (_ROOT / "docs" / "reference" / "cli.md").read_text()
 _HTTP = (_ROOT / "docs" / "reference" / "http.md").read_text()
+_METRICS = (_ROOT / "docs" / "reference" / "metrics.md").read_text()
 _PAGES = sorted([*_ROOT.glob("*.md"), *(_ROOT / "docs").rglob("*.md")])
 
 
@@ -99,7 +102,24 @@ def test_every_command_shown_exists_with_its_options(page: Path, line: str) -> N
 
 
 def test_the_page_lists_exactly_the_routes() -> None:
-    assert _rows(_HTTP, "HTTP") == {route.path for route in ROUTES}
+    assert _rows(_HTTP, "HTTP") == {route.path for route in ROUTES} | {f"/admin{route.path}" for route in admin.ROUTES}
+
+
+def test_the_page_lists_exactly_what_only_operators_are_told() -> None:
+    fields = set(AdminRuntimeDetail.model_fields) - set(schemas.RuntimeOut.model_fields)
+    assert _rows(_HTTP, "`GET /admin/runtimes`") == fields
+    admin_part = _HTTP.split("## Admin\n", 1)[1]
+    assert all(f"`{name}`" in admin_part for name in (*RegistryOut.model_fields, *ReloadOut.model_fields))
+
+
+def test_the_page_lists_exactly_the_metrics() -> None:
+    gathered = Metrics().collect(runtimes={}, digest="")
+    assert _rows(_METRICS, "Metrics") == {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in gathered.collect()
+        if family.name.startswith("snekhouse")
+    }
+    assert all(f"`{name}" in _METRICS for name in (f.name for f in gathered.collect() if f.name.startswith("process")))
 
 
 def test_the_page_lists_exactly_the_fields_of_a_request() -> None:
