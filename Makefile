@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+LOCK   := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 REGISTRY ?= runtimes.local.toml
 
-.PHONY: help serve test soak check format bench docs clean
+.PHONY: help serve test soak check format bench lock docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
@@ -30,6 +31,11 @@ format: $(VENV)/.dev  ## put the code in its form
 
 bench: $(VENV)/.dev  ## what an evaluation costs, beside bare Python and plain NsJail
 	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+lock: $(VENV)/.dev  ## the dependencies of the image, at their newest
+	$(BIN)/uv pip compile --quiet --upgrade $(LOCK) --output-file platform/requirements.lock pyproject.toml
+	sed -n 's/^requires = \["\(.*\)"\]/\1/p' pyproject.toml | \
+	  $(BIN)/uv pip compile --quiet --upgrade $(LOCK) --output-file platform/build.lock -
 
 docs: $(VENV)/.docs  ## the documentation as a site, in site/
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs site

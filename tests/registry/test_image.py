@@ -32,13 +32,15 @@ def test_the_image_shows_every_default_as_it_is() -> None:
 
 def test_a_runtime_of_the_image_sees_no_neighbour() -> None:
     for name, runtime in load(_IMAGE).runtimes.items():
+        assert not any(mount.source in {"/usr/lib", "/lib", "/usr/local/lib"} for mount in runtime.mounts)
         own = [mount.source for mount in runtime.mounts if mount.source.startswith("/snekbin")]
         assert own == [f"/snekbin/python/{name}"]
 
 
 def test_every_runtime_of_the_image_has_a_build_of_its_version() -> None:
     for name, runtime in load(_IMAGE).runtimes.items():
-        assert runtime.build is not None
+        assert runtime.build
+        assert runtime.build.version
         assert runtime.build.version.startswith(name.rstrip("tj") + ".")
     configured = {name: r.build.configure for name, r in load(_IMAGE).runtimes.items() if r.build and r.build.configure}
     assert configured == {"3.14t": ("--disable-gil",), "3.14j": ("--enable-experimental-jit",)}

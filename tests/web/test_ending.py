@@ -126,6 +126,8 @@ def test_sigkill_leaves_no_guest_and_nothing_after_the_next_start(
 def test_without_its_guardian_a_killed_servers_guests_end_at_the_next_start(
     small: Path, tmp_path: Path, pool: ThreadPoolExecutor
 ) -> None:
+    # A run that was forked ends with its template, which hears that the server is gone.
+    small.write_text(small.read_text() + 'start = "cold"\n')
     with ending_server(small, tmp_path, drain=10) as server:
         processes = descendants(server.process.pid)
         guardian = next(pid for pid in processes if b"guardian.py" in Path(f"/proc/{pid}/cmdline").read_bytes())

@@ -6,16 +6,12 @@ import typer
 
 from snekhouse.cli.options import DEFAULT_REGISTRY, RegistryOption
 from snekhouse.cli.output import write
+from snekhouse.image import render_dockerfile
 from snekhouse.jail.host import bootstrap_source, survey_for
 from snekhouse.jail.profile import render_profile
 from snekhouse.registry.loading import load
 
 app = typer.Typer(help="Print what the templates make of a registry.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Keep the subcommand's name, though there is but one."""
 
 
 @app.command()
@@ -34,3 +30,9 @@ def nsjail(
         cgroups="pids" not in host.cgroups.missing,
     )
     write(profile)
+
+
+@app.command()
+def dockerfile(registry: RegistryOption = DEFAULT_REGISTRY) -> None:
+    """Print the Dockerfile that builds the interpreters of a registry."""
+    write(render_dockerfile(load(registry)))

@@ -34,6 +34,7 @@ def cross_check(parsed: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _check_mounts(("defaults",), _table(parsed.get("defaults")))
     for name, table in runtimes.items():
         yield from _check_mounts(("runtimes", name), table)
+        yield from _check_build(("runtimes", name, "build"), table)
 
 
 def _check_default(parsed: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mistake]:
@@ -115,6 +116,21 @@ def _check_mounts(table: Location, settings: Mapping[str, Any]) -> Iterator[Mist
         if isinstance(target, str) and target.startswith("/") and (place := own_place(normal_path(target))):
             message = f"{target!r} as a target takes the place of the jail's own {place}"
             yield Mistake((*table, "mounts", index, key), message, "choose another target")
+
+
+def _check_build(location: Location, table: Mapping[str, Any]) -> Iterator[Mistake]:
+    build = table.get("build")
+    if not isinstance(build, dict):
+        return
+    if "image" in build:
+        for key in ("version", "sha256", "configure"):
+            if key in build:
+                message = "says how to build what image has already"
+                yield Mistake((*location, key), message, f"remove {key}, or image")
+        return
+    for key in ("version", "sha256"):
+        if key not in build:
+            yield Mistake((*location, key), "is missing", "add it, or name an image that has the interpreter")
 
 
 def own_place(target: str) -> str | None:

@@ -63,8 +63,8 @@ def _check_ids(registry: Registry) -> None:
 _SETTLING = 0.1
 """Seconds without a change after which a file is taken to be written."""
 
-_LOOKING = 2.0
-"""Seconds after which it is looked at in any case: not every file system tells of changes."""
+_LOOKING = 0.5
+"""Seconds after which it is looked at anyway: not every file system tells of changes. Stopping may take as long."""
 
 
 async def changes(path: Path, known: str) -> AsyncIterator[None]:
@@ -97,7 +97,7 @@ async def _looks(path: Path) -> AsyncIterator[None]:
         ):
             yield
     except (OSError, RuntimeError) as error:  # the system's watches are used up, for one
-        _log.warning("%s cannot be watched, and is looked at every %g s: %s", path, _LOOKING, error)
+        _log.warning("%s cannot be watched, and is looked at every %g s instead: %s", path, _LOOKING, error)
     while True:
         await anyio.sleep(_LOOKING)
         yield

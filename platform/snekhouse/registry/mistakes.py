@@ -48,6 +48,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "module_name": ("is no name of a module", 'write it as in an import, such as "numpy.linalg"'),
     "version": ("is no release of CPython", 'write all of it, such as "3.14.6"'),
     "range": ("is no range", "write the first id and the last, 2 to 65536 in all, such as [200000, 200999]"),
+    "image_name": ("is no name of an image", 'write it as for docker pull, such as "python:3.14-slim"'),
     "sha256": ("is no SHA-256 checksum", "write its 64 hexadecimal digits, in lower case"),
 }
 

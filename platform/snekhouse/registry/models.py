@@ -19,6 +19,7 @@ from snekhouse.registry.values import (
     CountOrNone,
     EnvName,
     EnvValue,
+    ImageName,
     ModuleName,
     MountPath,
     Name,
@@ -78,10 +79,13 @@ class Mount(_Table):
 
 
 class Build(_Table):
-    """What the image builds."""
+    """What the image builds: a release from its source, or what another image has already."""
 
-    version: Annotated[Release, Field(description="Release of CPython.")]
-    sha256: Annotated[Sha256, Field(description="Checksum of its source, Python-VERSION.tar.xz.")]
+    version: Annotated[Release | None, Field(description="Release of CPython.")] = None
+    sha256: Annotated[Sha256 | None, Field(description="Checksum of its source, Python-VERSION.tar.xz.")] = None
+    image: Annotated[
+        ImageName | None, Field(description="Image whose /usr/local is taken instead, such as python:3.14-slim.")
+    ] = None
     configure: Annotated[tuple[str, ...], Field(strict=False, description="Further arguments of configure.")] = ()
 
 

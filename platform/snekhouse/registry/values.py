@@ -19,6 +19,7 @@ _MOST_UIDS = 1 << 16
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _BIND = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _RELEASE = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(?:(?:a|b|rc)[0-9]+)?")
+_IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]*(?:@sha256:[0-9a-f]{64})?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -96,6 +97,12 @@ def _sha256(digest: str) -> str:
     return digest
 
 
+def _image_name(name: str) -> str:
+    if not _IMAGE.fullmatch(name):
+        _refuse("image_name")
+    return name
+
+
 def _module_name(name: str) -> str:
     if not all(part.isidentifier() for part in name.split(".")):
         _refuse("module_name")
@@ -136,6 +143,7 @@ MountPath = Annotated[AbsolutePath, AfterValidator(normal_path)]
 Bind = Annotated[str, AfterValidator(_bind)]
 Release = Annotated[str, AfterValidator(_version)]
 ModuleName = Annotated[str, AfterValidator(_module_name)]
+ImageName = Annotated[str, AfterValidator(_image_name)]
 Sha256 = Annotated[str, AfterValidator(_sha256)]
 EnvName = Annotated[str, AfterValidator(_env_name)]
 EnvValue = Annotated[str, AfterValidator(_without_null)]

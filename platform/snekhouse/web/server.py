@@ -52,13 +52,19 @@ async def serve(registry: Registry, *, bind: str, worker: Worker, admin_token: s
 
             async def drained() -> None:
                 lifeline = [partial(anyio.wait_readable, worker.lifeline)] if worker.lifeline else []
-                await first(signals.__anext__, *lifeline, partial(_reload, reloader, hangups), reloader.watch)
+                await first(signals.__anext__, *lifeline)
                 await _drain(house, house.registry.server.drain, signals)
                 # Hypercorn waits for clients to close, and some never do.
                 serving.cancel_scope.deadline = anyio.current_time() + 2 * _ANSWERING
 
+            async def answering() -> None:
+                await hypercorn_serve(app, config, shutdown_trigger=drained)  # type: ignore[arg-type]
+                serving.cancel_scope.cancel()
+
             # In a task of its own: Hypercorn leaves the one that it ran in half cancelled.
-            serving.start_soon(partial(hypercorn_serve, app, config, shutdown_trigger=drained))  # type: ignore[arg-type]
+            serving.start_soon(answering)
+            serving.start_soon(reloader.watch)
+            serving.start_soon(_reload, reloader, hangups)
 
 
 async def _reload(reloader: Reloader, hangups: AsyncIterator[signal.Signals]) -> None:

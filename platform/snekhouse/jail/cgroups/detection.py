@@ -40,7 +40,7 @@ def detect(proc: Path = Path("/proc/self")) -> Detection:
     """
     mounts = list(_cgroup_mounts((proc / "mountinfo").read_text()))
     own = _own_groups((proc / "cgroup").read_text())
-    candidates = [_detect_v2(mounts, own), _detect_v1(mounts, own)]
+    candidates = [*(_detect_v2(mount, own) for mount in mounts if mount.is_v2), _detect_v1(mounts, own)]
     return min(candidates, key=lambda found: len(found.missing))
 
 
@@ -59,7 +59,8 @@ def _cgroup_mounts(mountinfo: str) -> Iterator[_Mount]:
         kind, _, options = right.split(" ", 2)
         root, point = left.split(" ")[3:5]
         if kind in {"cgroup", "cgroup2"}:
-            yield _Mount(root, Path(point), kind == "cgroup2", frozenset(options.split(",")))
+            controllers = frozenset(options.split(",")) if kind == "cgroup" else frozenset[str]()
+            yield _Mount(root, Path(point), kind == "cgroup2", controllers)
 
 
 def _own_groups(text: str) -> dict[str, str]:
@@ -81,8 +82,8 @@ def _folder(mount: _Mount, path: str) -> Path:
 def _detect_v1(mounts: list[_Mount], own: dict[str, str]) -> Detection:
     bases = {}
     for name in v1.CONTROLLERS:
-        mount = next((mount for mount in mounts if not mount.is_v2 and name in mount.controllers), None)
-        if mount and name in own and _usable(folder := _folder(mount, own[name])):
+        folders = (_folder(mount, own[name]) for mount in mounts if name in mount.controllers and name in own)
+        if folder := next(filter(_usable, folders), None):  # a container may have one more beside one that is read-only
             bases[name] = folder
     missing = _ALL - set(bases)
     if missing == _ALL:
@@ -90,9 +91,8 @@ def _detect_v1(mounts: list[_Mount], own: dict[str, str]) -> Detection:
     return Detection(v1.V1(bases), "v1", missing, _REMEDY if missing else "")
 
 
-def _detect_v2(mounts: list[_Mount], own: dict[str, str]) -> Detection:
-    mount = next((mount for mount in mounts if mount.is_v2), None)
-    if mount is None or "" not in own:
+def _detect_v2(mount: _Mount, own: dict[str, str]) -> Detection:
+    if "" not in own:
         return Detection(None, "none", _ALL, _REMEDY)
     folder = _folder(mount, own[""])
     if folder.name == v2.LEAF:  # a server before this one, in the same service or container, moved in there

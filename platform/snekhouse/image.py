@@ -1,0 +1,136 @@
+"""The image: a Dockerfile rendered from a registry, which builds every interpreter in a stage of its own."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jinja2
+
+from snekhouse.assets import asset
+from snekhouse.errors import Problem, RegistryError
+from snekhouse.registry.models import Build, Registry, Runtime
+
+_FOLDER = "/snekbin/python"
+
+_JIT = "--enable-experimental-jit"
+
+_LLVM = {(3, 13): 18, (3, 14): 19, (3, 15): 21}
+"""What builds the just-in-time compiler of a release (Tools/jit/README.md of each)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The stage that makes one interpreter.
+
+    Attributes:
+        name: Of the stage.
+        runtime: Name of the runtime, which its folder has as well.
+        build: What it builds.
+        llvm: The release of LLVM that it needs; None when it needs none.
+    """
+
+    name: str
+    runtime: str
+    build: Build
+    llvm: int | None
+
+    @property
+    def folder(self) -> str:
+        """The folder of the interpreter in the image."""
+        return f"{_FOLDER}/{self.runtime}"
+
+
+def render_dockerfile(registry: Registry) -> str:
+    """Render the Dockerfile of a registry.
+
+    Raises:
+        RegistryError: A runtime lacks what its stage needs.
+    """
+    stages = _stages(registry)
+    default = next((stage for stage in stages if stage.runtime == registry.default), None)
+    return (
+        _environment()
+        .get_template("Dockerfile.jinja")
+        .render(
+            source=registry.source.rpartition("/")[2],
+            stages=[stage for stage in stages if not stage.build.image],
+            images=[stage for stage in stages if stage.build.image],
+            llvms=sorted({stage.llvm for stage in stages if stage.llvm}),
+            default=default.folder if default else None,
+        )
+    )
+
+
+def _stages(registry: Registry) -> list[Stage]:
+    stages: list[Stage] = []
+    problems: list[Problem] = []
+    for runtime in registry.runtimes.values():
+        if runtime.build is None:
+            continue
+        stage = Stage(_free_name(runtime, stages), runtime.name, runtime.build, _llvm(runtime.build))
+        key = f'runtimes."{runtime.name}"'
+        if not runtime.executable.startswith(f"{stage.folder}/"):
+            message = f"{runtime.executable!r} is not what its build makes, which lies below {stage.folder}"
+            problems.append(
+                Problem(registry.source, f"{key}.executable", message, f'write "{stage.folder}/bin/python"')
+            )
+        if stage.llvm is None and _JIT in runtime.build.configure:
+            known = ", ".join(f"{major}.{minor}" for major, minor in _LLVM)
+            problems.append(
+                Problem(
+                    registry.source,
+                    f"{key}.build",
+                    "no LLVM is known for the JIT of this release",
+                    f"take one of {known}",
+                )
+            )
+        stages.append(stage)
+    if problems:
+        raise RegistryError(problems)
+    return stages
+
+
+def _free_name(runtime: Runtime, stages: Sequence[Stage]) -> str:
+    """Name a stage after its runtime, as far as names of stages may."""
+    name = "python-" + re.sub(r"[^a-z0-9_.-]", "-", runtime.name.lower())
+    return name if all(stage.name != name for stage in stages) else f"{name}-{len(stages)}"
+
+
+def _llvm(build: Build) -> int | None:
+    if _JIT not in build.configure or not build.version:
+        return None
+    major, minor = map(int, build.version.split(".")[:2])
+    return _LLVM.get((major, minor))
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(asset("templates/docker")),
+        undefined=jinja2.StrictUndefined,
+        finalize=_quote,
+        autoescape=False,  # noqa: S701 - `_quote` is the escaping
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@+=-]+")
+
+
+def _quote(value: object) -> str:
+    """Write a value for a Dockerfile: names as they are, lists as the JSON that its exec forms take.
+
+    Raises:
+        ValueError: It would be read as something else.
+    """
+    match value:
+        case jinja2.Undefined():
+            return str(value)  # StrictUndefined raises here, and names the variable
+        case list() | tuple():
+            return json.dumps(list(value))
+        case str() | int() if _PLAIN.fullmatch(str(value)):
+            return str(value)
+        case _:
+            raise ValueError(f"a Dockerfile cannot hold {value!r}")
