@@ -86,8 +86,7 @@ RUN /tmp/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /tmp/whe
 FROM ${BASE}
 LABEL org.opencontainers.image.title="snekhouse" \
       org.opencontainers.image.description="Run untrusted Python in many Python versions" \
-      org.opencontainers.image.licenses="MIT" \
-      org.opencontainers.image.documentation="https://github.com/snekhouse/snekhouse/tree/main/docs"
+      org.opencontainers.image.licenses="MIT"
 # What the interpreters load, and the service's own.
 RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
@@ -105,7 +104,7 @@ COPY --from=service /opt/snekhouse /opt/snekhouse
 COPY ["runtimes.toml", "/etc/snekhouse/runtimes.toml"]
 RUN ln -s /opt/snekhouse/bin/snekhouse /usr/local/bin/snekhouse \
  && useradd --uid 10060 --user-group --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin snekhouse \
- && install -d -o snekhouse -g snekhouse /snekbox /snekbox/user_base \
+ && for each in /snekbin/python/*; do [ -L "$each" ] || install -d -o snekhouse -g snekhouse "/snekbox/user_base/${each##*/}"; done \
  && install -d -m 1777 /run/house
 ENV SNEKHOUSE_REGISTRY=/etc/snekhouse/runtimes.toml \
     XDG_RUNTIME_DIR=/run/house \

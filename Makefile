@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 LOCK   := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 REGISTRY ?= runtimes.local.toml
 
-.PHONY: help serve test soak check format bench lock docs clean
+.PHONY: help serve test soak check format bench image image-test lock docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
@@ -31,6 +31,13 @@ format: $(VENV)/.dev  ## put the code in its form
 
 bench: $(VENV)/.dev  ## what an evaluation costs, beside bare Python and plain NsJail
 	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+image: $(VENV)/.runtime  ## the image of runtimes.toml; IMAGE_ARGS go to docker build
+	$(BIN)/snekhouse render dockerfile --registry runtimes.toml > Dockerfile
+	DOCKER_BUILDKIT=1 docker build --tag snekhouse $(IMAGE_ARGS) .
+
+image-test: $(VENV)/.dev  ## build an image and test it from outside; SNEKHOUSE_SOURCES is a folder to serve sources from
+	$(BIN)/pytest -s -m image tests/image $(PYTEST_ARGS)
 
 lock: $(VENV)/.dev  ## the dependencies of the image, at their newest
 	$(BIN)/uv pip compile --quiet --upgrade $(LOCK) --output-file platform/requirements.lock pyproject.toml

@@ -36,6 +36,9 @@ make --silent install
 cd "$prefix"
 bin=$(basename "$(readlink -f bin/python3)")
 ln -sf "$bin" bin/python
+for name in bin/python3.*t; do  # the same file under another name, which a copy of the folder would have twice
+  if [ "$name" -ef "bin/$bin" ] && [ "$name" != "bin/$bin" ]; then ln -sf "$bin" "$name"; fi
+done
 lib=$(echo lib/python3.*)
 # CPython's tests of itself, what draws on a display, and what only compiles or embeds.
 rm -rf "$lib/test" "$lib"/*/test "$lib"/*/tests "$lib/idlelib" "$lib/turtledemo" "$lib/tkinter" "$lib/turtle.py" \

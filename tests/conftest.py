@@ -1,9 +1,12 @@
 """What the tests share: this machine's interpreters, and a real server on them."""
 
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import httpx
 import pytest
@@ -17,6 +20,25 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 """What is started in the background may ignore it, and so would everything that these tests start."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup(
+        "snekhouse", "a house elsewhere, such as in a container, instead of servers of the tests' own"
+    )
+    group.addoption("--house", metavar="URL", help="one that forks evaluations")
+    group.addoption("--cold-house", metavar="URL", help="one that starts them cold")
+    for name in ("--house-pid", "--cold-house-pid"):
+        group.addoption(name, metavar="PID", type=int, help="the process of that server, as this machine numbers it")
+    group.addoption("--house-registry", metavar="FILE", type=Path, help="what they serve")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a server of its own, where the house is elsewhere."""
+    if config.getoption("--house"):
+        own = [item for item in items if item.get_closest_marker("own_server")]
+        config.hook.pytest_deselected(items=own)
+        items[:] = [item for item in items if item not in own]
+
+
 @pytest.fixture(scope="session")
 def packages() -> Iterator[Path]:
     """A place for packages that, unlike pytest's own folders, anybody may enter: a wall less would be another test."""
@@ -26,8 +48,11 @@ def packages() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def registry_path(tmp_path_factory: pytest.TempPathFactory, packages: Path) -> Path:
+def registry_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, packages: Path) -> Path:
     """The registry that `runtimes discover` writes for this machine, with a place of its own for packages."""
+    if elsewhere := request.config.getoption("--house-registry"):
+        assert isinstance(elsewhere, Path)
+        return elsewhere
     path = tmp_path_factory.mktemp("registry") / "runtimes.toml"
     written = render_registry(find_interpreters(), allow_degraded_reason="the tests run on any host")
     path.write_text(f'{written}\n[defaults]\npackages = "{packages}/{{runtime}}"\n')
@@ -41,21 +66,37 @@ def registry(registry_path: Path) -> Registry:
 
 
 @pytest.fixture(scope="session")
-def forking_server(registry_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def forking_server(
+    request: pytest.FixtureRequest, registry_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """A server on that registry, which forks all evaluations."""
+    if elsewhere := request.config.getoption("--house"):
+        yield from _elsewhere(elsewhere, request.config.getoption("--house-pid"))
+        return
     with running_server(registry_path, tmp_path_factory.mktemp("server") / "log") as server:
         await_templates(server.client)
         yield server
 
 
 @pytest.fixture(scope="session")
-def cold_server(registry_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def cold_server(
+    request: pytest.FixtureRequest, registry_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """A server on that registry, which starts all evaluations cold."""
+    if elsewhere := request.config.getoption("--cold-house"):
+        yield from _elsewhere(elsewhere, request.config.getoption("--cold-house-pid"))
+        return
     folder = tmp_path_factory.mktemp("cold")
     cold = folder / "runtimes.toml"
     cold.write_text(registry_path.read_text().replace("[defaults]\n", '[defaults]\nstart = "cold"\n'))
     with running_server(cold, folder / "log") as server:
         yield server
+
+
+def _elsewhere(url: str, pid: int) -> Iterator[Server]:
+    process = cast("subprocess.Popen[str]", SimpleNamespace(pid=pid))  # all that tests of what goes on inside ask for
+    with httpx.Client(base_url=url, timeout=60) as client:
+        yield Server(client, process, Path("/dev/null"))
 
 
 @pytest.fixture(scope="session")

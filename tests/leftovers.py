@@ -64,5 +64,5 @@ def state_of(server: Server) -> Path:
         with suppress(FileNotFoundError):
             link = descriptor.readlink()
             if link.name == "lock" and link.parent.name.startswith("house-"):
-                return link.parent
+                return Path(f"/proc/{server.process.pid}/root{link.parent}")  # which may be in a container
     raise LookupError("the server has no state folder")

@@ -128,6 +128,7 @@ def test_a_file_that_cannot_be_made_is_the_reason(peer: Peerlike, paths: list[st
     assert answer["status"] == "file_error"
 
 
+@pytest.mark.own_server
 def test_collecting_for_too_long_is_the_reason(impatient: Peerlike) -> None:
     answer = impatient.run("for n in range(9999): open(str(n), 'w').close()")
     assert (answer["returncode"], answer["files"]) == (None, [])

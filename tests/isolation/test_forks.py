@@ -86,6 +86,7 @@ def test_no_two_runs_draw_the_same(prison: Prison, program: str) -> None:
     assert len({prison.run(program)["stdout"] for _ in range(5)}) == 5
 
 
+@pytest.mark.own_server
 @table(RANDOM)
 def test_no_two_runs_draw_the_same_of_what_was_imported_ahead(preloading: Prison, program: str) -> None:
     assert "True" in preloading.run("import sys; print('ssl' in sys.modules)")["stdout"]

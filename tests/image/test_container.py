@@ -1,0 +1,184 @@
+"""The image, built from source by a real engine, and run as deploy/README.md says: never with ``--privileged``."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from image import container
+from image.container import NAME, ROOT, House, docker, documented
+from serving import await_templates
+
+pytestmark = [pytest.mark.image, pytest.mark.timeout(3600)]
+
+_REGISTRY = Path(__file__).with_name("runtimes.toml")
+_CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
+_VOLUME = f"{NAME}-packages"
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What building the image printed."""
+    begin = time.monotonic()
+    said = container.build(_REGISTRY, tmp_path_factory.mktemp("context"))
+    print(f"\nbuilt in {time.monotonic() - begin:.0f} s")
+    return said
+
+
+@pytest.fixture(scope="session")
+def walls(image: str) -> list[str]:
+    """The flags for every wall, after what they ask of the host."""
+    assert image
+    for name in _CONTROLLERS:
+        Path(f"/sys/fs/cgroup/{name}/snekhouse").mkdir(exist_ok=True)
+    return documented("--cgroup-parent")
+
+
+@pytest.fixture(scope="session")
+def house(walls: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A container with every wall, which forks evaluations."""
+    registry = tmp_path_factory.mktemp("registry") / "runtimes.toml"
+    registry.write_bytes(_REGISTRY.read_bytes())
+    docker("volume", "rm", "--force", _VOLUME)
+    with container.running(NAME, registry, walls, _VOLUME) as running:
+        await_templates(running.client)
+        yield running
+    docker("volume", "rm", _VOLUME)
+
+
+@pytest.fixture(scope="session")
+def cold_house(walls: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """The same, which starts evaluations cold."""
+    registry = tmp_path_factory.mktemp("cold") / "runtimes.toml"
+    registry.write_text(_REGISTRY.read_text().replace("[defaults]\n", '[defaults]\nstart = "cold"\n'))
+    with container.running(f"{NAME}-cold", registry, walls) as running:
+        yield running
+
+
+def test_interpreters_are_what_was_asked_for(house: House) -> None:
+    told = {each["name"]: each for each in house.client.get("/runtimes").json()["runtimes"]}
+    assert (told["3.13"]["version"], told["3.13"]["free_threaded"]) == ("3.13.15", False)
+    assert (told["3.13t"]["version"], told["3.13t"]["free_threaded"]) == ("3.13.5", True)
+    assert {each["start"] for each in told.values()} == {"fork"}
+
+
+def test_every_wall_stands_without_privileges(house: House) -> None:
+    assert "missing" not in docker("exec", house.name, "snekhouse", "doctor").stdout
+    host = house.inspect()["HostConfig"]
+    assert host["Privileged"] is False
+    assert sorted(host["CapAdd"]) == ["DAC_OVERRIDE", "SETGID", "SETUID"]
+    assert not any("unconfined" in option for option in host["SecurityOpt"])
+
+
+def test_what_is_promised_of_any_house_holds(house: House, cold_house: House) -> None:
+    """The tests of the contract and of isolation, from outside, in both ways to start."""
+    options = {
+        "--house": house.client.base_url,
+        "--house-pid": house.pid,
+        "--cold-house": cold_house.client.base_url,
+        "--cold-house-pid": cold_house.pid,
+        "--house-registry": house.registry,
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contract", "tests/isolation"]
+    command += [f"{name}={value}" for name, value in options.items()]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    print("\n" + done.stdout.strip().rpartition("\n")[2])
+    assert done.returncode == 0, done.stdout[-8000:]
+
+
+def test_packages_are_installed_in_the_running_container(house: House) -> None:
+    docker("exec", house.name, "snekhouse", "packages", "install", "3.13", "numpy")
+    code = "import numpy; print(numpy.arange(6).reshape(2, 3).sum())"
+    assert house.client.post("/eval/3.13", json={"input": code}).json()["stdout"] == "15\n"
+    other = house.client.post("/eval/3.13t", json={"input": code}).json()
+    assert "No module named 'numpy'" in other["stdout"]
+
+
+def test_what_is_saved_in_the_volume_is_served(house: House) -> None:
+    before = house.registry.read_text()
+    try:
+        house.registry.write_text(before + "\n[defaults.limits]\nwall_time = 2.5\n")
+        deadline = time.monotonic() + 10
+        while house.client.post("/eval", json={"input": ""}).json()["limits"]["wall_time"] != 2.5:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        house.registry.write_text(before)
+
+
+def test_nothing_of_the_image_can_change(house: House) -> None:
+    for path in ("/new", "/opt/snekhouse/new", "/snekbin/python/3.13/new", "/usr/new"):
+        done = docker("exec", house.name, "touch", path, check=False)
+        assert "Read-only file system" in done.stderr
+
+
+def test_the_engine_sees_that_it_is_healthy(house: House) -> None:
+    deadline = time.monotonic() + 90
+    while house.inspect()["State"]["Health"]["Status"] != "healthy":
+        assert time.monotonic() < deadline, house.inspect()["State"]["Health"]
+        time.sleep(1)
+
+
+def test_nothing_of_the_build_is_in_the_image(house: House) -> None:
+    for tool in ("gcc", "make", "curl", "pip"):
+        assert docker("exec", house.name, "sh", "-c", f"command -v {tool}", check=False).returncode != 0
+    looked = "ls -d /src /tmp/* /snekbin/python/*/include /snekbin/python/*/lib/python3*/test 2>/dev/null"
+    assert docker("exec", house.name, "sh", "-c", looked, check=False).stdout == ""
+    assert docker("exec", house.name, "readlink", "/snekbin/python/default").stdout == "/snekbin/python/3.13\n"
+
+
+def test_bytecode_is_there_for_all_of_the_library(house: House) -> None:
+    count = "find /snekbin/python/3.13/lib/python3.13 -name '*.py{}' | wc -l"
+    sources, compiled = (int(docker("exec", house.name, "sh", "-c", count.format(end)).stdout) for end in ("", "c"))
+    assert sources > 500
+    assert compiled > 0.98 * sources  # templates of lib2to3 and the like do not compile
+
+
+def test_sigterm_lets_what_runs_finish(walls: list[str], tmp_path: Path) -> None:
+    registry = tmp_path / "runtimes.toml"
+    registry.write_bytes(_REGISTRY.read_bytes())
+    with container.running(f"{NAME}-ending", registry, walls) as ending, ThreadPoolExecutor() as pool:
+        code = "import time; time.sleep(2); print('finished')"
+        answer = pool.submit(ending.client.post, "/eval", json={"input": code})
+        time.sleep(1)
+        begin = time.monotonic()
+        docker("stop", "--time", "30", ending.name)
+        assert time.monotonic() - begin < 15
+        assert answer.result().json()["stdout"] == "finished\n"
+        assert ending.inspect()["State"]["ExitCode"] == 0
+
+
+def test_an_ordinary_user_without_capabilities_serves_where_there_are_no_cgroups(image: str, tmp_path: Path) -> None:
+    assert image
+    registry = tmp_path / "runtimes.toml"
+    registry.write_text(_REGISTRY.read_text().replace("[server]\n", "[server]\nallow_degraded = true\n"))
+    tmp_path.chmod(0o755)
+    with container.running(f"{NAME}-small", registry, documented("--pids-limit")) as small:
+        await_templates(small.client)
+        assert docker("exec", small.name, "id", "--user").stdout == "10060\n"
+        assert "CapEff:\t0000000000000000" in docker("exec", small.name, "cat", "/proc/1/status").stdout
+        answer = small.client.post("/eval", json={"input": "print(1)"}).json()
+        assert (answer["stdout"], answer["usage"]["memory"]) == ("1\n", None)
+
+
+def test_without_its_profile_it_says_what_is_missing(image: str) -> None:
+    assert image
+    done = docker("run", "--rm", "--cap-drop", "ALL", NAME, check=False)
+    assert done.returncode == 2
+    assert "namespaces: the kernel refuses namespaces" in done.stderr
+
+
+def test_sizes_and_times_for_the_documentation(image: str, house: House) -> None:
+    sizes = docker("exec", house.name, "du", "-sm", "/snekbin/python/3.13", "/snekbin/python/3.13t", "/opt/snekhouse")
+    whole = int(docker("image", "inspect", "--format", "{{.Size}}", NAME).stdout) / 1e6
+    steps = dict(re.findall(r"(?m)^#(\d+) \[([^\]]+ 1/1|build 2/3|service \d/\d+)\]", image))
+    times = [
+        (steps[number], took) for number, took in re.findall(r"(?m)^#(\d+) DONE ([\d.]+)s", image) if number in steps
+    ]
+    print(f"\nimage {whole:.0f} MB\n{sizes.stdout}{times}")
+    assert whole < 1000
