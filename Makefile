@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 LOCK   := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
+DOCKER ?= docker
 REGISTRY ?= runtimes.local.toml
 
 .PHONY: help serve test soak check format bench image image-test lock docs clean
@@ -34,10 +35,10 @@ bench: $(VENV)/.dev  ## what an evaluation costs, beside bare Python and plain N
 
 image: $(VENV)/.runtime  ## the image of runtimes.toml; IMAGE_ARGS go to docker build
 	$(BIN)/snekhouse render dockerfile --registry runtimes.toml > Dockerfile
-	DOCKER_BUILDKIT=1 docker build --tag snekhouse $(IMAGE_ARGS) .
+	DOCKER_BUILDKIT=1 $(DOCKER) build --tag snekhouse $(IMAGE_ARGS) .
 
 image-test: $(VENV)/.dev  ## build an image and test it from outside; SNEKHOUSE_SOURCES is a folder to serve sources from
-	$(BIN)/pytest -s -m image tests/image $(PYTEST_ARGS)
+	DOCKER=$(DOCKER) $(BIN)/pytest -s -m image tests/image $(PYTEST_ARGS)
 
 lock: $(VENV)/.dev  ## the dependencies of the image, at their newest
 	$(BIN)/uv pip compile --quiet --upgrade $(LOCK) --output-file platform/requirements.lock pyproject.toml

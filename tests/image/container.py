@@ -23,13 +23,14 @@ from command import snekhouse
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "deploy" / "README.md").read_text()
 NAME = "snekhouse-under-test"
+_DOCKER = os.environ.get("DOCKER", "docker")
 _CONTEXT = ("LICENSE", "README.md", "platform", "pyproject.toml", "runtimes", "templates", ".dockerignore")
 _STARTING = 60.0
 
 
 def docker(*arguments: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
     """Run Docker's command line; what it says comes with the error when it fails."""
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run([_DOCKER, *arguments], capture_output=True, text=True, check=False)
     assert not check or done.returncode == 0, f"docker {shlex.join(arguments)}:\n{done.stdout}{done.stderr}"
     return done
 
@@ -46,20 +47,11 @@ def build(registry: Path, folder: Path) -> str:
     rendered = snekhouse("render", "dockerfile", "--registry", folder / "runtimes.toml")
     (folder / "Dockerfile").write_text(rendered.stdout)
     with _sources() as arguments:
-        command = [
-            "docker",
-            "build",
-            "--progress",
-            "plain",
-            "--tag",
-            NAME,
-            "--build-arg",
-            "OPTIMIZE=no",
-            *arguments,
-            ".",
-        ]
+        options = ("--progress", "plain", "--tag", NAME, "--build-arg", "OPTIMIZE=no", *arguments)
         env = {**os.environ, "DOCKER_BUILDKIT": "1"}
-        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [_DOCKER, "build", *options, "."], cwd=folder, env=env, capture_output=True, text=True, check=False
+        )
     assert done.returncode == 0, done.stderr[-5000:]
     return done.stderr
 
