@@ -79,17 +79,19 @@ class House:
         """Probe a runtime again, as its interpreter is now, and have it evaluate from now on as that says.
 
         Args:
-            name: One of the registry's.
+            name: Its name, or an alias.
+
+        Raises:
+            RuntimeUnknownError: There is none.
         """
         async with self._changing:
-            before = self.runtimes
-            fresh = await self._installer.prepare(
-                self.registry.model_copy(update={"runtimes": {name: self.registry.runtimes[name]}}), {}
-            )
+            runtime, before = self.registry.resolve(name), self.runtimes
+            alone = self.registry.model_copy(update={"runtimes": {runtime.name: runtime}})
+            fresh = await self._installer.prepare(alone, {})
             await _tried(fresh)
             self.runtimes = {**before, **fresh}
             _retire(before, self.runtimes)
-            return fresh[name]
+            return fresh[runtime.name]
 
     async def drain(self, grace: float) -> None:
         """Accept no more evaluations, let those accepted finish, and end those that do not.

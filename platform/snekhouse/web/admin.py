@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 
-from snekhouse.house import House, Reloader
+from snekhouse.house import House, Ready, Reloader
 from snekhouse.web.admin_schemas import AdminRuntimeDetail, AdminRuntimesOut, ReloadOut
 from snekhouse.web.answer import json_answer
 from snekhouse.web.token import Guarded
@@ -31,7 +31,7 @@ class AdminRuntime(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """Tell of one runtime, its rendered profile included."""
         house, _ = _state(request)
-        return await _tell(house, house.registry.resolve(request.path_params["runtime"]).name)
+        return await _tell(house, house.runtimes[house.registry.resolve(request.path_params["runtime"]).name])
 
 
 class AdminProbe(HTTPEndpoint):
@@ -40,10 +40,9 @@ class AdminProbe(HTTPEndpoint):
     async def post(self, request: Request) -> Response:
         """Probe a runtime again, and have it evaluate as its interpreter is now."""
         house, reloader = _state(request)
-        name = house.registry.resolve(request.path_params["runtime"]).name
-        await house.renew(name)
+        renewed = await house.renew(request.path_params["runtime"])
         reloader.tell_others()
-        return await _tell(house, name)
+        return await _tell(house, renewed)
 
 
 class AdminReload(HTTPEndpoint):
@@ -81,5 +80,5 @@ def _state(request: Request) -> tuple[House, Reloader]:
     return request.app.state.house, request.app.state.reloader
 
 
-async def _tell(house: House, name: str) -> Response:
-    return json_answer(await anyio.to_thread.run_sync(AdminRuntimeDetail.in_house, house, name))
+async def _tell(house: House, ready: Ready) -> Response:
+    return json_answer(await anyio.to_thread.run_sync(AdminRuntimeDetail.told, ready, house))

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
-from snekhouse.house import House, Reload, Reloader
+from snekhouse.house import House, Ready, Reload, Reloader
 from snekhouse.registry.models import Runtime
 from snekhouse.web.schemas import RuntimeOut
 
@@ -18,9 +18,9 @@ class AdminRuntimeOut(RuntimeOut):
     last_error: Annotated[str, Field(description="The last error of ours in it; empty when there was none.")]
 
     @classmethod
-    def in_house(cls, house: House, name: str) -> Self:
+    def told(cls, ready: Ready, house: House) -> Self:
         """Convert a runtime as a house holds it."""
-        return cls(**_told(house, name))
+        return cls(**_told(ready, house))
 
 
 class AdminRuntimeDetail(AdminRuntimeOut):
@@ -29,9 +29,9 @@ class AdminRuntimeDetail(AdminRuntimeOut):
     profile: Annotated[str, Field(description="The NsJail configuration of its jails, as it was rendered.")]
 
     @classmethod
-    def in_house(cls, house: House, name: str) -> Self:
+    def told(cls, ready: Ready, house: House) -> Self:
         """Convert a runtime as a house holds it."""
-        return cls(**_told(house, name), profile=house.runtimes[name].jail.profile.read_text(encoding="utf-8"))
+        return cls(**_told(ready, house), profile=ready.jail.profile.read_text(encoding="utf-8"))
 
 
 class ReloadOut(BaseModel):
@@ -74,15 +74,14 @@ class AdminRuntimesOut(BaseModel):
                 default=registry.default,
                 last_reload=ReloadOut.of(reloader.last) if reloader.last else None,
             ),
-            runtimes=tuple(AdminRuntimeOut.in_house(house, name) for name in house.runtimes),
+            runtimes=tuple(AdminRuntimeOut.told(ready, house) for ready in house.runtimes.values()),
         )
 
 
-def _told(house: House, name: str) -> dict[str, Any]:
-    ready = house.runtimes[name]
+def _told(ready: Ready, house: House) -> dict[str, Any]:
     return {
         **RuntimeOut.of(ready, house.registry).model_dump(),
         "settings": ready.runtime,
-        "evaluations": house.metrics.evaluations(name),
+        "evaluations": house.metrics.evaluations(ready.runtime.name),
         "last_error": ready.installation.last_error,
     }
