@@ -104,10 +104,14 @@ COPY --from=service /opt/snekhouse /opt/snekhouse
 COPY ["runtimes.toml", "/etc/snekhouse/runtimes.toml"]
 RUN ln -s /opt/snekhouse/bin/snekhouse /usr/local/bin/snekhouse \
  && useradd --uid 10060 --user-group --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin snekhouse \
+ && install -d -o snekhouse -g snekhouse /snekbox/user_base \
  && for each in /snekbin/python/*; do [ -L "$each" ] || install -d -o snekhouse -g snekhouse "/snekbox/user_base/${each##*/}"; done \
  && install -d -m 1777 /run/house
 ENV SNEKHOUSE_REGISTRY=/etc/snekhouse/runtimes.toml \
     XDG_RUNTIME_DIR=/run/house \
+    TMPDIR=/run/house \
+    UV_CACHE_DIR=/run/house/uv \
+    SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     PYTHONUNBUFFERED=1
 VOLUME ["/etc/snekhouse", "/snekbox/user_base"]
 EXPOSE 8060
