@@ -12,7 +12,8 @@ from snekhouse.jail.run import run
 
 _QUESTION = """\
 import base64, json, platform, py_compile, site, sys, sysconfig
-jit = getattr(sys, "_jit", None)
+jit = getattr(sys, "_jit", None)  # from 3.14 on
+built_with_jit = "-D_Py_JIT" in (sysconfig.get_config_var("CONFIGURE_CFLAGS_NODIST") or "")
 py_compile.compile("bootstrap.py", "bootstrap.pyc", {inside!r}, True, 2)
 with open("bootstrap.pyc", "rb") as bytecode:
     bootstrap = base64.b64encode(bytecode.read()).decode()
@@ -21,7 +22,7 @@ print(json.dumps({{
         "implementation": platform.python_implementation(),
         "version": platform.python_version(),
         "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
-        "jit": bool(jit and jit.is_available()),
+        "jit": bool(jit.is_available() if jit else built_with_jit),
         "user_site": site.getusersitepackages(),
     }},
     "bootstrap": bootstrap,
