@@ -1,5 +1,6 @@
 """What runs may leave of themselves on the host."""
 
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -23,8 +24,9 @@ def held(server: Server) -> dict[str, Any]:
 
 def groups(house: str) -> list[str]:
     """Name all cgroups of a server, by the name of its state folder."""
-    tops = (path for path in Path("/sys/fs/cgroup").rglob(f"snekhouse-{house}") if path.is_dir())
-    return sorted(str(path) for top in tops for path in (top, *top.iterdir()) if path.is_dir())
+    walk = os.walk("/sys/fs/cgroup")  # unlike rglob, it does not mind groups that go meanwhile
+    tops = [Path(folder, name) for folder, names, _ in walk for name in names if name == f"snekhouse-{house}"]
+    return sorted([*map(str, tops), *(str(top / name) for top in tops for name in next(os.walk(top))[1])])
 
 
 def descendants(pid: int) -> set[int]:

@@ -75,6 +75,7 @@ def test_any_guest_gets_a_result(
     small: Path, tmp_path: Path, packages: Path, scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("snekhouse.jail.run.START_TIMEOUT", PATIENCE)
+    small.write_text(small.read_text() + 'start = "cold"\n')  # a template that starts meanwhile takes descriptors
     registry = load(small)
     runtime = registry.resolve(registry.default)
     bootstrap, profile = packages / "hostile.py", tmp_path / "hostile.cfg"

@@ -58,7 +58,8 @@ async def receive_hello(control: socket.socket) -> Hello:
         for home in homes:
             os.close(home)
         if data[:1] == protocol.UNSEALED:
-            data += control.recv(_REASON)
+            with suppress(BlockingIOError, ConnectionResetError):  # one that only looks like a template may say no more
+                data += control.recv(_REASON)
             raise JailError(f"a template cannot seal its runs: {data[1:].decode(errors='replace')}")
         raise JailError("the bootstrap did not say hello")
     return Hello(pid, homes[0])
