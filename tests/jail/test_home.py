@@ -112,6 +112,36 @@ def test_too_deep_and_too_long_are_told(home: Path) -> None:
         collected(home, files=Files(timeout=1e-9))
 
 
+def test_files_come_sorted_by_path_from_wide_folders_too(home: Path) -> None:
+    (home / "wide").mkdir()
+    for number in range(1500):
+        (home / f"wide/{number}").touch()
+        (home / f"wide/f{number % 50}").mkdir(exist_ok=True)
+    for path in ("wide.txt", "wide-", "wide/f7/x", "wide/f7.txt", "é", "Z"):
+        (home / path).touch()
+    expected = sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
+    assert [file.path for file in collected(home, files=Files(limit=5000))] == expected
+
+
+def test_a_path_longer_than_a_system_call_can_name_is_told(home: Path) -> None:
+    here = os.open(home, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("n" * 255, dir_fd=here)
+        below = os.open("n" * 255, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("x", os.O_CREAT, dir_fd=here))
+    os.close(here)
+    with pytest.raises(FilesError, match="Exceeded path length limit"):
+        collected(home)
+
+
+def test_what_comes_after_the_last_file_is_not_looked_at(home: Path) -> None:
+    (home / "a").touch()
+    (home / "/".join("d" * 101)).mkdir(parents=True)
+    assert [file.path for file in collected(home, files=Files(limit=1))] == ["a"]
+
+
 _RACER = """
 import os, sys
 home, secret = sys.argv[1:]

@@ -2,9 +2,14 @@
 
 When this reads, every process of the jail is dead: nothing changes any more. Links are followed by hand, one name
 after the other and never by the kernel (`beneath`), so that none leads out of the home, whatever it points at.
+
+The tree is the program's making, so its shape costs the server little: names are read in sorted order and in batches,
+and the walk stops at the last file that is returned. However many entries there are and however long their names,
+it holds at most a batch of names for each level of folders.
 """
 
 import errno
+import heapq
 import os
 import stat
 import time
@@ -12,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -23,6 +29,14 @@ from snekhouse.registry.models import HOME, Files
 _T = TypeVar("_T")
 
 _DEPTH_LIMIT = 100
+"""Levels of folders below the home; each holds a descriptor and a batch of names."""
+
+_PATH_LIMIT = 4096
+"""Bytes of a path below the home: PATH_MAX (limits.h), what one system call can name."""
+
+_BATCH = 512
+"""Names of one folder that are held at once: with all levels, about 15 MB of the longest names (NAME_MAX, 255)."""
+
 _DEAD_ENDS = {
     errno.ENOENT,
     errno.ENOTDIR,
@@ -32,8 +46,9 @@ _DEAD_ENDS = {
     errno.ENAMETOOLONG,
     errno.ENXIO,
 }
-"""Errors that are of the program's making: links to nowhere, out of the home or in circles, and closed doors."""
+"""Errors that the program can cause: links to nowhere, out of the home or in circles, and missing permissions."""
 
+_PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -43,8 +58,17 @@ class FilesError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    path: str
-    size: int
+    """A name that may be a file or a link to one.
+
+    Attributes:
+        folder: Descriptor of the folder that holds it; open until the walk goes on.
+        name: Its name there.
+        path: Its path below the home.
+    """
+
+    folder: int
+    name: bytes
+    path: bytes
 
 
 def collect(home: int, *, files: Files, size_limit: int, inputs: Mapping[str, Stamp]) -> tuple[File, ...]:
@@ -57,10 +81,11 @@ def collect(home: int, *, files: Files, size_limit: int, inputs: Mapping[str, St
         inputs: Stamp of each input file, by path: one that still bears it there is not returned.
 
     Returns:
-        The files, sorted by path.
+        The first files, sorted by path.
 
     Raises:
-        FilesError: It took too long, a name is not UTF-8, or folders are nested too deeply.
+        FilesError: It took too long, or before the last file that is returned there is a name that is not UTF-8,
+            or folders that are nested too deeply or have too long a path.
     """
     return _Collector(home, files, size_limit, inputs).collect()
 
@@ -80,54 +105,82 @@ class _Collector:
         self._deadline = time.monotonic() + files.timeout
 
     def collect(self) -> tuple[File, ...]:
-        names = sorted(_checked(path) for path in self._walk(self._home) if _matches(path, self._files.pattern))
-        found: list[File] = []
-        for name in names:
-            if len(found) == self._files.limit:
-                break
+        return tuple(islice(self._found(), self._files.limit))
+
+    def _found(self) -> Iterator[File]:
+        for entry in self._walk(self._home):
+            if not _matches(entry.path, self._files.pattern):
+                continue
             self._check_time()
-            content = self._read(name)
+            path = _decoded(entry.path)
+            content = self._read(entry, path)
             if content is not None:
-                found.append(File(name, content))
-        return tuple(found)
+                yield File(path, content)
 
     def _check_time(self) -> None:
         if time.monotonic() > self._deadline:
             raise FilesError("TimeoutError: Exceeded time limit while parsing attachments")
 
-    def _walk(self, folder: int, prefix: str = "", depth: int = 0) -> Iterator[str]:
-        """Name everything that may be a file or a link to one, without following links."""
+    def _walk(self, folder: int, prefix: bytes = b"", depth: int = 0) -> Iterator[_Entry]:
+        """Name everything that may be a file or a link to one, sorted by path, without following links."""
         if depth > _DEPTH_LIMIT:
             raise FilesError("FileParsingError: Exceeded directory depth limit while parsing attachments")
-        subfolders: list[str] = []
+        for name in self._names(folder):
+            path = prefix + name
+            if len(path) > _PATH_LIMIT:
+                raise FilesError("FileParsingError: Exceeded path length limit while parsing attachments")
+            if not name.endswith(b"/"):
+                yield _Entry(folder, name, path)
+                continue
+            descriptor = _unless_dead_end(partial(os.open, name, _FOLDER, dir_fd=folder))
+            if descriptor is not None:
+                with _closing(descriptor):
+                    yield from self._walk(descriptor, path, depth + 1)
+
+    def _names(self, folder: int) -> Iterator[bytes]:
+        """Name what a folder holds in sorted order, folders with a slash at the end.
+
+        Paths of which one goes on with a slash sort like that: "a.txt" comes before "a/x".
+        """
+        last = b""
+        while batch := heapq.nsmallest(_BATCH, (name for name in self._scan(folder) if name > last)):
+            yield from batch
+            if len(batch) < _BATCH:
+                return
+            last = batch[-1]
+
+    def _scan(self, folder: int) -> Iterator[bytes]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 self._check_time()
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    subfolders.append(entry.name)
+                    yield os.fsencode(entry.name) + b"/"
                 elif entry.is_symlink() or entry.is_file(follow_symlinks=False):
-                    yield prefix + entry.name
-        for name in subfolders:
-            descriptor = _unless_dead_end(partial(os.open, name, _FOLDER, dir_fd=folder))
-            if descriptor is not None:
-                with _closing(descriptor):
-                    yield from self._walk(descriptor, f"{prefix}{name}/", depth + 1)
+                    yield os.fsencode(entry.name)
 
-    def _read(self, name: str) -> bytes | None:
+    def _read(self, entry: _Entry, path: str) -> bytes | None:
         """Read what a name leads to, if it is a regular file of the program's making that fits."""
-        target = _unless_dead_end(lambda: resolve(self._home, name, root=HOME))
+        target = _unless_dead_end(lambda: self._target(entry, path))
         if target is None:
             return None
         with _closing(target):
             status = os.fstat(target)
-            untouched = Stamp(status.st_ino, status.st_mtime_ns) == self._inputs.get(name)
+            untouched = Stamp(status.st_ino, status.st_mtime_ns) == self._inputs.get(path)
             if not stat.S_ISREG(status.st_mode) or untouched or status.st_size > self._room:
                 return None
             content = _unless_dead_end(lambda: _read_all(target, status.st_size))
         self._room -= len(content or b"")
         return content
+
+    def _target(self, entry: _Entry, path: str) -> int:
+        """Open what a name leads to as a place (O_PATH); the caller closes it."""
+        found = os.open(entry.name, _PLACE, dir_fd=entry.folder)
+        if not stat.S_ISLNK(os.fstat(found).st_mode):
+            return found
+        os.close(found)
+        return resolve(self._home, path, root=HOME)
 
 
 def _read_all(target: int, size: int) -> bytes:
@@ -136,17 +189,16 @@ def _read_all(target: int, size: int) -> bytes:
         return file.read(size)
 
 
-def _checked(path: str) -> str:
+def _decoded(path: bytes) -> str:
     try:
-        path.encode()
-    except UnicodeEncodeError:
+        return path.decode()
+    except UnicodeDecodeError:
         raise FilesError("FileParsingError: invalid bytes in filename while parsing attachments") from None
-    return path
 
 
-def _matches(path: str, pattern: str) -> bool:
+def _matches(path: bytes, pattern: str) -> bool:
     """Match a path from its start, ``**/`` standing for any folders or none."""
-    pure = PurePosixPath(path)
+    pure = PurePosixPath(os.fsdecode(path))
     return pure.match(pattern.removeprefix("**/")) if pattern.startswith("**/") else pure.match("/" + pattern)
 
 
