@@ -58,17 +58,43 @@ def test_chunked_bodies_work(peer: Peerlike) -> None:
 
 def test_a_target_may_name_its_host(client: httpx.Client) -> None:
     body = b'{"input": "print(1)"}'
-    head = f"POST http://a.b:8060/eval HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST http://a.b:8060/eval HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
     with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=20) as connection:
         connection.sendall(head.encode() + body)
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert b'"stdout":"1\\n"' in answer
 
 
-def test_forms_of_web_pages_are_refused(client: httpx.Client) -> None:
-    assert client.post("/eval", data={"input": "print(1)"}).status_code == 415
-    response = client.post("/eval", content='{"input": "print(1)"}', headers={"content-type": "text/plain"})
-    assert response.status_code == 415
+@pytest.mark.parametrize(
+    "form", [{"input": "print(1)"}, {"args": ["-c", "print(1)"]}, {"input": "", "args": "-cprint(1)"}]
+)
+def test_forms_of_programs_are_taken(client: httpx.Client, form: dict[str, str | list[str]]) -> None:
+    assert client.post("/eval", data=form).json()["stdout"] == "1\n"
+
+
+def test_a_form_carries_any_text(client: httpx.Client) -> None:
+    program = "import sys\nprint(sys.stdin.read() + 'a+b&c=d; é 中 😀 %41')"
+    answer = client.post("/eval", data={"input": program, "stdin": "1\r\n2 "}).json()
+    assert answer["stdout"] == "1\r\n2 a+b&c=d; é 中 😀 %41\n"
+
+
+@pytest.mark.parametrize("form", [b"input=%ff", b"input=\xff", b"nothing", b"a=b&" * 2000])
+def test_what_is_not_a_form_is_refused(client: httpx.Client, form: bytes) -> None:
+    headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}
+    assert client.post("/eval", content=form, headers=headers).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"origin": "https://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"}],
+    ids=["another origin", "no origin of its own", "another site"],
+)
+def test_what_web_pages_send_is_refused(client: httpx.Client, headers: dict[str, str]) -> None:
+    bare = client.build_request("POST", "/eval", content=b'{"input": "print(1)"}', headers=headers)
+    assert "content-type" not in bare.headers
+    form = client.post("/eval", data={"input": "print(1)"}, headers=headers)
+    for response in (client.send(bare), form, client.post("/eval", json={"input": "print(1)"}, headers=headers)):
+        assert (response.status_code, response.json()["title"]) == (403, "Forbidden")
 
 
 def test_devices_that_programs_expect_are_there(peer: Peerlike) -> None:
@@ -113,7 +139,7 @@ def test_slow_clients_stop_nobody_else(peer: Peerlike) -> None:
         for connection in idle[::5]:  # they never read their answer, which is large
             lone = socket.create_connection(address)
             idle.append(lone)
-            lone.sendall(b"POST /eval HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(flood) + flood)
+            lone.sendall(b"POST /eval HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(flood) + flood)
             assert connection.fileno() >= 0
         begin = time.monotonic()
         for _ in range(20):

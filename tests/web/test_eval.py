@@ -194,7 +194,9 @@ def test_uploads_that_fill_the_home_are_told(client: httpx.Client) -> None:
         (b'{"input": "", "limits": {"wall_time": 1000}}', "limits.wall_time"),
         (b'{"input": "", "limits": {"wall_time": "2"}}', "limits.wall_time"),
         (b'{"input": "", "limits": {"memory": 0}}', "limits.memory"),
-        (b'{"input": "", "files": [{"path": "' + b"a/" * 60_000 + b'x"}]}', "at most 100 names"),
+        (b'{"input": "", "files": [{"path": "' + b"a/" * 200 + b'x"}]}', "at most 100 names"),
+        (b'{"input": "", "files": [{"path": "' + b"a/" * 3_000 + b'x"}]}', "at most 4096 bytes"),
+        (b'{"input": "", "files": [{"path": "' + b"a/" * 60_000 + b'x"}]}', "at most 4096 bytes"),
         (b'{"input": "", "executable_path": "/bin/sh"}', "executable_path"),
         (b"[" * 100_000, "JSON"),
     ],
@@ -224,7 +226,7 @@ def test_refusals_do_not_cost_the_connection(client: httpx.Client) -> None:
 
 def test_a_refusal_does_not_wait_for_a_body_that_never_comes(client: httpx.Client) -> None:
     with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=20) as connection:
-        connection.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf")
+        connection.sendall(b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 404")
     assert b"connection: close" in answer.lower()

@@ -37,18 +37,23 @@ class Job:
     """What a client wants evaluated.
 
     Attributes:
-        args: Arguments of the interpreter.
+        args: Arguments of the interpreter, as text or in UTF-8.
         files: Written below the home before the start.
         stdin: What the program reads from its standard input.
         separate_stderr: Whether stderr comes apart from stdout.
         limits: The limits in force.
     """
 
-    args: tuple[str, ...]
+    args: tuple[str | bytes, ...]
     limits: Limits
     files: tuple[File, ...] = ()
     stdin: bytes = b""
     separate_stderr: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, about: a character counts as one; stdin twice, since a run has it as a file as well."""
+        return sum(map(len, self.args)) + 2 * len(self.stdin) + sum(len(file.content) for file in self.files)
 
 
 @dataclass(frozen=True, slots=True)

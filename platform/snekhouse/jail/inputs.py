@@ -3,10 +3,12 @@
 import fcntl
 import os
 import posixpath
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
+
+import anyio.lowlevel
 
 from snekhouse.jail.evaluation import Job
 
@@ -34,18 +36,19 @@ class Request:
         return cls(args, tuple((_encode(posixpath.normpath(file.path)), file.content) for file in job.files))
 
 
-def _encode(text: str) -> bytes:
-    if "\0" in text:
-        raise ValueError("ValueError: embedded null byte")
+def _encode(text: str | bytes) -> bytes:
     try:
-        return text.encode()
+        encoded = text if isinstance(text, bytes) else text.encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"UnicodeEncodeError: {error}") from None
+    if b"\0" in encoded:
+        raise ValueError("ValueError: embedded null byte")
+    return encoded
 
 
-@contextmanager
-def lent_stdin(content: bytes) -> Iterator[int]:
-    """Lend what the program reads as a file in memory that nobody can change (memfd_create(2)).
+@asynccontextmanager
+async def stdin_file(content: bytes) -> AsyncIterator[int]:
+    """Have what the program reads as a file in memory that nobody can change (memfd_create(2)).
 
     Args:
         content: All of it.
@@ -55,11 +58,18 @@ def lent_stdin(content: bytes) -> Iterator[int]:
     """
     descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(content)
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest[:_PIECE]) :]
+            if rest:
+                await anyio.lowlevel.checkpoint()
         seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
         os.lseek(descriptor, 0, os.SEEK_SET)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+_PIECE = 1 << 20
+"""Bytes that are written at once: others on the event loop wait so long."""

@@ -4,7 +4,7 @@ import os
 import resource
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import anyio
@@ -15,7 +15,7 @@ from snekhouse.jail.cgroups import GroupUsage, RunGroup
 from snekhouse.jail.control import receive_report, send_request
 from snekhouse.jail.evaluation import File, Job, Result, Status, Usage
 from snekhouse.jail.home import FilesError, collect, is_empty
-from snekhouse.jail.inputs import Request, lent_stdin
+from snekhouse.jail.inputs import Request, stdin_file
 from snekhouse.jail.kit import Jail, Means
 from snekhouse.jail.nsjail import Ending, NsJail, options, started
 from snekhouse.jail.output import Drain, OutputLimitError, drains
@@ -44,9 +44,9 @@ async def run(jail: Jail, job: Job, means: Means, template: Template | None = No
         request = Request.of(job)
     except ValueError as error:
         return Result(Status.ERROR, None, str(error), message="the arguments cannot be passed to a process")
-    with ExitStack() as held:
+    async with AsyncExitStack() as held:
         streams = held.enter_context(drains(job.limits.output, apart=job.separate_stderr))
-        stdin = held.enter_context(lent_stdin(job.stdin))
+        stdin = await held.enter_async_context(stdin_file(job.stdin))
         stdio = (stdin, streams[0].writer, streams[-1].writer)
         if template:
             async with template.forked() as fork:
@@ -78,7 +78,7 @@ class _Run:
     stdio: Sequence[int]  # what it has not got yet
     group: RunGroup | None
     streams: Sequence[Drain]
-    held: ExitStack
+    held: AsyncExitStack
     home: int = -1
     stamps: Mapping[str, Stamp] = field(default_factory=dict)
 

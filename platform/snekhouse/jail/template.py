@@ -3,7 +3,7 @@
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from itertools import count
 
 import anyio
@@ -12,7 +12,7 @@ from snekhouse.errors import JailError
 from snekhouse.jail import protocol
 from snekhouse.jail.cgroups import RunGroup
 from snekhouse.jail.control import Hello, receive, receive_hello, send
-from snekhouse.jail.inputs import lent_stdin
+from snekhouse.jail.inputs import stdin_file
 from snekhouse.jail.kit import Jail, Means
 from snekhouse.jail.nsjail import Ending, NsJail, started, template_options
 from snekhouse.jail.output import Drain, drains
@@ -242,9 +242,9 @@ async def opened(jail: Jail, means: Means) -> AsyncIterator[Template]:
         TemplateError: It does not start, or cannot seal runs; the text says why.
         OSError: The host is out of processes, descriptors or memory.
     """
-    with ExitStack() as held:
+    async with AsyncExitStack() as held:
         (words,) = held.enter_context(drains(_WORDS, apart=False))
-        stdin = held.enter_context(lent_stdin(b""))
+        stdin = await held.enter_async_context(stdin_file(b""))
         command = (jail.runtime.executable, bootstrap_inside(jail.bootstrap), "fork")
         stdio = (stdin, words.writer, words.writer)
         options = template_options(jail.mould.profile, means.ids)

@@ -1,21 +1,27 @@
 """A request's body: its media type, its size as it streams in, and its schema."""
 
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
-from io import BytesIO
 from itertools import islice
+from urllib.parse import parse_qsl
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from snekhouse.errors import RequestError
+from snekhouse.web.longstring import LongString
+from snekhouse.web.outline import Outline, OutlineError
 from snekhouse.web.schemas import EvalRequest
 from snekhouse.web.transit import share_of
 
-_INLINE = 1 << 18
-"""Bytes that are parsed on the event loop; more would hold up everybody else, and go to a thread."""
+_INLINE = 1 << 16
+"""Bytes of a body that is parsed as a whole, on the event loop; of a larger one, the long strings are set apart."""
 
 
 async def read_eval_request(request: Request, limit: int) -> EvalRequest:
@@ -26,46 +32,139 @@ async def read_eval_request(request: Request, limit: int) -> EvalRequest:
         limit: Bytes that a body may have.
 
     Raises:
-        HTTPException: 413 or 415.
+        HTTPException: 408, 413 or 415.
         RequestError: The body does not fit the schema.
     """
-    _check_media_type(request)
-    body = await _read(request, limit)
-    return _validate(body) if len(body) <= _INLINE else await anyio.to_thread.run_sync(_validate, body)
+    if _is_form(request):
+        return _validate(_from_form(await _Reading(request, min(limit, _FORM)).read_whole()))
+    body = await _Reading(request, limit).read()
+    if isinstance(body, bytes):
+        return _validate(body)
+    with _outline_errors():
+        outline = body.finish()
+    return await anyio.to_thread.run_sync(_validate, outline, body.strings)
 
 
-def _validate(body: bytes) -> EvalRequest:
+def _validate(body: bytes, strings: Mapping[str, LongString] | None = None) -> EvalRequest:
     try:
-        return EvalRequest.model_validate_json(body)
+        return EvalRequest.model_validate_json(body, context=strings)
     except ValidationError as error:
         raise RequestError(_explain(error)) from None
 
 
-def _check_media_type(request: Request) -> None:
-    sent = request.headers.get("content-type")
-    if sent and sent.partition(";")[0].strip().lower() != "application/json":
-        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send application/json, not {sent}")
+_FORM = 1 << 20
+"""Bytes that a form may have; it is read as a whole."""
+
+_FORM_FIELDS = 1000
 
 
-_PATIENCE = 10.0
+def _is_form(request: Request) -> bool:
+    """Tell whether the body is a form or JSON.
+
+    Raises:
+        HTTPException: It is neither.
+    """
+    sent = request.headers.get("content-type", "")
+    kind = sent.partition(";")[0].strip().lower()
+    if kind not in {"", "application/json", "application/x-www-form-urlencoded"}:
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send application/json, not {sent[:100]}")
+    return kind == "application/x-www-form-urlencoded"
+
+
+def _from_form(body: bytes) -> bytes:
+    """Write a form as the JSON that says the same: a text for each field, and `args` as often as there are some.
+
+    Raises:
+        RequestError: It is no form.
+    """
+    try:
+        sent = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_FORM_FIELDS)
+    except ValueError as error:
+        raise RequestError(f"the body is not a form: {error}") from None
+    fields: dict[str, object] = {name: value for name, value in sent if name != "args"}
+    if args := [value for name, value in sent if name == "args"]:
+        fields["args"] = args
+    return json.dumps(fields).encode()
+
+
+_BODY_TIMEOUT_S = 10.0
 _SLOWEST = 16 * 1024
 """A body has so many seconds, and one more for each so many bytes of it that have arrived."""
 
 
-async def _read(request: Request, limit: int) -> bytes:
-    body = BytesIO()  # one buffer that grows, and is then the result: neither joining nor pydantic makes a copy
-    share = share_of(request.scope)
-    with anyio.CancelScope(deadline=anyio.current_time() + _PATIENCE) as clock, share.waiting(clock) as waiting:
-        async for chunk in request.stream():
-            if body.tell() + len(chunk) > limit:
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes")
-            body.write(chunk)
-            share.hold(body.tell())
-            waiting.moved = body.tell()
-            clock.deadline += len(chunk) / _SLOWEST
-    if clock.cancelled_caught:
-        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the body arrives too slowly", {"Connection": "close"})
-    return body.getvalue()
+class _Reading:
+    """A body while it is read."""
+
+    def __init__(self, request: Request, limit: int) -> None:
+        self._request = request
+        self._limit = limit
+        self._start = bytearray()
+        self._outline: Outline | None = None
+        self._size = 0
+
+    async def read(self) -> bytes | Outline:
+        """Read all of it: a small one as it is, a large one as an outline.
+
+        Raises:
+            HTTPException: It is too large or too slow.
+            RequestError: It is no JSON.
+        """
+        with _outline_errors():
+            async with self._in_time() as chunks:
+                async for chunk in chunks:
+                    await self._take(chunk)
+        return self._outline or bytes(self._start)
+
+    async def read_whole(self) -> bytes:
+        """Read all of it as it is.
+
+        Raises:
+            HTTPException: It is too large or too slow.
+        """
+        async with self._in_time() as chunks:
+            async for chunk in chunks:
+                self._start += chunk
+        return bytes(self._start)
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        share = share_of(self._request.scope)
+        begin = anyio.current_time() + _BODY_TIMEOUT_S
+        with anyio.CancelScope(deadline=begin) as clock, share.waiting(clock) as waiting:
+
+            async def chunks() -> AsyncIterator[bytes]:
+                async for chunk in self._request.stream():
+                    self._size += len(chunk)
+                    if self._size > self._limit:
+                        raise HTTPException(
+                            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {self._limit} bytes"
+                        )
+                    share.hold(self._size)
+                    yield chunk
+                    waiting.moved = self._size
+                    clock.deadline += len(chunk) / _SLOWEST
+
+            yield chunks()
+        if clock.cancelled_caught:
+            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the body arrives too slowly", {"Connection": "close"})
+
+    async def _take(self, chunk: bytes) -> None:
+        if self._outline is None:
+            self._start += chunk
+            if len(self._start) <= _INLINE:
+                return
+            self._outline, chunk = Outline(), bytes(self._start)
+            self._start.clear()
+        self._outline.feed(chunk)
+        await anyio.lowlevel.checkpoint()  # chunks that have arrived already come without a pause
+
+
+@contextmanager
+def _outline_errors() -> Iterator[None]:
+    try:
+        yield
+    except OutlineError as error:
+        raise RequestError(str(error)) from None
 
 
 _TOLD = 10

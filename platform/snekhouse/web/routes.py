@@ -35,6 +35,7 @@ class Evaluation(HTTPEndpoint):
         body = await read_eval_request(request, int(house.registry.server.max_request))
         runtime = house.registry.resolve(named) if named else _choose(house.registry, body)
         job = body.to_job(runtime.limits)
+        share_of(request.scope).hold(job.size)
         result = await _while_connected(request, lambda: house.evaluate(runtime, job))
         share_of(request.scope).hold(result.size)
         return answer(EvalResponse.of(runtime.name, job.limits, result))

@@ -3,6 +3,7 @@
 import binascii
 import operator
 import posixpath
+from http import HTTPStatus
 from itertools import dropwhile
 from typing import Annotated, Any, Literal, Self
 
@@ -13,15 +14,18 @@ from pydantic import (
     FailFast,
     Field,
     PlainSerializer,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from snekhouse.errors import RequestError
 from snekhouse.house import House, Ready
 from snekhouse.jail.evaluation import File, Job, Result, Status
 from snekhouse.registry.models import Limits, Registry
+from snekhouse.web.longstring import LongString, decode_base64
 
 
 class _Received(BaseModel):
@@ -30,21 +34,51 @@ class _Received(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
-def _from_base64(value: object) -> object:
-    """Decode while the body is validated: for a large one, that is in a thread."""
+def _long_string(value: object, info: ValidationInfo) -> LongString | None:
+    """Find what was taken out of a large body where `value` stands now (`Outline`)."""
+    return info.context.get(value) if info.context and isinstance(value, str) else None
+
+
+def _from_base64(value: object, info: ValidationInfo) -> object:
+    if long := _long_string(value, info):
+        return long.base64()
     if not isinstance(value, str):
         return value  # for pydantic to refuse
-    try:
-        return binascii.a2b_base64(value, strict_mode=True)
-    except ValueError:
-        pass
-    try:  # as MIME has it, in lines
-        return binascii.a2b_base64(value.translate(_SPACE), strict_mode=True)
-    except ValueError as error:
-        raise ValueError(f"is not base64: {error}") from error
+    return decode_base64(value)
 
 
-_SPACE = dict.fromkeys(b" \t\r\n\v\f")
+def _to_utf8(value: object, info: ValidationInfo) -> object:
+    if long := _long_string(value, info):
+        return long.utf8()
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "Input should be a valid string")
+    return value.encode()
+
+
+Utf8 = Annotated[bytes, BeforeValidator(_to_utf8), WithJsonSchema({"type": "string"})]
+"""Text as UTF-8. In a `str`, one character beyond the Basic Multilingual Plane makes all others four bytes large."""
+
+_PATH_BYTES = 4096
+"""Of a path: PATH_MAX (limits.h)."""
+
+_ESCAPED = len("\\u0000")
+
+
+def _short(value: object, info: ValidationInfo) -> object:
+    """Put back what was taken out, unless it is longer than any path."""
+    long = _long_string(value, info)
+    if long and long.size <= _PATH_BYTES * _ESCAPED:
+        value = long.utf8().decode()
+    elif long:
+        raise ValueError(_TOO_LONG)
+    if isinstance(value, str) and len(value.encode()) > _PATH_BYTES:
+        raise ValueError(_TOO_LONG)
+    return value
+
+
+_TOO_LONG = f"must have at most {_PATH_BYTES} bytes"
+
+Short = Annotated[str, BeforeValidator(_short)]
 
 
 def _to_base64(content: bytes) -> str:
@@ -58,7 +92,7 @@ _LEVELS = 100
 class FileIn(_Received):
     """A file to write below the home before the program starts."""
 
-    path: Annotated[str, Field(description="Relative path, with / between names.")]
+    path: Annotated[Short, Field(description="Relative path, with / between names.")]
     content: Annotated[
         bytes,
         BeforeValidator(_from_base64),
@@ -112,18 +146,18 @@ _ITEMS = 20_000
 class EvalRequest(_Received):
     """An evaluation."""
 
-    input: Annotated[str, Field(description="Appended to `args`.")] = ""
+    input: Annotated[Utf8, Field(description="Appended to `args`.")] = b""
     args: Annotated[
-        tuple[str, ...],
+        tuple[Utf8, ...],
         FailFast(),
         Field(strict=False, max_length=_ITEMS, description="Arguments of the interpreter."),
-    ] = ("-c",)
+    ] = (b"-c",)
     files: Annotated[tuple[FileIn, ...], FailFast(), Field(strict=False, max_length=_ITEMS)] = ()
-    stdin: Annotated[str, Field(description="What the program reads from its standard input.")] = ""
+    stdin: Annotated[Utf8, Field(description="What the program reads from its standard input.")] = b""
     separate_stderr: bool = False
     limits: LimitsIn = LimitsIn()
-    runtime: Annotated[str, Field(description="Name or alias; on /eval only.")] = ""
-    executable_path: Annotated[str, Field(description="A runtime by its executable; on /eval only.")] = ""
+    runtime: Annotated[Short, Field(description="Name or alias; on /eval only.")] = ""
+    executable_path: Annotated[Short, Field(description="A runtime by its executable; on /eval only.")] = ""
 
     @model_validator(mode="after")
     def _has_a_program(self) -> Self:
@@ -140,12 +174,12 @@ class EvalRequest(_Received):
         return Job(
             args=self._arguments(),
             files=tuple(File(file.path, file.content) for file in self.files),
-            stdin=self.stdin.encode(),
+            stdin=self.stdin,
             separate_stderr=self.separate_stderr,
             limits=self.limits.lower(limits),
         )
 
-    def _arguments(self) -> tuple[str, ...]:
+    def _arguments(self) -> tuple[bytes, ...]:
         """Drop empty strings in front and append the input, as the peer does."""
         given = (self.input,) if "input" in self.model_fields_set else ()
         return tuple(dropwhile(operator.not_, (*self.args, *given)))
@@ -282,6 +316,11 @@ class ErrorOut(BaseModel):
 
     title: str
     description: str
+
+    @classmethod
+    def of(cls, status: int, description: str) -> Self:
+        """Make that of an HTTP status."""
+        return cls(title=HTTPStatus(status).phrase, description=description)
 
 
 def _limits_out(limits: Limits) -> LimitsOut:

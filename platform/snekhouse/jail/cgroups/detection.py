@@ -44,6 +44,24 @@ def detect(proc: Path = Path("/proc/self")) -> Detection:
     return min(candidates, key=lambda found: len(found.missing))
 
 
+def mounted_groups(controller: str, proc: Path = Path("/proc/self")) -> Iterator[tuple[Path, Path]]:
+    """Find the folders of the groups that the server is in.
+
+    Args:
+        controller: What a hierarchy of v1 must have; those of v2 have all in one.
+        proc: The server's folder in procfs.
+
+    Yields:
+        The folder of its group, and that of the topmost group that is seen here.
+    """
+    own = _own_groups((proc / "cgroup").read_text())
+    for mount in _cgroup_mounts((proc / "mountinfo").read_text()):
+        if mount.is_v2 and "" in own:
+            yield _folder(mount, own[""]), mount.point
+        elif controller in mount.controllers and controller in own:
+            yield _folder(mount, own[controller]), mount.point
+
+
 @dataclass(frozen=True, slots=True)
 class _Mount:
     root: str
