@@ -111,18 +111,26 @@ def client(server: Server) -> httpx.Client:
     return server.client
 
 
-@pytest.fixture
-def small(registry: Registry, packages: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def one_runtime(registry: Registry, packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry of one runtime, the default of this machine: quicker to probe than all."""
     runtime = registry.runtimes[registry.default]
     mounts = ", ".join(
         f'{{ source = "{each.source}", target = "{each.target}", mandatory = {str(each.mandatory).lower()} }}'
         for each in runtime.mounts
     )
-    path = tmp_path / "small.toml"
+    path = tmp_path_factory.mktemp("small") / "runtimes.toml"
     path.write_text(
         "[server]\nallow_degraded = true\n"
         f'[runtimes."only"]\naliases = ["one"]\nexecutable = "{runtime.executable}"\nmounts = [{mounts}]\n'
         f'packages = "{packages}/small"\n'
     )
+    return path
+
+
+@pytest.fixture
+def small(one_runtime: Path, tmp_path: Path) -> Path:
+    """A copy of that registry for a test to change."""
+    path = tmp_path / "small.toml"
+    path.write_text(one_runtime.read_text())
     return path

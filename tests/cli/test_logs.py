@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from crowds import until
 from serving import Server, running_server
 
 _REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "log.md"
@@ -110,7 +111,11 @@ def test_a_client_that_went_away_is_told_as_that(small: Path, tmp_path: Path) ->
     with logging_server(small, tmp_path, "json") as server:
         address = (server.client.base_url.host, server.client.base_url.port or 0)
         with socket.create_connection(address) as connection:
-            connection.sendall(b"POST /eval HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            connection.sendall(
+                b"POST /eval HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+            )
+            until(lambda: "snekhouse_evals_in_progress 1.0" in server.client.get("/metrics").text)
+        until(lambda: "snekhouse_evals_in_progress 0.0" in server.client.get("/metrics").text)
     told = events(server.log)
     assert [event["http_status"] for event in told if event["event"] == "request"] == [None]
     assert [event["status"] for event in told if event["event"] == "evaluation"] in ([], ["abandoned"])

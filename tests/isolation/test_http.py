@@ -11,7 +11,7 @@ import pytest
 from isolation.attacks import Prison
 
 BODY = b'{"input": "print(1)"}'
-HEAD = b"POST /eval HTTP/1.1\r\nHost: x\r\n"
+HEAD = b"POST /eval HTTP/1.1\r\nHost: localhost\r\n"
 
 ABUSES = {
     "two lengths": HEAD + b"Content-Length: 21\r\nContent-Length: 5\r\n\r\n" + BODY,
@@ -26,31 +26,31 @@ ABUSES = {
     "a long extension of a chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\n1;" + b"x" * 99_999 + b"\r\n",
     "endless headers": HEAD + b"X: y\r\n" * 9999 + b"\r\n",
     "a huge header": HEAD + b"X: " + b"y" * 999_999 + b"\r\n\r\n",
-    "a huge target": b"POST /" + b"x" * 999_999 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a huge target": b"POST /" + b"x" * 999_999 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "no host": b"POST /eval HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
     "two hosts": HEAD + b"Host: y\r\nContent-Length: 0\r\n\r\n",
     "folded headers": HEAD + b"X: a\r\n b\r\nContent-Length: 0\r\n\r\n",
     "spaces before colons": HEAD + b"Content-Length : 21\r\n\r\n" + BODY,
-    "ends of lines alone": b"POST /eval HTTP/1.1\nHost: x\nContent-Length: 21\n\n" + BODY,
+    "ends of lines alone": b"POST /eval HTTP/1.1\nHost: localhost\nContent-Length: 21\n\n" + BODY,
     "a null byte in a header": HEAD + b"X: a\0b\r\n\r\n",
-    "a null byte in the target": b"POST /eval%00 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
-    "bytes above ASCII in the target": b"POST /\xff\xfe HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
-    "bad escapes in the target": b"GET /eval/%ff%zz HTTP/1.1\r\nHost: x\r\n\r\n",
-    "climbing in the target": b"GET /eval/../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n",
-    "climbing by escapes": b"GET /eval/..%2f..%2fetc%2fpasswd HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a null byte in the target": b"POST /eval%00 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+    "bytes above ASCII in the target": b"POST /\xff\xfe HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+    "bad escapes in the target": b"GET /eval/%ff%zz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "climbing in the target": b"GET /eval/../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "climbing by escapes": b"GET /eval/..%2f..%2fetc%2fpasswd HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "version 0.9": b"GET /eval\r\n\r\n",
     "version 1.0": b"GET /healthz HTTP/1.0\r\n\r\n",
-    "version 3": b"GET /eval HTTP/3.0\r\nHost: x\r\n\r\n",
-    "an unknown method": b"BREW /eval HTTP/1.1\r\nHost: x\r\n\r\n",
-    "CONNECT": b"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n",
-    "TRACE": b"TRACE /eval HTTP/1.1\r\nHost: x\r\nCookie: secret\r\n\r\n",
-    "a star": b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
-    "another scheme": b"POST ftp://x/eval HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+    "version 3": b"GET /eval HTTP/3.0\r\nHost: localhost\r\n\r\n",
+    "an unknown method": b"BREW /eval HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "CONNECT": b"CONNECT example.com:443 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "TRACE": b"TRACE /eval HTTP/1.1\r\nHost: localhost\r\nCookie: secret\r\n\r\n",
+    "a star": b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "another scheme": b"POST ftp://x/eval HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
     "an upgrade to a socket of the web": (
-        b"GET /eval HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        b"GET /eval HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     ),
-    "an upgrade to version 2": b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
+    "an upgrade to version 2": b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n",
     "version 2 at once": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0" + b"\xff" * 99,
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
     "nothing but bytes": bytes(range(256)) * 40,
@@ -59,7 +59,7 @@ ABUSES = {
     "an expectation": HEAD + b"Expect: 100-continue\r\nContent-Length: 21\r\n\r\n" + BODY,
     "an unknown expectation": HEAD + b"Expect: miracles\r\nContent-Length: 21\r\n\r\n" + BODY,
     "compressed": HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(gzip.compress(BODY)) + gzip.compress(BODY),
-    "another method by a header": b"GET /eval HTTP/1.1\r\nHost: x\r\nX-HTTP-Method-Override: POST\r\n\r\n",
+    "another method by a header": b"GET /eval HTTP/1.1\r\nHost: localhost\r\nX-HTTP-Method-Override: POST\r\n\r\n",
     "a key twice": HEAD + b'Content-Length: 32\r\n\r\n{"input": "1", "input": "2" + 1}',
     "deep": HEAD + b"Content-Length: 900000\r\n\r\n" + b'{"x":[' * 150_000,
     "numbers without end": HEAD + b"Content-Length: 500010\r\n\r\n" + b'{"input":' + b"9" * 500_000 + b"}",

@@ -21,7 +21,7 @@ TARGETS = st.sampled_from(
 VERSIONS = st.sampled_from(("HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/0.9", ""))
 HEADERS = st.sampled_from(
     (
-        "Host: x", "Content-Type: application/json", "Content-Type: text/plain", "Transfer-Encoding: chunked", "Connection: close",
+        "Host: localhost", "Content-Type: application/json", "Content-Type: text/plain", "Transfer-Encoding: chunked", "Connection: close",
         "Connection: Upgrade", "Upgrade: websocket", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk", "Expect: 100-continue",
         "Content-Length: 0", "Content-Length: 5", "Content-Length: 99999999999", "Content-Encoding: gzip", "Te: trailers",
         "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
@@ -65,7 +65,7 @@ def messages(draw: st.DrawFn) -> bytes:
         *draw(st.lists(HEADERS, max_size=5)),
     ]
     if draw(st.booleans()):
-        lines = ["POST /eval HTTP/1.1", "Host: x", f"Content-Length: {len(body)}", *lines[1:3]]
+        lines = ["POST /eval HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}", *lines[1:3]]
     if draw(st.integers(0, 4)) == 0:
         body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
         lines.append("Transfer-Encoding: chunked")

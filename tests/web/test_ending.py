@@ -99,7 +99,7 @@ def test_a_run_ends_within_100_ms_after_its_client_went_away(small: Path, tmp_pa
             address = (server.client.base_url.host, server.client.base_url.port or 80)
             with socket.create_connection(address) as connection:
                 connection.sendall(
-                    b"POST /eval HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+                    b"POST /eval HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
                 )
                 wait_until(guests)
                 time.sleep(0.1)

@@ -37,17 +37,17 @@ def resident(server: Server) -> int:
 
 def request(code: str) -> bytes:
     body = json.dumps({"input": code}).encode()
-    return b"POST /eval HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    return b"POST /eval HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
 def test_five_hundred_of_them_leave_a_normal_request_served_in_time(own_server: Server) -> None:
     begun = (
         b"",
         b"POST /ev",
-        b"POST /eval HTTP/1.1\r\nHost: x\r\nX-Header: " + b"x" * 9000,
-        b"POST /eval HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n{",
-        b"POST /eval HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n{",
-        b"GET /runtimes HTTP/1.1\r\nHost: x\r\n\r\n" * 50,
+        b"POST /eval HTTP/1.1\r\nHost: localhost\r\nX-Header: " + b"x" * 9000,
+        b"POST /eval HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999\r\n\r\n{",
+        b"POST /eval HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n{",
+        b"GET /runtimes HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50,
     )
     with ExitStack() as held:
         connections = [connect(own_server, held) for _ in range(MOST)]

@@ -49,7 +49,7 @@ def serve(
     worker = become_worker(loaded.server)
     if worker.number:
         logging.getLogger("snekhouse.server").setLevel(logging.WARNING)  # one of them tells the address
-    anyio.run(lambda: server.serve(loaded, bind=f"fd://{listener.detach()}", worker=worker, admin_token=token))
+    anyio.run(lambda: server.serve(loaded, listener=listener, worker=worker, admin_token=token))
 
 
 _UNREAD = 30
@@ -64,7 +64,9 @@ def _bound(address: str) -> socket.socket:
     """
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio sends small answers without delay (TCP_NODELAY) only where the protocol is named.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # Inherited by connections: the kernel closes those whose clients read nothing for so long (tcp(7)).

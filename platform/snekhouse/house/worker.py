@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass
 
+from pydantic import ByteSize
+
+from snekhouse.jail.cgroups.memory import memory_limit
 from snekhouse.registry.models import Registry, Server
+
+_MOST_IN_TRANSIT = 1 << 30
+_IN_TRANSIT_PART = 4
+"""Of the server's memory, if the registry does not say: fork servers and evaluations need the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +28,21 @@ class Worker:
 
     def part(self, registry: Registry) -> Registry:
         """Work out what it serves: together workers use what the registry allows, and no id twice."""
-        server = registry.server
-        return registry if server.workers == 1 else registry.model_copy(update={"server": self.share(server)})
+        return registry.model_copy(update={"server": self.share(registry.server)})
 
     def share(self, server: Server) -> Server:
         """Work out its share of what all may use."""
+        in_transit = server.max_in_transit or min(_MOST_IN_TRANSIT, memory_limit() // _IN_TRANSIT_PART)
+        if server.workers == 1:
+            return server.model_copy(update={"max_in_transit": ByteSize(in_transit)})
         first, last = server.uids
         each = (last - first + 1) // server.workers
         return server.model_copy(
             update={
                 "concurrency": self._part(server.places, server.workers),
                 "queue": self._part(server.queue, server.workers),
-                "max_in_transit": server.max_in_transit // server.workers,
+                "connections": max(1, self._part(server.connections, server.workers)),
+                "max_in_transit": ByteSize(in_transit // server.workers),
                 "uids": (first + self.number * each, first + (self.number + 1) * each - 1),
             }
         )

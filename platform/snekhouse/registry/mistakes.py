@@ -44,6 +44,11 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "parent_in_path": ("is a path with '..'", "write the path without it"),
     "name": ("{input!r} is no name", "begin with a letter or digit; go on with those and . _ + - only"),
     "bind": ("is no address", 'write "host:port", such as "127.0.0.1:8060"'),
+    "host": (
+        "is not the name of a host",
+        'write it without scheme and port, such as "snek.example" or "*.snek.example"',
+    ),
+    "origin": ("is not an origin", 'write scheme and host in lower case, such as "https://snek.example"'),
     "env_name": ("is no name of an environment variable", "choose one without '=' and null bytes, not empty"),
     "module_name": ("is no name of a module", 'write it as in an import, such as "numpy.linalg"'),
     "version": ("is no release of CPython", 'write all of it, such as "3.14.6"'),

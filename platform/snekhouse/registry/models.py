@@ -19,10 +19,12 @@ from snekhouse.registry.values import (
     CountOrNone,
     EnvName,
     EnvValue,
+    HostName,
     ImageName,
     ModuleName,
     MountPath,
     Name,
+    Origin,
     Positive,
     Release,
     Sha256,
@@ -163,8 +165,32 @@ class Server(_Table):
     )
     max_request: Annotated[Size, Field(description="Bytes that the body of a request may have.")] = ByteSize(64 * _MIB)
     max_in_transit: Annotated[
-        Size, Field(description="Bytes of all requests and answers being received and sent; beyond it 503.")
-    ] = ByteSize(1 << 30)
+        Size | None,
+        Field(
+            description="Bytes of all requests and answers being received and sent; beyond it 503. "
+            "A quarter of the memory that the server may use, and at most 1 GiB, if not given."
+        ),
+    ] = None
+    connections: Annotated[
+        Count,
+        Field(description="Connections at once; never more than half of the descriptors that the server may open."),
+    ] = 1024
+    connections_per_address: Annotated[
+        Count, Field(description="Connections at once from one IPv4 address, or one /64 network of IPv6.")
+    ] = 512
+    hosts: Annotated[
+        tuple[HostName, ...],
+        Field(
+            strict=False,
+            description="Names by which clients may ask (Host); on a loopback address besides loopback names, "
+            "elsewhere any name where none is given.",
+        ),
+    ] = ()
+    origins: Annotated[
+        tuple[Origin, ...],
+        Field(strict=False, description="Origins of web pages that may use the server, besides its own."),
+    ] = ()
+    http2: Annotated[bool, Field(description="Whether clients may speak HTTP/2 (without TLS).")] = False
     drain: Annotated[Positive, Field(description="Seconds that evaluations have to finish after SIGTERM.")] = 10.0
     allow_degraded: Annotated[bool, Field(description="Serve even where this host cannot build every wall.")] = False
     log: Annotated[Literal["text", "json"], Field(description="Form of the log.")] = "text"

@@ -18,6 +18,8 @@ _MOST_UIDS = 1 << 16
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _BIND = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+_HOST = re.compile(r"\*|(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _RELEASE = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(?:(?:a|b|rc)[0-9]+)?")
 _IMAGE = re.compile(r"[a-z0-9][A-Za-z0-9._:/-]*(?:@sha256:[0-9a-f]{64})?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -75,6 +77,18 @@ def _bind(address: str) -> str:
     if not found or int(found[2]) > _MOST_PORTS:
         _refuse("bind")
     return address
+
+
+def _host(name: str) -> str:
+    if not _HOST.fullmatch(name):
+        _refuse("host")
+    return name
+
+
+def _origin(origin: str) -> str:
+    if not _ORIGIN.fullmatch(origin):
+        _refuse("origin")
+    return origin
 
 
 def _range(ids: tuple[int, ...]) -> tuple[int, ...]:
@@ -141,6 +155,13 @@ AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 
 MountPath = Annotated[AbsolutePath, AfterValidator(normal_path)]
 Bind = Annotated[str, AfterValidator(_bind)]
+
+HostName = Annotated[str, AfterValidator(_host)]
+"""Of a server; ``*.`` before it stands for all names below it, and ``*`` alone for any."""
+
+Origin = Annotated[str, AfterValidator(_origin)]
+"""Of a web page, as browsers send it (RFC 6454)."""
+
 Release = Annotated[str, AfterValidator(_version)]
 ModuleName = Annotated[str, AfterValidator(_module_name)]
 ImageName = Annotated[str, AfterValidator(_image_name)]

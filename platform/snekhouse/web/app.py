@@ -13,6 +13,7 @@ from starlette.types import ExceptionHandler
 from snekhouse.errors import BusyError, RequestError, RuntimeUnknownError
 from snekhouse.house import House, Reloader
 from snekhouse.web import admin
+from snekhouse.web.callers import Callers
 from snekhouse.web.routes import ROUTES
 from snekhouse.web.schemas import ErrorOut
 from snekhouse.web.target import PlainTarget
@@ -22,16 +23,24 @@ from snekhouse.web.unread import ReadUnread
 _log = logging.getLogger(__name__)
 
 
-def create_app(house: House, reloader: Reloader, admin_token: str | None = None) -> Starlette:
+def create_app(
+    house: House, reloader: Reloader, admin_token: str | None = None, *, on_loopback: bool = False
+) -> Starlette:
     """Make the application that serves a house.
 
     Args:
         house: What evaluates.
         reloader: What reloads its registry.
         admin_token: What opens the admin API; None where that is off.
+        on_loopback: Whether the server listens on a loopback address.
     """
-    room = Room(lambda: int(house.registry.server.max_in_transit))
-    middleware = [Middleware(PlainTarget), Middleware(Transit, room=room), Middleware(ReadUnread)]
+    room = Room(lambda: int(house.registry.server.max_in_transit or 0))
+    middleware = [
+        Middleware(PlainTarget),
+        Middleware(Transit, room=room),
+        Middleware(ReadUnread),
+        Middleware(Callers, settings=lambda: house.registry.server, on_loopback=on_loopback),
+    ]
     app = Starlette(routes=[*ROUTES, admin.mounted(admin_token)], exception_handlers=_HANDLERS, middleware=middleware)
     app.router.redirect_slashes = False
     app.state.house = house
@@ -40,7 +49,7 @@ def create_app(house: House, reloader: Reloader, admin_token: str | None = None)
 
 
 def _answer(status: int, description: str, headers: dict[str, str] | None = None) -> Response:
-    body = ErrorOut(title=HTTPStatus(status).phrase, description=description)
+    body = ErrorOut.of(status, description)
     return Response(body.model_dump_json(), status, headers, media_type="application/json")
 
 

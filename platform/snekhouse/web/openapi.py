@@ -18,16 +18,18 @@ from snekhouse.web.schemas import ErrorOut, EvalRequest, EvalResponse, RuntimesO
 _ERRORS = {
     400: "The body does not fit the schema, or asks for more than the runtime allows.",
     401: "The token is missing or wrong.",
+    403: "A web page of another origin sent the request.",
     404: "There is no such runtime, or no such route.",
     408: "The body arrives too slowly.",
     413: "The body is too large.",
-    415: "The body is not application/json.",
+    415: "The body is neither application/json nor a form.",
+    421: "The server does not answer for the host that the request names.",
     422: "The registry's file cannot be served; all stays as it was.",
     429: "Too many wrong tokens; Retry-After has the seconds.",
     503: "No room now, or the runtime is unavailable; Retry-After has the seconds.",
 }
 _HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
-_EVAL_ERRORS = (400, 408, 413, 415, 503)
+_EVAL_ERRORS = (400, 403, 408, 413, 415, 421, 503)
 _ADMIN_ERRORS = (401, 404, 429)
 
 

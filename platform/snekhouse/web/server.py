@@ -1,12 +1,13 @@
 """Hypercorn around the application: sockets, signals and the log."""
 
+import ipaddress
 import logging
 import signal
+import socket
 from collections.abc import AsyncIterator
 from functools import partial
 
 import anyio
-from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
 from snekhouse.house import House, Reloader, Worker, open_house
@@ -14,6 +15,7 @@ from snekhouse.registry.models import Registry
 from snekhouse.waiting import first
 from snekhouse.web.access import AccessLog
 from snekhouse.web.app import create_app
+from snekhouse.web.listening import Listener
 
 _log = logging.getLogger(__name__)
 
@@ -21,26 +23,18 @@ _ANSWERING = 5.0
 """Seconds that answers have to be read after the last evaluation."""
 
 
-async def serve(registry: Registry, *, bind: str, worker: Worker, admin_token: str | None = None) -> None:
+async def serve(registry: Registry, *, listener: socket.socket, worker: Worker, admin_token: str | None = None) -> None:
     """Serve a registry until SIGTERM or SIGINT; its file is loaded again when it changes, and on SIGHUP.
 
     Args:
         registry: What to serve.
-        bind: ``host:port``.
+        listener: A socket that is bound to the address; closed at the end.
         worker: This process.
         admin_token: What opens the admin API; None where that is off.
 
     Raises:
         HostError: The host lacks what a jail needs.
-        OSError: The address cannot be bound.
     """
-    config = Config()
-    config.bind = [bind]
-    config.graceful_timeout = _ANSWERING
-    config.include_server_header = False
-    config.logger_class = AccessLog
-    config.errorlog = logging.getLogger("snekhouse.server")  # one log, in the form that the command line chose
-    config.accesslog = logging.getLogger("snekhouse.access")
     # Held to the very end: a second signal must not kill the server while it clears up after the first.
     with (
         anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
@@ -48,23 +42,27 @@ async def serve(registry: Registry, *, bind: str, worker: Worker, admin_token: s
     ):
         async with open_house(worker.part(registry)) as house, anyio.create_task_group() as serving:
             reloader = Reloader(house, registry, worker)
-            app = create_app(house, reloader, admin_token)
-
-            async def drained() -> None:
-                lifeline = [partial(anyio.wait_readable, worker.lifeline)] if worker.lifeline else []
-                await first(signals.__anext__, *lifeline)
-                await _drain(house, house.registry.server.drain, signals)
-                # Hypercorn waits for clients to close, and some never do.
-                serving.cancel_scope.deadline = anyio.current_time() + 2 * _ANSWERING
-
-            async def answering() -> None:
-                await hypercorn_serve(app, config, shutdown_trigger=drained)  # type: ignore[arg-type]
-                serving.cancel_scope.cancel()
-
-            # In a task of its own: Hypercorn leaves the one that it ran in half cancelled.
-            serving.start_soon(answering)
+            on_loopback = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+            app = create_app(house, reloader, admin_token, on_loopback=on_loopback)
+            listening = Listener(app, _config(), listener, lambda: house.registry.server)
+            serving.start_soon(listening.listen)
             serving.start_soon(reloader.watch)
             serving.start_soon(_reload, reloader, hangups)
+            lifeline = [partial(anyio.wait_readable, worker.lifeline)] if worker.lifeline else []
+            await first(signals.__anext__, *lifeline)
+            await _drain(house, house.registry.server.drain, signals)
+            serving.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await listening.close(_ANSWERING)
+
+
+def _config() -> Config:
+    config = Config()
+    config.include_server_header = False
+    config.logger_class = AccessLog
+    config.errorlog = logging.getLogger("snekhouse.server")  # one log, in the form that the command line chose
+    config.accesslog = logging.getLogger("snekhouse.access")
+    return config
 
 
 async def _reload(reloader: Reloader, hangups: AsyncIterator[signal.Signals]) -> None:
