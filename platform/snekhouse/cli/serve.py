@@ -10,6 +10,7 @@ import anyio
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from snekhouse import allocator
 from snekhouse.cli import logs, sentry
 from snekhouse.cli.options import DEFAULT_REGISTRY, RegistryOption
 from snekhouse.cli.secrets import take_admin_token
@@ -44,6 +45,7 @@ def serve(
     sentry.set_up()
     token = take_admin_token()
     _raise_descriptor_limit()
+    allocator.keep_small()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it means to reload
     listener = _bound(bind or loaded.server.bind)
     worker = become_worker(loaded.server)

@@ -1,16 +1,20 @@
-"""The answer to an evaluation, in pieces: files are encoded as they are sent, and never held twice."""
+"""The answer to an evaluation, in pieces: output and files are encoded as they are sent, and never held twice."""
 
 import binascii
 from collections.abc import AsyncIterator, Iterator
 
 import anyio.lowlevel
 from pydantic import BaseModel
+from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
 from snekhouse.web.schemas import EvalResponse
 
-_WHOLE = 1 << 18
-"""Bytes of files that are answered in one piece."""
+_WHOLE = 1 << 17
+"""Bytes of output and files that are answered in one piece."""
+
+_TEXT_STEP = 1 << 16
+"""Characters of output that are encoded at once."""
 
 _STEP = 3 << 16
 """Bytes of a file that are encoded at once: a multiple of three, so that base64 needs padding at the end only."""
@@ -24,7 +28,8 @@ def json_answer(model: BaseModel) -> Response:
 def answer(response: EvalResponse) -> Response:
     """Make the HTTP response, of media type application/json."""
     pieces = _pieces(response)
-    if sum(file.size for file in response.files) <= _WHOLE:
+    size = len(response.stdout) + len(response.stderr or "") + sum(file.size for file in response.files)
+    if size <= _WHOLE:
         return Response(b"".join(pieces), media_type="application/json")
     return StreamingResponse(_in_turn(pieces), media_type="application/json")
 
@@ -37,13 +42,24 @@ async def _in_turn(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
 
 def _pieces(response: EvalResponse) -> Iterator[bytes]:
     """Encode as pydantic would, with ``files`` as the last member and their ``content`` as the last of theirs."""
-    yield _open(response.model_dump_json(exclude={"files"})) + b',"files":['
+    yield from _text(b'{"stdout":', response.stdout)
+    if response.stderr is not None:
+        yield from _text(b',"stderr":', response.stderr)
+    absent = {"stdout", "files"} if response.stderr is None else {"stdout", "stderr", "files"}
+    yield b"," + _open(response.model_dump_json(exclude=absent))[1:] + b',"files":['
     for index, file in enumerate(response.files):
         yield (b"," if index else b"") + _open(file.model_dump_json(exclude={"content"})) + b',"content":"'
         for start in range(0, file.size, _STEP):
             yield binascii.b2a_base64(file.content[start : start + _STEP], newline=False)
         yield b'"}'
     yield b"]}"
+
+
+def _text(member: bytes, text: str) -> Iterator[bytes]:
+    yield member + b'"'
+    for start in range(0, len(text), _TEXT_STEP):
+        yield to_json(text[start : start + _TEXT_STEP])[1:-1]
+    yield b'"'
 
 
 def _open(written: str) -> bytes:

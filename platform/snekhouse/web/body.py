@@ -130,7 +130,11 @@ class _Reading:
     async def _in_time(self) -> AsyncIterator[AsyncIterator[bytes]]:
         share = share_of(self._request.scope)
         begin = anyio.current_time() + _BODY_TIMEOUT_S
-        with anyio.CancelScope(deadline=begin) as clock, share.waiting(clock) as waiting:
+        with (
+            self._dropped_on_error(),
+            anyio.CancelScope(deadline=begin) as clock,
+            share.waiting(clock) as waiting,
+        ):
 
             async def chunks() -> AsyncIterator[bytes]:
                 async for chunk in self._request.stream():
@@ -146,7 +150,21 @@ class _Reading:
 
             yield chunks()
         if clock.cancelled_caught:
+            self._drop()
             raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the body arrives too slowly", {"Connection": "close"})
+
+    @contextmanager
+    def _dropped_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._drop()
+            raise
+
+    def _drop(self) -> None:
+        """Let go of what has arrived: the error, whose traceback has it, lives until the rest of the body has come."""
+        self._outline = None
+        self._start.clear()
 
     async def _take(self, chunk: bytes) -> None:
         if self._outline is None:

@@ -15,6 +15,7 @@ _LONG = 256
 
 _MOST_BYTES = 4 << 20
 _MOST_PARTS = 250_000
+_MOST_STRINGS = 25_000
 """What an outline may have. 20,000 files with their keys and contents fit."""
 
 _SHORT = re.compile(rb'(?:[^"]++|"(?:[^"\\\x00-\x1f]|\\.){0,%d}+")*+' % _LONG, re.DOTALL)
@@ -99,6 +100,8 @@ class Outline:
         if string.size < _LONG:
             self._add(b'"' + string.raw() + b'"')
             return
+        if len(self.strings) == _MOST_STRINGS:
+            raise OutlineError(f"the body has more than {_MOST_STRINGS} long strings")
         name = f"{self._mark}:{len(self.strings)}"
         self.strings[name] = string
         self._add(b'"' + name.encode() + b'"')

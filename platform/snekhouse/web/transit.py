@@ -1,5 +1,6 @@
 """Memory for what is in transit: bodies until they are evaluated, and answers until their clients have read them."""
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -9,12 +10,19 @@ from dataclasses import dataclass, field
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from snekhouse.allocator import trim
 from snekhouse.errors import BusyError
 
 _KEY = "snekhouse.share"
 
 _AGE = 1.0
 """Seconds after which a client has shown its pace."""
+
+_LARGE = 1 << 20
+"""Bytes of a request after which freed memory is given back to the system."""
+
+_TRIM_DELAY_S = 0.5
+"""Seconds after such a request until then: others may end meanwhile."""
 
 _PATIENCE = 30.0
 """Seconds that a client may take to read a piece of its answer."""
@@ -25,12 +33,14 @@ class Share:
 
     Attributes:
         size: Bytes.
+        is_large: Whether it has ever been large enough to leave the allocator with much free memory.
     """
 
     def __init__(self, room: "Room") -> None:
         self._room = room
         self._waiting: _Waiting | None = None
         self.size = 0
+        self.is_large = False
 
     def hold(self, size: int) -> None:
         """Hold so many bytes instead of those held before.
@@ -40,6 +50,7 @@ class Share:
         """
         self._room.make(size - self.size)
         self.size = size
+        self.is_large = self.is_large or size >= _LARGE
 
     @contextmanager
     def waiting(self, scope: anyio.CancelScope) -> Iterator["_Waiting"]:
@@ -85,6 +96,7 @@ class Room:
         """
         self._size = size
         self._shares: set[Share] = set()
+        self._trimming: asyncio.TimerHandle | None = None
 
     @contextmanager
     def share(self) -> Iterator[Share]:
@@ -95,6 +107,12 @@ class Room:
             yield share
         finally:
             self._shares.discard(share)
+            if share.is_large and self._trimming is None:
+                self._trimming = asyncio.get_running_loop().call_later(_TRIM_DELAY_S, self._trim)
+
+    def _trim(self) -> None:
+        self._trimming = None
+        asyncio.get_running_loop().run_in_executor(None, trim)
 
     def make(self, size: int) -> None:
         """Make room, by giving up the slowest clients.
