@@ -10,6 +10,7 @@ import sys
 import typer
 
 from snekhouse.cli import doctor, evaluate, packages, render, runtimes, serve
+from snekhouse.cli.output import say
 from snekhouse.errors import SnekhouseError
 
 __all__ = ["app", "main"]
@@ -38,7 +39,7 @@ def main() -> None:
     try:
         app()
     except SnekhouseError as error:
-        print(f"snekhouse: {error}", file=sys.stderr)  # noqa: T201
+        say(str(error), keep="\n")
         sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

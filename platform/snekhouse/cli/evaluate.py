@@ -1,16 +1,15 @@
 """``snekhouse eval``: one evaluation without a server."""
 
 import logging
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import anyio
 import typer
 
-from snekhouse.cli import files
+from snekhouse.cli import files, logs
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from snekhouse.cli.output import write
+from snekhouse.cli.output import print_json, say, write
 from snekhouse.errors import HostError
 from snekhouse.house import open_house
 from snekhouse.jail.evaluation import Job, Result
@@ -51,7 +50,7 @@ def evaluate(
         files.make_folder(save)
     result = anyio.run(_evaluate, loaded, chosen, job)
     if json:
-        write(EvalResponse.of(chosen.name, chosen.limits, result).model_dump_json(indent=2) + "\n")
+        print_json(EvalResponse.of(chosen.name, chosen.limits, result).model_dump(mode="json"))
     else:
         _print(result)
     if save or not json:
@@ -63,7 +62,7 @@ _STANDARD_INPUT = Path("-")
 
 
 def _log_to_standard_error() -> None:
-    logging.basicConfig(level=logging.WARNING, format="snekhouse: %(message)s")
+    logs.set_up_messages()
     # An unavailable runtime is told by the error that follows.
     logging.getLogger("snekhouse.house").addFilter(lambda record: record.levelno < logging.ERROR)
 
@@ -90,7 +89,7 @@ async def _evaluate(registry: Registry, runtime: Runtime, job: Job) -> Result:
 def _print(result: Result) -> None:
     write(result.stdout)
     if result.message:
-        _say(result.message)
+        say(result.message)
 
 
 def _keep(result: Result, folder: Path | None) -> None:
@@ -98,13 +97,8 @@ def _keep(result: Result, folder: Path | None) -> None:
     for left in result.files:
         size = f"({len(left.content)} bytes)"
         try:
-            _say(f"saved {files.save(folder, left)} {size}" if folder else f"left {left.path} {size}")
+            say(f"saved {files.save(folder, left)} {size}" if folder else f"left {left.path} {size}")
         except OSError as error:
             raise HostError(f"cannot save {left.path}: {error.strerror}") from error
     if result.files and not folder:
-        _say("files are kept with --save FOLDER")
-
-
-def _say(text: str) -> None:
-    """Tell something on standard error; names come from programs, and must not speak to the terminal."""
-    sys.stderr.write(f"snekhouse: {''.join(char if char.isprintable() else ascii(char)[1:-1] for char in text)}\n")
+        say("files are kept with --save FOLDER")

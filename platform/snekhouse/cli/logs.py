@@ -10,9 +10,17 @@ import sys
 from typing import Literal
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from snekhouse.cli.escaping import escaped, shortened
 
 _TRUE = {"1", "true", "yes", "on"}
+
+_FIELD = 2_000
+"""Characters of a field that are logged, the event itself included."""
+
+_LONG_FIELD = 16_000
+"""Characters of a traceback that are logged, and of NsJail's log."""
 
 
 def set_up(form: Literal["text", "json"]) -> None:
@@ -26,13 +34,26 @@ def set_up(form: Literal["text", "json"]) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_COLLECT, processors=_render(form)))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # each change of the registry's file, else
     logging.getLogger("snekhouse").setLevel(logging.DEBUG if wants_debug() else logging.INFO)
+
+
+def set_up_messages() -> None:
+    """Send warnings and errors to standard error, as messages of a command."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Message("snekhouse: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
 def wants_debug() -> bool:
     """Tell whether the environment asks for all that can be told."""
     return os.environ.get("SNEKHOUSE_DEBUG", "").lower() in _TRUE
+
+
+class _Message(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return escaped(super().format(record), keep="\n")
 
 
 _COLLECT: list[Processor] = [
@@ -44,13 +65,45 @@ _COLLECT: list[Processor] = [
 
 
 def _render(form: Literal["text", "json"]) -> list[Processor]:
-    plain = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    traceback = structlog.processors.format_exc_info  # without local variables: programs are among them
+    common: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, traceback, _shorten]
     if form == "json":
-        return [plain, structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        return [*common, structlog.processors.JSONRenderer()]  # ASCII: all that a terminal could obey is escaped
     console = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(),
-        exception_formatter=structlog.dev.plain_traceback,  # others show local variables: programs are among them
+        exception_formatter=structlog.dev.plain_traceback,
         pad_event_to=0,
         sort_keys=False,
     )
-    return [plain, console]
+    return [*common, _escape, console]
+
+
+_BLOCKS = {"exception", "stack"}
+"""Fields that are written below the event, in several lines."""
+
+_LONG = {*_BLOCKS, "nsjail_log"}
+
+_PLAIN = (bool, int, float, type(None))
+
+
+def _shorten(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Make a bounded text of each field that is no number."""
+    for key, value in event.items():
+        if not isinstance(value, _PLAIN):
+            text = value if isinstance(value, str) else repr(value)
+            event[key] = shortened(text, _LONG_FIELD if key in _LONG else _FIELD)
+    return event
+
+
+def _escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Let no field speak to the terminal, or look like an event of its own."""
+    return {escaped(key): _block(value) if key in _BLOCKS else _line(value) for key, value in event.items()}
+
+
+def _line(value: object) -> object:
+    return escaped(value) if isinstance(value, str) else value
+
+
+def _block(value: object) -> str:
+    """Indent each line: an event begins at the start of one."""
+    return "\n".join(f"  {escaped(line)}" for line in str(value).split("\n"))

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from snekhouse.cli.escaping import escaped
+
 
 def write(text: str) -> None:
     """Write to standard output as UTF-8, whatever the locale: what a program printed comes out as it was."""
@@ -17,8 +19,23 @@ def write(text: str) -> None:
     sys.stdout.buffer.flush()
 
 
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines that have foreign text in them, such as names of files."""
+    write("".join(f"{escaped(line)}\n" for line in lines))
+
+
+def say(text: str, *, keep: str = "") -> None:
+    """Tell something on standard error.
+
+    Args:
+        text: What to tell; it may have foreign text in it.
+        keep: Characters that are not escaped, such as a newline.
+    """
+    sys.stderr.write(f"snekhouse: {escaped(text, keep=keep)}\n")
+
+
 def print_json(value: Any) -> None:
-    """Print a value as JSON."""
+    """Print a value as JSON; in ASCII, so that nothing in it speaks to a terminal."""
     write(json.dumps(value, indent=2, default=str) + "\n")
 
 
@@ -29,14 +46,15 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         columns: Their names.
         rows: As many texts each as there are columns.
     """
+    cells = ([escaped(" ".join(text.split())) for text in row] for row in rows)
     if not sys.stdout.isatty():
-        for row in (columns, *rows):
-            write("\t".join(" ".join(text.split()) for text in row) + "\n")
+        for row in (columns, *cells):
+            write("\t".join(row) + "\n")
         return
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, overflow="fold")
-    for row in rows:
+    for row in cells:
         table.add_row(*(Text(text, style=_COLOURS.get(text, "")) for text in row))
     Console().print(table)
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from snekhouse.cli.escaping import escaped
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_json, print_table
 from snekhouse.errors import PackagesError
@@ -64,7 +65,7 @@ def sync(
         known = ", ".join(loaded.runtimes)
         raise PackagesError(f"{folder} has files for runtimes that do not exist: {', '.join(unknown)}; known: {known}")
     for name, file in files.items():
-        sys.stderr.write(f"{name}: {file}\n")
+        sys.stderr.write(f"{escaped(f'{name}: {file}')}\n")
         Site.of(loaded.runtimes[name]).sync(file)
 
 

@@ -13,7 +13,7 @@ import typer
 
 from snekhouse.cli.admin_client import ask
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from snekhouse.cli.output import print_json, print_table, write
+from snekhouse.cli.output import print_json, print_lines, print_table, write
 from snekhouse.errors import HostError, Problem, RegistryError
 from snekhouse.house import Ready, open_house
 from snekhouse.jail.host import survey
@@ -55,9 +55,9 @@ def check(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption = False)
     if json:
         print_json(problems)
     elif problems:
-        write("".join(f"{problem}\n" for problem in problems))
+        print_lines(problems)
     else:
-        write(f"{registry}: every runtime is available\n")
+        print_lines([f"{registry}: every runtime is available"])
     if problems:
         raise typer.Exit(1)
 
@@ -81,7 +81,7 @@ def add(
     if wrong := _wrong(ready):
         raise HostError(f"{executable} does not work in a jail, and {registry} stays as it is: {wrong}")
     draft.write()
-    write(f"{registry}: added {name}, {_version(ready)}\n")
+    print_lines([f"{registry}: added {name}, {_version(ready)}"])
 
 
 @app.command()
@@ -120,7 +120,7 @@ def diff(
     if json:
         print_json([dataclasses.asdict(change) for change in found])
     else:
-        write("".join(f"{change}\n" for change in found) or f"{registry}: served as it is\n")
+        print_lines(map(str, found) if found else [f"{registry}: served as it is"])
     if found:
         raise typer.Exit(1)
 
@@ -142,7 +142,7 @@ def discover(
     write_registry(output, render_registry(found, allow_degraded_reason=_degraded(found)), force=force)
     newest_first = sorted(found, key=lambda each: each.release, reverse=True)
     print_table(("VERSION", "EXECUTABLE"), [(each.version, str(each.source)) for each in newest_first])
-    write(f"wrote {output}; serve it with: snekhouse serve --registry {output}\n")
+    print_lines([f"wrote {output}; serve it with: snekhouse serve --registry {output}"])
 
 
 def _degraded(found: Sequence[Interpreter]) -> str | None:
