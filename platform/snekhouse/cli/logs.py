@@ -13,6 +13,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from snekhouse.cli.escaping import escaped, shortened
+from snekhouse.cli.repeats import LimitedHandler
 
 _TRUE = {"1", "true", "yes", "on"}
 
@@ -31,7 +32,7 @@ def set_up(form: Literal["text", "json"]) -> None:
     Args:
         form: ``text``, with colours at a terminal, or ``json``, one object a line.
     """
-    handler = logging.StreamHandler()
+    handler = LimitedHandler()
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_COLLECT, processors=_render(form)))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
