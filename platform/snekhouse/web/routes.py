@@ -81,7 +81,7 @@ class Numbers(HTTPEndpoint):
         house = _house(request)
         runtimes = {name: ready.probe is not None for name, ready in house.runtimes.items()}
         gathered = house.metrics.collect(runtimes=runtimes, digest=house.registry.digest)
-        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        encode, media_type = choose_encoder(_format(request.headers.get("accept", "")))
         return Response(await anyio.to_thread.run_sync(encode, gathered), media_type=media_type)
 
 
@@ -96,6 +96,22 @@ ROUTES = (
     Route("/docs", Page),
     Route("/docs/{asset}", Asset),
 )
+
+
+_OPEN_METRICS = "application/openmetrics-text"
+
+
+def _format(accept: str) -> str:
+    """Tell which of two formats of metrics is accepted; the library fails on some parameters, and repeats others.
+
+    Args:
+        accept: The header, as it came.
+
+    Returns:
+        A header that asks for OpenMetrics, or for Prometheus' text format.
+    """
+    kinds = {kind.partition(";")[0].strip().lower() for kind in accept.split(",")}
+    return _OPEN_METRICS if _OPEN_METRICS in kinds else ""
 
 
 def _house(request: Request) -> House:
