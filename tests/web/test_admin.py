@@ -113,22 +113,62 @@ def test_a_reload_is_told_and_remembered(administered: Server, small: Path) -> N
 def test_who_tries_tokens_is_stopped_and_told_for_how_long(administered: Server) -> None:
     codes = [get(administered, "runtimes", {"Authorization": "Bearer x"}).status_code for _ in range(30)]
     assert codes == [401] * 20 + [429] * 10
-    answer = get(administered, "runtimes")
-    assert answer.status_code == 429  # even the right one is not looked at now
+    answer = get(administered, "runtimes", {"Authorization": "Bearer x"})
     assert 0 < int(answer.headers["retry-after"]) <= 60
+
+
+def test_who_tries_tokens_shuts_nobody_out_who_has_the_right_one(administered: Server) -> None:
+    for _ in range(30):
+        get(administered, "runtimes", {"Authorization": "Bearer x"})
+        assert get(administered, "runtimes").status_code == 200
+    assert get(administered, "runtimes", {"Authorization": "Bearer x"}).status_code == 429
+    assert get(administered, "runtimes").status_code == 200
+
+
+ONE_CLIENT = {
+    "IPv4": ["192.0.2.1"] * 25,
+    "IPv6": [f"2001:db8::{number:x}" for number in range(25)],
+    "a socket without address": [""] * 25,
+}
+MANY_CLIENTS = {
+    "IPv4": [f"192.0.2.{number}" for number in range(25)],
+    "IPv6": [f"2001:db8:0:{number:x}::1" for number in range(25)],
+}
+
+
+def refusals(clients: list[str]) -> list[int]:
+    guarded, found = Guarded(nothing, TOKEN), []
+    for client in clients:
+        with pytest.raises(HTTPException) as refusal:
+            anyio.run(guarded, {"type": "http", "client": (client, 1), "headers": []}, received, sent)
+        found.append(refusal.value.status_code)
+    return found
+
+
+@pytest.mark.parametrize("clients", ONE_CLIENT.values(), ids=ONE_CLIENT)
+def test_addresses_of_one_client_are_counted_together(clients: list[str]) -> None:
+    assert refusals(clients) == [401] * 20 + [429] * 5
+
+
+@pytest.mark.parametrize("clients", MANY_CLIENTS.values(), ids=MANY_CLIENTS)
+def test_clients_are_counted_apart(clients: list[str]) -> None:
+    assert refusals(clients) == [401] * 25
+
+
+async def nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    pass
+
+
+async def received() -> Message:
+    return {}
+
+
+async def sent(_message: Message) -> None:
+    pass
 
 
 def test_refusing_takes_the_same_time_for_every_token() -> None:
     """Called as it is, for over HTTP the difference would drown."""
-
-    async def nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
-        pass
-
-    async def received() -> Message:
-        return {}
-
-    async def sent(_message: Message) -> None:
-        pass
 
     def seconds(token: str) -> float:
         guarded = Guarded(nothing, TOKEN)

@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import math
 import time
+from ipaddress import IPv4Address, IPv6Network, ip_address
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -13,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _FAILURES = RateLimitItemPerMinute(20)
-"""Wrong tokens that one client may send; more are not even looked at."""
+"""Wrong tokens that one client may send; more are answered with 429."""
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="snekhouse"'}
 
@@ -34,14 +35,31 @@ class Guarded:
         """
         if self._digest is None:
             raise HTTPException(404, "the admin API is off; set SNEKHOUSE_ADMIN_TOKEN to have it")
-        client = scope["client"][0] if scope.get("client") else ""
-        if not self._limiter.test(_FAILURES, client):
-            again = max(1, math.ceil(self._limiter.get_window_stats(_FAILURES, client).reset_time - time.time()))
-            raise HTTPException(429, "too many wrong tokens", {"Retry-After": str(again)})
         if not hmac.compare_digest(_digest(_sent(Headers(scope=scope))), self._digest):
-            self._limiter.hit(_FAILURES, client)
-            raise HTTPException(401, "send the admin token: Authorization: Bearer TOKEN", _CHALLENGE)
+            raise self._refusal(_network(scope["client"][0] if scope.get("client") else ""))
         await self._app(scope, receive, send)
+
+    def _refusal(self, network: str) -> HTTPException:
+        """Count a wrong token; the right one always passes, whatever others send from the same address."""
+        if self._limiter.hit(_FAILURES, network):
+            return HTTPException(401, "send the admin token: Authorization: Bearer TOKEN", _CHALLENGE)
+        again = max(1, math.ceil(self._limiter.get_window_stats(_FAILURES, network).reset_time - time.time()))
+        return HTTPException(429, "too many wrong tokens", {"Retry-After": str(again)})
+
+
+_IPV6_PREFIX = 64
+"""Bits of an IPv6 address that all addresses of one client have in common (RFC 4291, section 2.5.4)."""
+
+
+def _network(client: str) -> str:
+    """Name what is counted as one client; who has an IPv6 network has more addresses than can be counted."""
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return client
+    if isinstance(address, IPv4Address):
+        return client
+    return str(IPv6Network((int(address), _IPV6_PREFIX), strict=False))
 
 
 def _sent(headers: Headers) -> str:
