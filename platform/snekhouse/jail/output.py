@@ -6,15 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 _CHUNK = 1 << 16
 """Bytes read at once: the capacity of a pipe (pipe(7))."""
 
+_READS = 64
+"""Reads until others have a turn: where a program sets O_DIRECT, each returns one packet, of one byte even."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 _LAST_WORDS = 0.2
 """Seconds that reading them may take: there is an end to wait for only when nobody holds the pipe's other one."""
+
+_SHOWN = 1_000
+"""Characters of the last line that are told."""
 
 
 class OutputLimitError(Exception):
@@ -37,14 +43,14 @@ class Drain:
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._chunks: list[bytes] = []
+        self._kept = bytearray()
         self._reader, self.writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._reader, False)
 
     @property
     def content(self) -> bytes:
         """What was kept."""
-        return b"".join(self._chunks)
+        return bytes(self._kept)
 
     async def drain(self) -> None:
         """Read to the end of the stream, which is NsJail's end.
@@ -54,24 +60,37 @@ class Drain:
         """
         while True:
             try:
-                chunk = os.read(self._reader, _CHUNK)
+                if self._read():
+                    return
             except BlockingIOError:
                 await anyio.wait_readable(self._reader)
-                continue
+            else:
+                await checkpoint()
+
+    def _read(self) -> bool:
+        """Read some times; tell whether that was to the end.
+
+        Raises:
+            BlockingIOError: There is nothing more to read now.
+            OutputLimitError: As above.
+        """
+        for _ in range(_READS):
+            chunk = os.read(self._reader, _CHUNK)
             if not chunk:
-                return
-            self._chunks.append(chunk[: self._budget.left])
+                return True
+            self._kept += chunk[: self._budget.left]
             if len(chunk) > self._budget.left:
                 self._budget.left = 0
                 raise OutputLimitError
             self._budget.left -= len(chunk)
+        return False
 
     async def last_words(self) -> str:
         """Read what a jail said last that did not come as far as a program: its loader, or the interpreter."""
         with suppress(OutputLimitError), anyio.move_on_after(_LAST_WORDS):
             await self.drain()
         lines = _COLOUR.sub("", self.content.decode(errors="replace")).strip().splitlines()
-        return lines[-1] if lines else ""
+        return lines[-1][:_SHOWN] if lines else ""
 
     def close_writer(self) -> None:
         """Let go of the program's end, so that the stream ends with the program."""

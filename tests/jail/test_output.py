@@ -1,0 +1,108 @@
+"""Draining what a program prints: in turns with all else, and in memory of the size of what is kept."""
+
+import fcntl
+import os
+import threading
+import tracemalloc
+
+import anyio
+import pytest
+
+from snekhouse.jail.output import Drain, OutputLimitError, drains
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+PACKETS = 256
+"""As many as the largest pipe of a user holds, a page each (pipe(7))."""
+
+
+def write_packets(drain: Drain, number: int) -> None:
+    """Write packets of one byte, as a guest can (O_DIRECT, pipe(2))."""
+    flags = fcntl.fcntl(drain.writer, fcntl.F_GETFL)
+    fcntl.fcntl(drain.writer, fcntl.F_SETFL, flags | os.O_DIRECT)
+    for _ in range(number):
+        os.write(drain.writer, b"x")
+    drain.close_writer()
+
+
+async def test_packets_of_one_byte_keep_nobody_else_waiting() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    with drains(1 << 20, apart=False) as (drain,):
+        fcntl.fcntl(drain.writer, fcntl.F_SETPIPE_SZ, PACKETS << 12)
+        write_packets(drain, PACKETS)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(count)
+            await drain.drain()
+            tasks.cancel_scope.cancel()
+        assert drain.content == b"x" * PACKETS
+    assert turns >= 3
+
+
+async def test_a_writer_that_never_stops_is_cancelled_in_time() -> None:
+    with drains(1 << 40, apart=False) as (drain,):
+        reader_is_gone = threading.Event()
+
+        def write() -> None:
+            while not reader_is_gone.is_set():
+                os.write(drain.writer, b"x" * 100)
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        begin = anyio.current_time()
+        with anyio.move_on_after(0.2) as clock:
+            await drain.drain()
+        late = anyio.current_time() - begin - 0.2
+        reader_is_gone.set()
+        os.set_blocking(drain.writer, False)
+        thread.join()
+    assert clock.cancelled_caught
+    assert late < 0.5
+
+
+async def test_packets_of_one_byte_take_no_more_memory_than_one_of_many() -> None:
+    packets = 100_000
+    with drains(packets, apart=False) as (drain,):
+        thread = threading.Thread(target=write_packets, args=(drain, packets))
+        tracemalloc.start()
+        thread.start()
+        await drain.drain()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        thread.join()
+        assert len(drain.content) == packets
+    assert peak < 10 * packets
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_all_streams_together_are_kept_up_to_the_limit(apart: bool) -> None:
+    with drains(10, apart=apart) as streams:
+        for stream in streams:
+            os.write(stream.writer, b"x" * 8)
+        if apart:
+            streams[0].close_writer()
+            await streams[0].drain()
+        else:
+            os.write(streams[0].writer, b"y" * 8)
+        with pytest.raises(OutputLimitError):
+            await streams[-1].drain()
+        assert sum(len(stream.content) for stream in streams) == 10
+
+
+async def test_what_a_jail_said_last_is_one_line_without_colours() -> None:
+    with drains(1 << 20, apart=False) as (drain,):
+        os.write(drain.writer, b"first\n\x1b[31mlast " + b"x" * 5_000 + b"\n")
+        assert (await drain.last_words()).startswith("last xxx")
+        assert len(await drain.last_words()) <= 1_000
