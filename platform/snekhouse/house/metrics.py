@@ -26,6 +26,7 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own:
 
 _RUN_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _WAIT_BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30)
+_LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
 class Metrics:
@@ -65,6 +66,12 @@ class Metrics:
         self._reloads = Counter(
             "snekhouse_registry_reloads_total", "Reloads of the registry.", ("outcome",), registry=own
         )
+        self._lag = Histogram(
+            "snekhouse_event_loop_lag_seconds",
+            "Seconds by which the event loop woke a task too late.",
+            registry=own,
+            buckets=_LAG_BUCKETS,
+        )
         for outcome in ("reloaded", "refused"):
             self._reloads.labels(outcome)  # there from the start, that the first is seen to be an increase
 
@@ -92,6 +99,10 @@ class Metrics:
     def reloaded(self, outcome: str) -> None:
         """Count a reload."""
         self._reloads.labels(outcome).inc()
+
+    def woke_late(self, seconds: float) -> None:
+        """Count a measurement of the event loop's lag."""
+        self._lag.observe(seconds)
 
     def evaluations(self, runtime: str) -> dict[str, int]:
         """Tell how many evaluations of a runtime ended how."""
