@@ -147,7 +147,7 @@ def programs(bench: Bench) -> dict[str, list[Figures]]:
 
 def memory(bench: Bench) -> dict[str, float]:
     """Measure the share of memory (PSS, proc_pid_smaps(5)) of templates and runs, in MiB."""
-    processes = [pid for pid in descendants(bench.forking.process.pid) if b"guardian" not in _command(pid)]
+    processes = [pid for pid in descendants(bench.forking.process.pid) if b"watchdog.py" not in _command(pid)]
     templates = sum(map(_pss, processes)) / len(bench.registry.runtimes)
     uids = bench.registry.server.uids
     with subprocess.Popen(

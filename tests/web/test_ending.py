@@ -123,19 +123,90 @@ def test_sigkill_leaves_no_guest_and_nothing_after_the_next_start(
         assert not state.exists()
 
 
-def test_without_its_guardian_a_killed_servers_guests_end_at_the_next_start(
+def watchdogs(server: Server) -> list[int]:
+    """Process ids of the server's watchdogs."""
+    found = []
+    for pid in descendants(server.process.pid):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if b"watchdog.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
+
+
+def kill_watchdogs(server: Server) -> set[int]:
+    """Kill them, and wait until there are others; tell which they were."""
+    before = set(watchdogs(server))
+    assert before
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: len(set(watchdogs(server)) - before) == len(before), 20)
+    return before
+
+
+def test_without_its_watchdogs_a_killed_servers_guests_end_at_the_next_start(
     small: Path, tmp_path: Path, pool: ThreadPoolExecutor
 ) -> None:
     # A run that was forked ends with its template, which hears that the server is gone.
     small.write_text(small.read_text() + 'start = "cold"\n')
     with ending_server(small, tmp_path, drain=10) as server:
-        processes = descendants(server.process.pid)
-        guardian = next(pid for pid in processes if b"guardian.py" in Path(f"/proc/{pid}/cmdline").read_bytes())
         running = evaluating(pool, server, "while True: pass")
-        os.kill(guardian, signal.SIGKILL)
+        server.process.send_signal(signal.SIGSTOP)  # it would replace them
+        for watchdog in watchdogs(server):
+            os.kill(watchdog, signal.SIGKILL)
         server.process.kill()
         with suppress(httpx.HTTPError):
             running.result()
     assert guests()
     with running_server(small, tmp_path / "log") as server:
         assert guests() == []
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_watchdog_that_is_killed_is_replaced_and_its_successor_ends_the_guests(
+    small: Path, tmp_path: Path, pool: ThreadPoolExecutor, times: int
+) -> None:
+    small.write_text(small.read_text() + 'start = "cold"\n')
+    with ending_server(small, tmp_path, drain=10) as server:
+        running = evaluating(pool, server, "import signal\nsignal.signal(15, signal.SIG_IGN)\nwhile True: pass")
+        for _ in range(times):
+            before = kill_watchdogs(server)
+        server.process.kill()
+        with suppress(httpx.HTTPError):
+            running.result()
+        assert wait_until(lambda: not guests()) < 2
+    assert server.log.read_text().count("a watchdog was ended by SIGKILL; another is started in") == times * len(before)
+
+
+def test_guests_of_a_server_that_is_killed_with_one_watchdog_end(
+    small: Path, tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    small.write_text(small.read_text() + 'start = "cold"\n')
+    with ending_server(small, tmp_path, drain=10) as server:
+        running = evaluating(pool, server, "while True: pass")
+        server.process.send_signal(signal.SIGSTOP)  # it has no time to replace it
+        os.kill(watchdogs(server)[0], signal.SIGKILL)
+        server.process.kill()
+        with suppress(httpx.HTTPError):
+            running.result()
+        assert wait_until(lambda: not guests()) < 2
+
+
+def test_a_stopped_watchdog_keeps_neither_guests_alive_nor_the_server_from_ending(
+    small: Path, tmp_path: Path, pool: ThreadPoolExecutor
+) -> None:
+    small.write_text(small.read_text() + 'start = "cold"\n')
+    with ending_server(small, tmp_path, drain=0.5) as server:
+        stopped = watchdogs(server)[0]
+        os.kill(stopped, signal.SIGSTOP)
+        server.process.terminate()
+        assert server.process.wait(timeout=20) == 0
+        assert not Path(f"/proc/{stopped}").exists()
+    with running_server(small, tmp_path / "log") as server:
+        stopped = watchdogs(server)[0]
+        os.kill(stopped, signal.SIGSTOP)
+        running = evaluating(pool, server, "while True: pass")
+        server.process.kill()
+        with suppress(httpx.HTTPError):
+            running.result()
+        assert wait_until(lambda: not guests()) < 2
+        os.kill(stopped, signal.SIGCONT)

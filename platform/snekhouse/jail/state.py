@@ -12,7 +12,8 @@ from pathlib import Path
 
 from snekhouse.errors import HostError
 from snekhouse.jail.cgroups.groups import Layout, sweep
-from snekhouse.jail.guardian import end_jails, guarded
+from snekhouse.jail.watchdog import end_jails
+from snekhouse.jail.watchdogs import guarded
 
 _PREFIX = "house-"
 _SHARED = "workers-"

@@ -1,32 +1,19 @@
-"""The guardian: a process beside the server that ends its jails when the server is gone, however it went.
+"""A watchdog: a process beside the server that ends its jails when the server is gone, however it went.
 
-It is started as a file of its own, by an interpreter without site-packages, and so imports the standard library alone.
+It is started as a file of its own, by an interpreter without site-packages, and so imports the standard library alone;
+`jail/watchdogs.py` starts it.
 """
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 _GRACE = 1.0
 """Seconds that NsJail has to end its jail, before it is killed and takes the jail with it."""
-
-
-@contextmanager
-def guarded(state: Path) -> Iterator[None]:
-    """Have a guardian for as long as this process lives, and longer.
-
-    Args:
-        state: The folder with the profiles of this server's jails, and of no other's.
-    """
-    command = [sys.executable, "-I", "-S", __file__, str(state)]
-    # A session of its own: what ends the server, such as Ctrl-C at its terminal, is not for the guardian.
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
-        yield  # leaving closes the pipe, and waits
 
 
 def end_jails(state: Path) -> None:
