@@ -68,7 +68,7 @@ def state_folder(parent: Path | None, layout: Layout | None) -> Iterator[State]:
             path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
             path.chmod(_MODE)
             held.enter_context(_locked(path / _LOCK))  # freed by the kernel when the server is gone, however it went
-        held.callback(shutil.rmtree, path)
+        held.callback(_remove, path)
         held.enter_context(guarded(path))
         yield State(path, _group_name(path))
 
@@ -101,6 +101,12 @@ def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder under the lock of all: a server that starts and sweeps would create its lock file again."""
+    with _locked(folder.parent / _LOCK):
+        shutil.rmtree(folder)
 
 
 def _group_name(folder: Path) -> str:
