@@ -142,11 +142,56 @@ def test_an_option_of_prctl_is_refused(prison: Prison, option: str) -> None:
     prison.attack(f"attempt(lambda: call({NUMBERS.get('prctl')}, {option}, 0, 0), errno.EPERM)")
 
 
-@pytest.mark.parametrize("command", [0x5412, 0x541C, 0x5423], ids=["TIOCSTI", "TIOCLINUX", "TIOCSETD"])
-@pytest.mark.parametrize("high", [0, 1 << 32], ids=["plain", "with high bits"])
-def test_no_terminal_can_be_typed_into(prison: Prison, command: int, high: int) -> None:
-    number = NUMBERS.get("ioctl")
-    prison.attack(f"attempt(lambda: call({number}, os.open('/dev/null', 0), {command | high}, b'x'), errno.EPERM)")
+REQUESTS = {
+    "TIOCSTI": "0, 0x5412",
+    "TIOCSTI, with high bits": "0, 0x100005412",
+    "TIOCLINUX": "0, 0x541C",
+    "TIOCSETD": "0, 0x5423",
+    "FIBMAP": "library, 1",
+    "FIGETBSZ": "library, 2",
+    "FIEMAP": "library, 0xC020660B",
+    "FICLONE": "library, 0x40049409",
+    "FS_IOC_GETFLAGS": "library, 0x80086601",
+    "FS_IOC_GETVERSION": "library, 0x80087601",
+    "FS_IOC_FSGETXATTR": "library, 0x801C581F",
+    "FS_IOC_GETFSLABEL": "library, 0x81009431",
+    "FS_IOC_GETFSUUID": "library, 0x80111500",
+    "FS_IOC_GETFSSYSFSPATH": "library, 0x80811501",
+    "BLKGETSIZE64": "library, 0x80081272",
+    "RNDGETENTCNT": "os.open('/dev/random', 0), 0x80045200",
+    "PIDFD_GET_NET_NAMESPACE": "os.pidfd_open(os.getpid()), 0xFF05",
+    "PIDFD_GET_USER_NAMESPACE": "os.pidfd_open(os.getpid()), 0xFF0A",
+    "PIDFD_GET_INFO": "os.pidfd_open(os.getpid()), 0xC040FF0B",
+    "SIOCETHTOOL": "socket.socket().detach(), 0x8946",
+    "SIOCGSTAMP": "socket.socket().detach(), 0x8906",
+}
+
+
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS.keys())
+def test_a_request_to_a_device_does_not_exist(prison: Prison, request_: str) -> None:
+    """Nor does one to a file system that tells of the host's disk."""
+    program = f"library = os.open(os.__file__, 0)\nattempt(lambda: call({NUMBERS.get('ioctl')}, {request_}, bytes(256)), errno.ENOTTY)"
+    prison.attack(program)
+
+
+COMMANDS = {
+    "F_SETLEASE": "os.open('x', os.O_RDWR | os.O_CREAT), 1024, 1",
+    "F_GETLEASE": "library, 1025, 0",
+    "F_NOTIFY": "os.open(os.path.dirname(os.__file__), 0), 1026, 0x80000002",
+    "F_GET_RW_HINT": "library, 1035, bytes(8)",
+    "F_SET_RW_HINT": "library, 1036, bytes(8)",
+    "F_GET_FILE_RW_HINT": "library, 1037, bytes(8)",
+    "F_SET_FILE_RW_HINT": "library, 1038, bytes(8)",
+    "one that is yet to be invented": "library, 1099, 0",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
+def test_a_command_for_files_that_jails_share_does_not_exist(prison: Prison, command: str) -> None:
+    program = (
+        f"library = os.open(os.__file__, 0)\nattempt(lambda: call({NUMBERS.get('fcntl')}, {command}), errno.EINVAL)"
+    )
+    prison.attack(program)
 
 
 def test_what_is_yet_to_be_invented_is_not_there(prison: Prison) -> None:

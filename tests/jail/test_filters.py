@@ -9,7 +9,7 @@ from snekhouse.jail.filters import compile_filter
 from snekhouse.jail.seccomp import render_policy
 
 ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000
-EPERM, ENOSYS, EPROTONOSUPPORT, EAFNOSUPPORT = 1, 38, 93, 97
+EPERM, EINVAL, ENOTTY, ENOSYS, EPROTONOSUPPORT, EAFNOSUPPORT = 1, 22, 25, 38, 93, 97
 MACHINES = {"x86_64": ("x86_64", 0xC000003E), "aarch64": ("arm64", 0xC00000B7)}
 
 
@@ -25,6 +25,8 @@ def decide(program: bytes, number: int, machine: int, *arguments: int) -> int:
                 (accumulator,) = struct.unpack_from("<I", data, value)
             case 0x54:
                 accumulator &= value
+            case 0x05:
+                at += value
             case 0x15:
                 at += true if accumulator == value else false
             case 0x35:
@@ -54,8 +56,12 @@ CALLS = {
     "a socket of a protocol": ("socket", (2, 1, 132), ERRNO | EPROTONOSUPPORT),
     "a socket of a family that is wider": ("socket", (1 << 32 | 16, 3, 0), ERRNO | EAFNOSUPPORT),
     "a control": ("ioctl", (0, 0x5401), ALLOW),
-    "typing": ("ioctl", (0, 0x5412), ERRNO | EPERM),
-    "typing, wider": ("ioctl", (0, 1 << 32 | 0x5412), ERRNO | EPERM),
+    "the last control": ("ioctl", (0, 0x8933), ALLOW),
+    "a control that is wider": ("ioctl", (0, 1 << 32 | 0x5401), ALLOW),
+    "typing": ("ioctl", (0, 0x5412), ERRNO | ENOTTY),
+    "typing, wider": ("ioctl", (0, 1 << 32 | 0x5412), ERRNO | ENOTTY),
+    "a lock": ("fcntl", (0, 6), ALLOW),
+    "a lease": ("fcntl", (0, 1024), ERRNO | EINVAL),
 }
 
 

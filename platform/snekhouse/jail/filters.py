@@ -19,6 +19,7 @@ _MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 _ARGUMENTS = {
     "clone": ("clone_flags",),
+    "fcntl": ("fd", "cmd"),
     "ioctl": ("fd", "cmd"),
     "personality": ("personality",),
     "prctl": ("option", "arg2"),
@@ -28,9 +29,11 @@ _ARGUMENTS = {
 """Names of arguments, for the calls with conditions. All have their meaning in 32 bits."""
 
 _KILL, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000  # SECCOMP_RET_*
-_LOAD, _AND, _EQUAL, _NOT_BELOW, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06  # BPF_LD|W|ABS, ALU|AND, JMP|JEQ, JMP|JGE, RET
+_LOAD, _AND, _RETURN = 0x20, 0x54, 0x06  # BPF_LD|W|ABS, ALU|AND, RET
+_JUMP, _EQUAL, _NOT_BELOW = 0x05, 0x15, 0x35  # BPF_JMP|JA, JMP|JEQ, JMP|JGE
 _NUMBER, _MACHINE, _FIRST_ARGUMENT, _ARGUMENT_SIZE = 0, 4, 16, 8  # offsets in struct seccomp_data (linux/seccomp.h)
 _FARTHEST = 0xFF
+"""Instructions that a conditional jump can skip; an unconditional one has 32 bits for that."""
 
 Instruction = tuple[int, int, int, int]
 """Code, jump if true, jump if false, value: struct sock_filter (linux/filter.h)."""
@@ -197,7 +200,7 @@ def _search(ranges: Sequence[tuple[int, list[Instruction]]]) -> list[Instruction
     middle = len(ranges) // 2
     below, above = _search(ranges[:middle]), _search(ranges[middle:])
     if len(below) > _FARTHEST:
-        raise ValueError("the policy is too long for the jumps of its program")
+        return [(_NOT_BELOW, 0, 1, ranges[middle][0]), (_JUMP, 0, 0, len(below)), *below, *above]
     return [(_NOT_BELOW, len(below), 0, ranges[middle][0]), *below, *above]
 
 

@@ -39,6 +39,7 @@ def render_policy(machine: str = "", *, cgroups: bool, template: bool = False) -
         keep_trailing_newline=True,
     )
     environment.globals["calls"] = lambda names: _numbers(names.split(), _TABLES[machine])
+    environment.globals["one_of"] = _one_of
     return environment.get_template("seccomp.policy.jinja").render(cgroups=cgroups, template=template)
 
 
@@ -60,4 +61,13 @@ def _numbers(names: list[str], table: str) -> str:
             found.append(f"SYSCALL[{known.get(name, table)}]/*{name}*/")
         except NotSupportedSystemCall:  # this machine has another for it; a name that none has is a mistake of ours
             continue
-    return textwrap.fill(", ".join(found), width=120, subsequent_indent="    ")
+    return _in_lines(", ".join(found))
+
+
+def _one_of(argument: str, values: str) -> str:
+    """Write the condition that an argument has one of several values."""
+    return _in_lines(" || ".join(f"{argument} == {value}" for value in values.split()))
+
+
+def _in_lines(text: str) -> str:
+    return textwrap.fill(text, width=116, subsequent_indent="    ")
