@@ -106,6 +106,10 @@ REFUSED = {
     "landlock_create_ruleset": "0, 0, 1",
     "lsm_list_modules": "0, 0, 0",
     "file_setattr": "-1, b'', 0, 0, 0",
+    "inotify_init": "",
+    "inotify_init1": "0",
+    "inotify_add_watch": "-1, b'/home', 1",
+    "inotify_rm_watch": "-1, 0",
 }
 
 OF_X86 = {"ioperm": "0, 1, 0", "iopl": "0", "modify_ldt": "0, 0, 0", "lookup_dcookie": "0, 0, 0", "uselib": "b'/x'"}
