@@ -62,6 +62,7 @@ CALLS = {
     "typing, wider": ("ioctl", (0, 1 << 32 | 0x5412), ERRNO | ENOTTY),
     "a lock": ("fcntl", (0, 6), ALLOW),
     "a lease": ("fcntl", (0, 1024), ERRNO | EINVAL),
+    "what would write a disk": ("fsync", (), ERRNO),
 }
 
 
