@@ -9,7 +9,7 @@ from snekhouse.jail.filters import compile_filter
 from snekhouse.jail.seccomp import render_policy
 
 ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000
-EPERM, EINVAL, ENOTTY, ENOSYS, EPROTONOSUPPORT, EAFNOSUPPORT = 1, 22, 25, 38, 93, 97
+EPERM, ENOMEM, EINVAL, ENOTTY, ENOSYS, EPROTONOSUPPORT, EAFNOSUPPORT = 1, 12, 22, 25, 38, 93, 97
 MACHINES = {"x86_64": ("x86_64", 0xC000003E), "aarch64": ("arm64", 0xC00000B7)}
 
 
@@ -62,6 +62,10 @@ CALLS = {
     "typing, wider": ("ioctl", (0, 1 << 32 | 0x5412), ERRNO | ENOTTY),
     "a lock": ("fcntl", (0, 6), ALLOW),
     "a lease": ("fcntl", (0, 1024), ERRNO | EINVAL),
+    "a mapping": ("mmap", (0, 4096, 3, 0x22), ALLOW),
+    "a mapping of huge pages": ("mmap", (0, 4096, 3, 0x40022), ERRNO | ENOMEM),
+    "a file in memory": ("memfd_create", (0, 1), ALLOW),
+    "a file of huge pages": ("memfd_create", (0, 5), ERRNO | EINVAL),
     "what would write a disk": ("fsync", (), ERRNO),
 }
 

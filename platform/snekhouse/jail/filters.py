@@ -21,6 +21,8 @@ _ARGUMENTS = {
     "clone": ("clone_flags",),
     "fcntl": ("fd", "cmd"),
     "ioctl": ("fd", "cmd"),
+    "memfd_create": ("uname", "flags"),
+    "mmap": ("addr", "len", "prot", "flags"),
     "personality": ("personality",),
     "prctl": ("option", "arg2"),
     "socket": ("family", "type", "protocol"),
