@@ -48,11 +48,33 @@ def test_the_servers_own_files_are_not_there(prison: Prison) -> None:
         "a mode in the library": "attempt(lambda: os.chmod(os.__file__, 0o777), errno.EROFS, errno.EPERM)",
         "a link in the library": "attempt(lambda: os.link(os.__file__, '/home/os.py'), errno.EXDEV, errno.EPERM)",
         "an attribute": "attempt(lambda: os.setxattr(os.__file__, 'user.x', b''), errno.EROFS, errno.EPERM, errno.EACCES)",
+        "a time of a device": "attempt(lambda: os.utime('/dev/null'), errno.EROFS)",
+        "a time of an open device": "attempt(lambda: os.utime(os.open('/dev/null', os.O_RDWR)), errno.EROFS)",
+        "a mode of a device": "attempt(lambda: os.chmod('/dev/zero', 0o600), errno.EROFS)",
+        "an attribute of a device": "attempt(lambda: os.setxattr('/dev/null', 'user.x', b''), errno.EROFS)",
         "random numbers": "attempt(lambda: open('/dev/urandom', 'wb').write(b'x') and None or os.chmod('/dev/urandom', 0))",
     }
 )
 def test_nothing_of_the_host_is_written(prison: Prison, program: str) -> None:
     prison.attack(program)
+
+
+def test_devices_are_read_and_written_and_their_nodes_stay_as_they_are(prison: Prison) -> None:
+    nodes = [Path("/dev", name) for name in ("null", "zero", "random", "urandom")]
+    before = list(map(_kept, nodes))
+    program = (
+        "import contextlib, os\nfor name in ('null', 'zero', 'random', 'urandom'):\n"
+        "  with open('/dev/' + name, 'r+b', 0) as device: print(device.write(b'x'), len(device.read(1)))\n"
+        "  for change in (os.utime, lambda path: os.chmod(path, 0), lambda path: os.truncate(path, 0)):\n"
+        "    with contextlib.suppress(OSError): change('/dev/' + name)"
+    )
+    assert prison.run(program)["stdout"] == "1 0\n" + "1 1\n" * 3
+    assert list(map(_kept, nodes)) == before
+
+
+def _kept(node: Path) -> tuple[int, ...]:
+    status = node.stat()
+    return status.st_mode, status.st_uid, status.st_mtime_ns, status.st_ctime_ns
 
 
 @table(
