@@ -18,6 +18,7 @@ from snekhouse.jail.watchdogs import guarded
 _PREFIX = "house-"
 _SHARED = "workers-"
 _LOCK = "lock"
+_LOCK_MODE = 0o600
 _MODE = 0o711
 """Nobody may list it; a jail, which is nobody, may pass through to what is mounted from it."""
 
@@ -93,12 +94,13 @@ def shared_folder(parent: Path | None) -> Path:
 
 @contextmanager
 def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold a lock file.
+    """Hold a lock file, which only its owner may open: whoever can open it can lock it.
 
     Raises:
         BlockingIOError: Somebody else holds it, and `wait` is false.
     """
-    with path.open("w") as lock:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _LOCK_MODE), "w") as lock:
+        os.fchmod(lock.fileno(), _LOCK_MODE)  # a server before this one may have made it for all to read
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
 
