@@ -15,8 +15,10 @@ from snekhouse.house.installation import Ready
 from snekhouse.house.installing import Installer
 from snekhouse.house.metrics import Metrics
 from snekhouse.jail.evaluation import Job, Result, Status
+from snekhouse.jail.identity import OutsideIds
 from snekhouse.jail.kit import Means
 from snekhouse.jail.run import run
+from snekhouse.registry.crosscheck import ids_needed
 from snekhouse.registry.models import Registry, Runtime
 
 _log = logging.getLogger(__package__)
@@ -59,11 +61,13 @@ class House:
         Its runtimes are made ready aside. Those that render as before stay as they are, and warm.
 
         Raises:
-            RegistryError: A runtime that can evaluate now could not any more; all stays as it is.
+            RegistryError: A runtime that can evaluate now could not any more, or the server has too few host ids; all
+                stays as it is.
             HostError: The host lacks a wall for it, and the registry does not allow that; all stays as it is.
         """
         async with self._changing:
             before = self.runtimes
+            _require_ids(registry, self._means.ids)
             runtimes = await self._installer.prepare(registry, before)
             try:
                 _require_all(registry, before, runtimes)
@@ -191,6 +195,18 @@ def _retire(old: Mapping[str, Ready], new: Mapping[str, Ready]) -> None:
     for ready in old.values():
         if ready.installation not in stay:
             ready.installation.retire()
+
+
+def _require_ids(registry: Registry, ids: OutsideIds) -> None:
+    """See that the host ids that the server took at its start are enough.
+
+    Raises:
+        RegistryError: They are not.
+    """
+    needed = ids_needed(registry.server.places, 1, len(registry.runtimes))
+    if ids.count < needed and not ids.shared:
+        message = f"the server has {ids.count} of these ids, and needs {needed} for this"
+        raise RegistryError([Problem(registry.source, "server.uids", message, "restart the server")])
 
 
 def _require_all(registry: Registry, before: Mapping[str, Ready], runtimes: Mapping[str, Ready]) -> None:

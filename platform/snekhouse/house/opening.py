@@ -11,8 +11,11 @@ from snekhouse.house.metrics import Metrics
 from snekhouse.jail.cgroups import Cgroups
 from snekhouse.jail.cgroups.groups import Layout, server_group
 from snekhouse.jail.host import survey_for
+from snekhouse.jail.identity import OutsideIds
+from snekhouse.jail.ids import taken_ids
 from snekhouse.jail.kit import Means
 from snekhouse.jail.state import state_folder
+from snekhouse.registry.crosscheck import ids_needed
 from snekhouse.registry.models import Registry
 
 _log = logging.getLogger(__package__)
@@ -34,11 +37,25 @@ async def open_house(registry: Registry) -> AsyncIterator[House]:
     with ExitStack() as held:
         state = held.enter_context(state_folder(registry.server.state_path, layout))
         cgroups = held.enter_context(_claimed(layout, state.name)) if layout else None
-        means = Means(cgroups, host.ids)
+        means = Means(cgroups, host.ids if host.ids.shared else held.enter_context(_own_ids(registry)))
         metrics = Metrics()
         async with installer(host, state, means, metrics) as making:
             runtimes = await making.make_ready(registry)
             yield House(registry, runtimes, means, making, metrics)
+
+
+_SPARE_IDS = 32
+"""Ids that a server takes beyond those that it needs, for runtimes and evaluations that a reload brings."""
+
+
+@contextmanager
+def _own_ids(registry: Registry) -> Iterator[OutsideIds]:
+    """Take host ids that no other server has; workers leave each other as many."""
+    first, last = registry.server.uids
+    needed = ids_needed(registry.server.places, 1, len(registry.runtimes))
+    wanted = min(needed + _SPARE_IDS, (last - first + 1) // registry.server.workers)
+    with taken_ids((first, last), needed=needed, wanted=wanted) as own:
+        yield OutsideIds.of(own)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ class Worker:
     supervisor: int | None = None
 
     def part(self, registry: Registry) -> Registry:
-        """Work out what it serves: together workers use what the registry allows, and no id twice."""
+        """Work out what it serves: together workers use what the registry allows."""
         return registry.model_copy(update={"server": self.share(registry.server)})
 
     def share(self, server: Server) -> Server:
@@ -35,15 +35,12 @@ class Worker:
         in_transit = server.max_in_transit or min(_MOST_IN_TRANSIT, memory_limit() // _IN_TRANSIT_PART)
         if server.workers == 1:
             return server.model_copy(update={"max_in_transit": ByteSize(in_transit)})
-        first, last = server.uids
-        each = (last - first + 1) // server.workers
         return server.model_copy(
             update={
                 "concurrency": self._part(server.places, server.workers),
                 "queue": self._part(server.queue, server.workers),
                 "connections": max(1, self._part(server.connections, server.workers)),
                 "max_in_transit": ByteSize(in_transit // server.workers),
-                "uids": (first + self.number * each, first + (self.number + 1) * each - 1),
             }
         )
 

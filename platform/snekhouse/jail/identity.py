@@ -67,12 +67,14 @@ class OutsideIds:
 
     Attributes:
         shared: Why all runs have the same; empty where each has its own.
+        count: How many there are, the templates' included.
         users: What a template maps, as NsJail's ``--user`` takes it, its own id first; `groups` the same.
     """
 
     def __init__(self, free: Iterable[Outside], *, template: Outside, shared: str = "") -> None:
         self._free = sorted(free)
         self.shared = shared
+        self.count = len(self._free) + 1
         first, count = self._free[0], len(self._free)
         own = (f"{template.inside}:{template.user}:1", f"{template.inside}:{template.group}:1")
         runs = (f"{NOBODY}:{first.user}:{count}", f"{NOBODY}:{first.group}:{count}")

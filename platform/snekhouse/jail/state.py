@@ -61,7 +61,7 @@ def state_folder(parent: Path | None, layout: Layout | None) -> Iterator[State]:
     Raises:
         HostError: There is no place for it, or somebody else owns that place.
     """
-    parent = _private(parent or _usual_parent())
+    parent = private_folder(parent)
     with ExitStack() as held:
         with _locked(parent / _LOCK):  # one server at a time, or one may sweep what another just makes
             for folder in parent.glob(f"{_PREFIX}*"):
@@ -74,6 +74,18 @@ def state_folder(parent: Path | None, layout: Layout | None) -> Iterator[State]:
         yield State(path, _group_name(path))
 
 
+def private_folder(parent: Path | None = None) -> Path:
+    """Make the folder that holds what all servers of this user have.
+
+    Args:
+        parent: As above.
+
+    Raises:
+        HostError: As above.
+    """
+    return _private(parent or _usual_parent())
+
+
 def shared_folder(parent: Path | None) -> Path:
     """Make a folder for what workers share, which their supervisor removes; remove those of killed ones.
 
@@ -83,7 +95,7 @@ def shared_folder(parent: Path | None) -> Path:
     Raises:
         HostError: As above.
     """
-    parent = _private(parent or _usual_parent())
+    parent = private_folder(parent)
     for folder in parent.glob(f"{_SHARED}*"):
         if not Path("/proc", folder.name.removeprefix(_SHARED)).exists():
             shutil.rmtree(folder, ignore_errors=True)

@@ -9,8 +9,6 @@ from pathlib import Path
 import anyio
 from watchfiles import Change, awatch
 
-from snekhouse.errors import Problem, RegistryError
-from snekhouse.registry.crosscheck import ids_needed
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
 
@@ -46,18 +44,7 @@ def reload(served: Registry) -> Reloaded:
     fixed = {key: getattr(served.server, key) for key in FIXED}
     kept = tuple(f"server.{key}" for key, value in fixed.items() if getattr(fresh.server, key) != value)
     registry = fresh.model_copy(update={"server": fresh.server.model_copy(update=fixed)})
-    _check_ids(registry)
     return Reloaded(registry, kept)
-
-
-def _check_ids(registry: Registry) -> None:
-    server = registry.server
-    first, last = server.uids
-    needed = ids_needed(server.places, server.workers, len(registry.runtimes))
-    if last - first + 1 < needed:
-        message = f"of the server that runs has {last - first + 1} ids, and {needed} would be needed"
-        remedy = "give it more and start the server again, or ask for fewer evaluations at once"
-        raise RegistryError([Problem(registry.source, "server.uids", message, remedy)])
 
 
 _SETTLING = 0.1

@@ -159,7 +159,7 @@ class Server(_Table):
     workers: Annotated[Count, Field(description="Processes that serve; all else here is shared out among them.")] = 1
     concurrency: Annotated[CountOrNone, Field(description="Evaluations at once; 0: one per CPU.")] = 0
     queue: Annotated[CountOrNone, Field(description="How many more may wait; beyond it 503.")] = 64
-    uids: Annotated[UidRange, Field(description="First and last host id, of user and group, that runs get.")] = (
+    uids: Annotated[UidRange, Field(description="First and last host id, of user and group, that runs may get.")] = (
         1_879_048_192,  # the first that no system of ranges uses: https://systemd.io/UIDS-GIDS
         1_879_049_215,
     )
