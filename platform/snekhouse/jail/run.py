@@ -201,7 +201,7 @@ class _Run:
         )
 
 
-_SIGNALS = 1024
+_SIGNALS = 256
 """Signals that may be queued for all processes of a run, timers included. No profile of NsJail can limit them."""
 
 _TOO_SLOW = f"TimeoutError: Exceeded {START_TIMEOUT:g} s while writing the input files"
