@@ -50,6 +50,11 @@ BOMBS = {
     ),
     "epoll": "import select\nx = []\nwhile True: x.append(select.epoll())",
     "locks": "import fcntl\nf = open('x', 'w')\nn = 0\nwhile True: fcntl.lockf(f, fcntl.LOCK_EX, 1, n); n += 2",
+    "locks of many files": (
+        "import fcntl, itertools, os\nfor _ in range(3): os.fork()\nfs = [open(f'{os.getpid()}-{n}', 'w') for n in range(240)]\n"
+        "for n in itertools.count(step=2):\n  for f in fs: fcntl.lockf(f, fcntl.LOCK_EX, 1, n)"
+    ),
+    "names that are not there": "import os\nfor n in range(10 ** 9): os.path.exists(f'{os.__file__}/../{n:0200}')",
     "the stack": "import sys\nsys.setrecursionlimit(10 ** 9)\nf = lambda: f()\nf()",
     "the stack of a thread": "import threading, sys\nsys.setrecursionlimit(10 ** 9)\nf = lambda: f()\nthreading.Thread(target=f).start()",
     "the processor": "import threading\nfor _ in range(12): threading.Thread(target=lambda: [None for _ in iter(int, 1)]).start()",
@@ -87,6 +92,17 @@ def test_a_bomb_hits_its_own_run_alone(prison: Prison, program: str) -> None:
     begin = time.monotonic()
     assert prison.run("print(1)")["stdout"] == "1\n"
     assert time.monotonic() - begin < 1
+
+
+def test_names_that_are_not_there_count_as_memory_of_the_run_and_are_given_up_at_its_limit(prison: Prison) -> None:
+    program = (
+        "import os\nnew = os.path.dirname(os.__file__) + '/' + os.urandom(8).hex()\n"
+        "for n in range({}): os.path.exists(f'{{new}}{{n:0180}}')"
+    )
+    few, many = (prison.run(program.format(count), limits={"memory": 24 << 20}) for count in (10, 80_000))
+    assert (few["status"], many["status"]) == ("ok", "ok")
+    if few["usage"]["memory"] is not None:
+        assert many["usage"]["memory"] - few["usage"]["memory"] > 10 << 20
 
 
 @pytest.mark.parametrize("program", FLOODS.values(), ids=FLOODS.keys())
