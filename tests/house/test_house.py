@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from leftovers import guests
-from snekhouse.errors import BusyError, HostError
+from snekhouse.errors import BusyError, HostError, RegistryError
 from snekhouse.house import House, open_house
 from snekhouse.jail.cgroups import Detection
 from snekhouse.jail.evaluation import Job, Result, Status
@@ -148,6 +148,16 @@ async def test_no_two_runs_have_the_same_id_on_the_host_at_once(small: Registry)
         assert len(users) == len(set(users)) == 3
         await evaluate(house, "")
     assert guests(*uids) == {}
+
+
+async def test_a_change_that_needs_more_ids_than_the_server_took_is_refused(small: Registry) -> None:
+    server = {"state": small.server.state, "concurrency": 3, "uids": [1_900_000_010, 1_900_000_015]}
+    async with open_house(only(small, *small.runtimes.values(), **server)) as house:
+        before = house.runtimes
+        with pytest.raises(RegistryError, match="has 6 of these ids, and needs 7 for this; restart the server"):
+            await house.change(only(small, *small.runtimes.values(), **(server | {"concurrency": 4})))
+        assert house.runtimes is before
+        assert (await evaluate(house, "print(1)")).stdout == "1\n"
 
 
 async def test_what_the_queue_cannot_hold_is_refused(small: Registry) -> None:
