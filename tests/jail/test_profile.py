@@ -102,6 +102,11 @@ def test_processes_are_limited_by_rlimit_only_without_cgroups() -> None:
     assert "rlimit_nproc: 15\n" in render(runtime(), cgroups=False)
 
 
+def test_only_jails_that_install_packages_have_the_network() -> None:
+    assert "\nclone_newnet: true\n" in render(runtime())
+    assert render(runtime(), network=True) == render(runtime()).replace("clone_newnet: true", "clone_newnet: false")
+
+
 def test_roots_id_is_mapped_only_for_what_only_root_reaches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     closed = tmp_path / "closed" / "inside"

@@ -27,7 +27,13 @@ _INODE_SHARE = 4096
 
 
 def render_profile(
-    runtime: Runtime, *, identity: Identity, bootstrap: Path, cgroups: bool, template: Path | None = None
+    runtime: Runtime,
+    *,
+    identity: Identity,
+    bootstrap: Path,
+    cgroups: bool,
+    template: Path | None = None,
+    network: bool = False,
 ) -> str:
     """Render the profile of a runtime.
 
@@ -37,6 +43,7 @@ def render_profile(
         bootstrap: The host's path of the bootstrap.
         cgroups: Whether cgroups limit the run; otherwise more rlimits are set.
         template: The host's path of the template's part, where the profile is for a template and not for one run.
+        network: Whether it shares the network of the host, to install packages; no evaluation does.
 
     Returns:
         An `NsJailConfig` in protobuf text format, with comments.
@@ -61,6 +68,7 @@ def render_profile(
             shm=shm,
             cgroups=cgroups,
             template=template is not None,
+            network=network,
             policy=render_policy(cgroups=cgroups, template=template is not None).splitlines(),
             backstop=math.ceil(runtime.limits.wall_time + START_TIMEOUT),
             MIB=_MIB,
