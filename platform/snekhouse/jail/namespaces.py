@@ -39,7 +39,7 @@ def refusal(sysctl: Path = Path("/proc/sys")) -> str:
         sysctl: Where the kernel's settings are.
     """
     trial = [sys.executable, "-I", "-S", "-c", _TRIAL]
-    said = subprocess.run(trial, capture_output=True, text=True, check=False).stdout.strip()
+    said = subprocess.run(trial, cwd="/", env={}, capture_output=True, text=True, check=False).stdout.strip()
     if not said:
         return ""
     remedies = [remedy for name, value, remedy in _SYSCTLS if _value(sysctl / name) == value]

@@ -83,9 +83,9 @@ class _Watchdog:
     """One that runs."""
 
     def __init__(self, state: Path) -> None:
-        command = [sys.executable, "-I", "-S", watchdog.__file__, str(state)]
+        command = [sys.executable, "-I", "-S", watchdog.__file__, str(state.absolute())]
         # A session of its own: what ends the server, such as Ctrl-C at its terminal, is not for the watchdog.
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        self._process = subprocess.Popen(command, cwd="/", env={}, stdin=subprocess.PIPE, start_new_session=True)
         self._pidfd = os.pidfd_open(self._process.pid)
 
     def has_ended_before(self, over: int) -> bool:
