@@ -23,6 +23,7 @@ from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
 
+import anyio
 import tomli_w
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -33,7 +34,7 @@ from plotting import plot
 from fidelity.plain import Plain
 from leftovers import descendants, guests
 from serving import Server, await_templates, running_server
-from snekhouse.packages import Site
+from snekhouse.packages import Changes
 from snekhouse.registry.discovery import find_interpreters, render_registry
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
@@ -104,7 +105,8 @@ def opened() -> Iterator[Bench]:
         parsed["defaults"]["start"] = "cold"
         cold.write_text(tomli_w.dumps(parsed))
         registry = load(forking)
-        Site.of(registry.resolve(registry.default)).install(["numpy"])
+        packages = Changes(registry, registry.resolve(registry.default), say=print)
+        anyio.run(packages.install, ["numpy"])
         with running_server(forking, folder / "log") as ours, running_server(cold, folder / "log-cold") as other:
             await_templates(ours.client)
             yield Bench(registry, ours, other, Plain(registry, folder))
@@ -114,7 +116,7 @@ def starts(bench: Bench) -> dict[str, list[Figures]]:
     """Time `print(1)` for each runtime: bare Python, plain NsJail, cold, forked."""
     found = {}
     for name in bench.names:
-        bare = partial(subprocess.run, [bench.registry.runtimes[name].executable, "-c", "pass"], check=True)
+        bare = partial(subprocess.run, [bench.registry.runtimes[name].executable, "-c", "pass"], cwd="/", check=True)
         jailed = partial(bench.plain.run_again, name, ("-c", "print(1)"), {}, b"")
         ours = [partial(client.evaluate, f"/eval/{name}", PRINT) for client in bench.clients()]
         found[name] = alternate(ROUNDS, bare, jailed, *ours)
@@ -151,7 +153,7 @@ def memory(bench: Bench) -> dict[str, float]:
     templates = sum(map(_pss, processes)) / len(bench.registry.runtimes)
     uids = bench.registry.server.uids
     with subprocess.Popen(
-        [sys.executable, "-c", _SLEEPER, str(bench.forking.client.base_url)], stdout=subprocess.DEVNULL
+        [sys.executable, "-P", "-c", _SLEEPER, str(bench.forking.client.base_url)], stdout=subprocess.DEVNULL
     ) as client:
         while not (running := guests(uids[0], uids[1])):
             sleep(0.05)

@@ -10,7 +10,7 @@ import pytest
 
 _ROOT = Path(__file__).parents[1]
 _PACKAGE = _ROOT / "platform" / "snekhouse"
-_LAYERS = ("cli", "web", "house", "jail", "packages", "image", "registry", "errors")
+_LAYERS = ("cli", "web", "house", "packages", "jail", "image", "registry", "errors")
 _TOOLS = {"assets", "waiting"}
 """What imports nothing of ours, and may be imported by all."""
 

@@ -15,7 +15,7 @@ import pytest
 
 from command import refused, snekhouse
 from serving import running_server
-from snekhouse.packages import Site
+from snekhouse.packages import executable_on_host
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
 from wheels import make_wheel
@@ -205,7 +205,7 @@ def test_the_peers_recipe_works_where_its_folder_leads_to_the_runtimes_own(pantr
     (lib,) = (pantry.folder / name / "lib").iterdir()
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / lib.name).symlink_to(lib)
-    interpreter = Site.of(pantry.registry.runtimes[name]).interpreter
+    interpreter = executable_on_host(pantry.registry.runtimes[name])
     options = ["--user", "--no-index", "--find-links", str(pantry.wheels), "--quiet"]
     command = [sys.executable, "-m", "pip", "--python", str(interpreter), "install", *options, "beta"]
     subprocess.run(command, check=True, env={**os.environ, "PYTHONUSERBASE": str(tmp_path)}, stderr=subprocess.DEVNULL)

@@ -5,13 +5,14 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import anyio
 import typer
 
 from snekhouse.cli.escaping import escaped
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_json, print_table
 from snekhouse.errors import PackagesError
-from snekhouse.packages import Site, installed
+from snekhouse.packages import Changes, Site, installed
 from snekhouse.registry.loading import load
 
 app = typer.Typer(help="The third-party packages of a runtime.", no_args_is_help=True)
@@ -26,7 +27,7 @@ def install(
     runtime: _RuntimeArgument, requirements: _Requirements, registry: RegistryOption = DEFAULT_REGISTRY
 ) -> None:
     """Install packages for a runtime; its next evaluations have them, and no other runtime has."""
-    _site(runtime, registry).install(requirements)
+    anyio.run(_changes(runtime, registry).install, requirements)
 
 
 @app.command("list")
@@ -34,7 +35,7 @@ def list_packages(
     runtime: _RuntimeArgument, registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption = False
 ) -> None:
     """List the packages of a runtime."""
-    found = installed(_site(runtime, registry).folder)
+    found = installed(Site.of(load(registry).resolve(runtime)).folder)
     if json:
         print_json([dataclasses.asdict(package) for package in found])
     else:
@@ -44,7 +45,7 @@ def list_packages(
 @app.command()
 def remove(runtime: _RuntimeArgument, requirements: _Names, registry: RegistryOption = DEFAULT_REGISTRY) -> None:
     """Remove packages from a runtime; what they depended on stays."""
-    _site(runtime, registry).remove(requirements)
+    anyio.run(_changes(runtime, registry).remove, requirements)
 
 
 @app.command()
@@ -65,9 +66,15 @@ def sync(
         known = ", ".join(loaded.runtimes)
         raise PackagesError(f"{folder} has files for runtimes that do not exist: {', '.join(unknown)}; known: {known}")
     for name, file in files.items():
-        sys.stderr.write(f"{escaped(f'{name}: {file}')}\n")
-        Site.of(loaded.runtimes[name]).sync(file)
+        _say(f"{name}: {file}")
+        anyio.run(Changes(loaded, loaded.runtimes[name], _say).sync, file)
 
 
-def _site(runtime: str, registry: Path) -> Site:
-    return Site.of(load(registry).resolve(runtime))
+def _changes(runtime: str, registry: Path) -> Changes:
+    loaded = load(registry)
+    return Changes(loaded, loaded.resolve(runtime), _say)
+
+
+def _say(line: str) -> None:
+    """Tell something on standard error; some of it comes from packages, which must not speak to the terminal."""
+    sys.stderr.write(f"{escaped(line)}\n")

@@ -125,6 +125,12 @@ class Settings(_Table):
         AbsolutePath | None,
         Field(description="Folder of its third-party packages; {runtime} stands for its name. The usual if not given."),
     ] = None
+    packages_build: Annotated[
+        Literal["wheels", "source"],
+        Field(
+            description="What packages are installed from: wheels alone, or source distributions too, built in a jail."
+        ),
+    ] = "wheels"
 
 
 class RuntimeTable(Settings):

@@ -1,0 +1,153 @@
+"""Changes to the packages of a runtime: uv makes them in a jail, on a copy that then takes their place."""
+
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from snekhouse.errors import PackagesError
+from snekhouse.jail.evaluation import Result, Status
+from snekhouse.packages.inputs import Inputs
+from snekhouse.packages.jail import InstallJail, Workplace, workplace
+from snekhouse.packages.requirements import Reader
+from snekhouse.packages.site import Site
+from snekhouse.packages.stage import CACHE, Stage, staged
+from snekhouse.registry.models import Mount, Registry, Runtime
+
+_NEEDS_BUILD = re.compile(r"no usable wheels|Building source distributions|building from source is disabled")
+"""How uv says that a package has only a source distribution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Changes the packages of a runtime.
+
+    Attributes:
+        registry: The registry that has it.
+        runtime: The runtime.
+        say: Is told what uv said, line by line.
+    """
+
+    registry: Registry
+    runtime: Runtime
+    say: Callable[[str], None]
+
+    async def install(self, requirements: Sequence[str]) -> None:
+        """Install packages, or bring them to other versions.
+
+        Args:
+            requirements: As pip takes them (PEP 508): ``numpy``, ``numpy>=2``, the path of a wheel.
+
+        Raises:
+            HostError: This host cannot build a jail.
+            PackagesError: uv could not; its own words were told.
+        """
+        async with self._changing() as change:
+            given = change.reader.requirements(requirements)
+            await change.uv("install", ["install", *change.target, *change.sources, "-r", given])
+
+    async def remove(self, names: Sequence[str]) -> None:
+        """Remove packages, and leave what they depend on.
+
+        Raises:
+            HostError: This host cannot build a jail.
+            PackagesError: uv could not; its own words were told.
+        """
+        async with self._changing() as change:
+            await change.uv("uninstall", ["uninstall", *change.target, "--", *names], network=False)
+
+    async def sync(self, requirements: Path) -> None:
+        """Have exactly what a file asks for, with what that depends on, and nothing else.
+
+        Args:
+            requirements: A file as pip takes it.
+
+        Raises:
+            HostError: This host cannot build a jail.
+            PackagesError: uv could not; its own words were told.
+        """
+        async with self._changing() as change:
+            given, locked = change.reader.file(requirements), f"{change.cache}/locked.txt"
+            policy = [*change.policy, "--emit-build-options"]
+            resolve = ["compile", "--quiet", *change.python, *policy, "-o", locked, "--", given]
+            sync = ["sync", *change.target, *change.sources, "--allow-empty-requirements", "--", locked]
+            await change.uv("sync", resolve, sync)
+
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator["_Change"]:
+        """Copy the packages, have the copy changed, and put it in their place unless that failed."""
+        site = Site.of(self.runtime)
+        async with workplace(self.registry, self.runtime) as place:
+            with staged(site, place.owner) as stage:
+                change = _Change(self, site, place, stage, Inputs(stage.given, Path.cwd()))
+                yield change
+                stage.drop_old_bytecode()
+                await change.jail().compile(site.inside)
+                for path in stage.publish():
+                    self.say(f"left out {path}: it is not a regular file")
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A change on its way."""
+
+    of: Changes
+    site: Site
+    place: Workplace
+    stage: Stage
+    inputs: Inputs
+
+    @property
+    def reader(self) -> Reader:
+        return Reader(self.inputs, self._builds, self._remedy)
+
+    @property
+    def cache(self) -> str:
+        return f"{self.site.base.target}/{CACHE}"
+
+    @property
+    def python(self) -> list[str]:
+        return ["--no-config", "--no-python-downloads", "--python", self.of.runtime.executable]
+
+    @property
+    def target(self) -> list[str]:
+        return [*self.python, "--target", str(self.site.inside)]
+
+    @property
+    def policy(self) -> list[str]:
+        return [] if self._builds else ["--only-binary", ":all:"]
+
+    @property
+    def sources(self) -> list[str]:
+        return [*self.policy, "--no-compile-bytecode", "--link-mode", "hardlink"]
+
+    async def uv(self, name: str, *commands: Sequence[str], network: bool = True) -> None:
+        """Run uv in the jail, and tell what it said."""
+        result = await self.jail().uv(*commands, network=network)
+        for line in result.stdout.splitlines():
+            self.of.say(line)
+        if result.status is not Status.OK:
+            raise PackagesError(self._why(name, result))
+
+    def jail(self) -> InstallJail:
+        base = Mount(source=str(self.stage.base), target=self.site.base.target, writable=True)
+        env = {"UV_CACHE_DIR": self.cache, "UV_NO_PROGRESS": "1", **self.inputs.environment(os.environ)}
+        return self.place.jail(self.of.runtime, [base, *self.inputs.mounts], env)
+
+    @property
+    def _builds(self) -> bool:
+        return self.of.runtime.packages_build == "source"
+
+    @property
+    def _remedy(self) -> str:
+        key = f'runtimes."{self.of.runtime.name}".packages_build'
+        return f'name a wheel, or set {key} = "source", which builds in a jail with network'
+
+    def _why(self, name: str, result: Result) -> str:
+        if result.message:
+            return f"uv could not {name}: {result.message}"
+        if not self._builds and _NEEDS_BUILD.search(result.stdout):
+            return f"uv could not {name}: there is no wheel for this runtime; {self._remedy}"
+        return f"uv could not {name}; what it said stands above"

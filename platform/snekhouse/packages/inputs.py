@@ -1,0 +1,116 @@
+"""What uv reads of the host to change packages, brought into the jail: files are copied, folders are mounted."""
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from snekhouse.registry.models import Mount
+
+_GIVEN = "/snekhouse/given"
+_SOURCES = "/snekhouse/sources"
+
+_PASSED = re.compile(
+    r"(?:UV_(?:DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|FIND_LINKS|NO_INDEX|INDEX_STRATEGY"
+    r"|INDEX_\w+_(?:USERNAME|PASSWORD)|INSECURE_HOST|HTTP_\w+|REQUEST_TIMEOUT|NATIVE_TLS|SYSTEM_CERTS|OFFLINE"
+    r"|PRERELEASE|RESOLUTION|FORK_STRATEGY|EXCLUDE_NEWER|CONCURRENT_\w+|REQUIRE_HASHES|NO_VERIFY_HASHES|TORCH_BACKEND)"
+    r"|SSL_CERT_FILE|SSL_CERT_DIR"
+    r"|(?:HTTP|HTTPS|ALL|NO)_PROXY|(?:http|https|all|no)_proxy)"
+)
+"""Variables that say where packages come from. No other reaches the jail: some would have uv build, or run, code."""
+
+_INDEXES = {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"}
+
+
+class Inputs:
+    """What a jail may read of the host, besides its runtime.
+
+    Attributes:
+        mounts: How the jail sees it.
+    """
+
+    def __init__(self, folder: Path, place: Path) -> None:
+        """Start with nothing.
+
+        Args:
+            folder: Where copies go.
+            place: The folder against which paths are relative: the user's own.
+        """
+        self._folder = folder
+        self.place = place
+        self.mounts = [Mount(source=str(folder), target=_GIVEN)]
+        self._copies = 0
+
+    def write(self, text: str) -> str:
+        """Write a file of requirements; return its path in the jail."""
+        path, inside = self._next("requirements.txt")
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o644)
+        return inside
+
+    def file(self, source: Path) -> str:
+        """Copy a file; return its path in the jail."""
+        path, inside = self._next(source.name)
+        shutil.copyfile(source, path)
+        path.chmod(0o644)
+        return inside
+
+    def tree(self, source: Path) -> str:
+        """Copy a folder to build from, links as links; return its path in the jail."""
+        path, inside = self._next(source.name or "source")
+        shutil.copytree(source, path, symlinks=True)
+        return inside
+
+    def folder(self, source: Path) -> str:
+        """Mount a folder; return its path in the jail."""
+        target = f"{_SOURCES}/{len(self.mounts)}"
+        self.mounts.append(Mount(source=str(source.resolve()), target=target))
+        return target
+
+    def environment(self, env: Mapping[str, str]) -> dict[str, str]:
+        """Take the variables that say where packages come from, and bring the files and folders that they name."""
+        return {name: self._bring(name, value) for name, value in env.items() if _PASSED.fullmatch(name)}
+
+    def _bring(self, name: str, value: str) -> str:
+        if name in _INDEXES:
+            return self.index(value)
+        if name == "SSL_CERT_FILE" and Path(value).is_file():
+            return self.file(Path(value))
+        if name == "SSL_CERT_DIR" and Path(value).is_dir():
+            return self.folder(Path(value))
+        return value
+
+    def index(self, value: str) -> str:
+        """Bring the local folders of a list of indexes; what is not local stays as it is."""
+        if (whole := local_path(value, self.place)) and whole.is_dir():
+            return self.folder(whole)
+        return "".join(self._indexes(value))
+
+    def _indexes(self, value: str) -> Iterator[str]:
+        for part in re.split(r"([\s,]+)", value):
+            name, equals, url = part.partition("=") if re.match(r"[\w-]+=", part) else ("", "", part)
+            path = local_path(url, self.place)
+            yield name + equals + (self.folder(path) if path and path.is_dir() else url)
+
+    def _next(self, name: str) -> tuple[Path, str]:
+        """Find a place for a copy of its own, so that equal names do not meet."""
+        self._copies += 1
+        folder = self._folder / str(self._copies)
+        folder.mkdir()
+        folder.chmod(0o755)
+        return folder / name, f"{_GIVEN}/{self._copies}/{name}"
+
+
+def local_path(text: str, place: Path) -> Path | None:
+    """Read the path or the ``file:`` URL of something on this host; None for another URL, and for nothing.
+
+    Args:
+        text: What was written.
+        place: The folder against which it is relative.
+    """
+    if text.startswith("file:"):
+        return place / unquote(urlsplit(text).path)
+    if not text or re.match(r"[a-z0-9+.-]+:", text):
+        return None
+    return place / Path(text).expanduser()

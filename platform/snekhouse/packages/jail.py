@@ -1,0 +1,215 @@
+"""The jail in which packages change: the runtime's own, with uv, a copy of its packages, and the network.
+
+The walls are those of an evaluation but for three: it has the network where uv needs it, it may write to the copy, and
+its limits are for builds. Only where source distributions may be built it sees the host's compilers as well.
+"""
+
+import os
+import re
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+
+from pydantic import ByteSize
+from uv import find_uv_bin
+
+from snekhouse.errors import PackagesError
+from snekhouse.jail.cgroups.groups import server_group
+from snekhouse.jail.evaluation import Job, Result
+from snekhouse.jail.host import Host, bootstrap_source, survey
+from snekhouse.jail.identity import Outside, OutsideIds, identity_for
+from snekhouse.jail.kit import Jail, Means, Mould
+from snekhouse.jail.profile import render_profile
+from snekhouse.jail.run import run
+from snekhouse.jail.state import State, state_folder
+from snekhouse.registry.discovery.mounts import loader_of
+from snekhouse.registry.models import Limits, Mount, Registry, Runtime
+from snekhouse.registry.userbase import seen
+
+UV = "/snekhouse/uv"
+"""Where uv lies in the jail."""
+
+_LIMITS = Limits(
+    wall_time=3600.0,
+    memory=ByteSize(8 << 30),
+    address_space=ByteSize(1 << 40),
+    processes=512,
+    cpus=float(os.cpu_count() or 1),
+    output=ByteSize(16 << 20),
+    home=ByteSize(2 << 30),
+    open_files=4096,
+)
+"""What installing and building may use."""
+
+_NETWORK = (
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/ssl",
+    "/etc/pki",
+    "/usr/share/ca-certificates",
+)
+"""How the C library finds other machines (resolv.conf(5), nsswitch.conf(5)), and whom TLS trusts."""
+
+_TOOLS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives")
+"""Where compilers and what they need are installed: hier(7)."""
+
+_DRIVER = """\
+import subprocess, sys
+for command in {commands!r}:
+    code = subprocess.call(command)
+    if code:
+        sys.exit(code)
+"""
+"""Runs uv, inside the jail; it speaks Python 3.6."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstallJail:
+    """The jail of one change.
+
+    Attributes:
+        online: The runtime with a profile that shares the host's network.
+        offline: The same without any network.
+        means: What it runs with.
+    """
+
+    online: Jail
+    offline: Jail
+    means: Means
+
+    async def uv(self, *commands: Sequence[str], network: bool) -> Result:
+        """Run uv, once for each command, until one fails."""
+        driver = _DRIVER.format(commands=[[UV, "pip", *command] for command in commands])
+        return await self._run(self.online if network else self.offline, driver)
+
+    async def compile(self, folder: PurePath) -> None:
+        """Compile the modules of a folder; those that are not for this version of Python fail when imported."""
+        code = f"import compileall; compileall.compile_dir({str(folder)!r}, quiet=2, workers=0)"
+        await self._run(self.offline, code)
+
+    async def _run(self, jail: Jail, code: str) -> Result:
+        return await run(jail, Job(args=("-c", code), limits=jail.runtime.limits), self.means)
+
+
+@dataclass(frozen=True, slots=True)
+class Workplace:
+    """Where a jail is made.
+
+    Attributes:
+        host: What was found on this host.
+        degraded: Whether walls may be missing.
+        state: The folder for profiles.
+        means: What jails run with.
+        owner: Who they are on the host.
+    """
+
+    host: Host
+    degraded: bool
+    state: State
+    means: Means
+    owner: Outside
+
+    def jail(self, runtime: Runtime, mounts: Sequence[Mount], env: Mapping[str, str]) -> InstallJail:
+        """Make the jail of a change.
+
+        Args:
+            runtime: Whose packages change.
+            mounts: What it sees besides the runtime.
+            env: Its environment, besides what the runtime's loader needs.
+
+        Raises:
+            HostError: Builds would be where root's id is mapped, and the registry does not allow that.
+        """
+        widened = _widened(runtime, mounts, env)
+        bootstrap = self.state.write("bootstrap.py", bootstrap_source().read_text(encoding="utf-8"))
+        identity = identity_for(Path(mount.source) for mount in seen(widened))
+        if runtime.packages_build == "source" and not self.degraded:
+            replace(self.host, identities={runtime.name: identity}).require_walls()
+        cgroups = "pids" not in self.host.cgroups.missing
+
+        def made(name: str, *, network: bool) -> Jail:
+            text = render_profile(widened, identity=identity, bootstrap=bootstrap, cgroups=cgroups, network=network)
+            profile = self.state.write(name, text)
+            return Jail(widened, profile, bootstrap, self.host.nsjail, Mould(profile, b""))
+
+        return InstallJail(made("online.cfg", network=True), made("offline.cfg", network=False), self.means)
+
+
+@asynccontextmanager
+async def workplace(registry: Registry, runtime: Runtime) -> AsyncIterator[Workplace]:
+    """Hold what jails need until the end.
+
+    Raises:
+        HostError: The host lacks a wall, and the registry does not allow it to.
+        PackagesError: The kernel refuses a cgroup.
+    """
+    identity = identity_for(Path(mount.source) for mount in seen(runtime))
+    host = survey({runtime.name: identity}, registry.server.uids)
+    if not registry.server.allow_degraded:
+        host.require_walls()
+    layout = host.cgroups.layout
+    with ExitStack() as held:
+        state = held.enter_context(state_folder(registry.server.state_path, layout))
+        with _translated():
+            cgroups = held.enter_context(server_group(layout, state.name)) if layout else None
+        owner = held.enter_context(host.ids.lent())
+        degraded = registry.server.allow_degraded
+        yield Workplace(host, degraded, state, Means(cgroups, OutsideIds([owner], template=owner)), owner)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PackagesError(f"the kernel refuses the cgroup of the jail: {error}") from error
+
+
+def _widened(runtime: Runtime, mounts: Sequence[Mount], env: Mapping[str, str]) -> Runtime:
+    """Make another runtime of it: without packages, that is without a user base, from which Python would import."""
+    kept = {name: value for name, value in runtime.env.items() if name in {"HOME", "LANG", "LD_LIBRARY_PATH"}}
+    tools = tuple(_present(_TOOLS)) if runtime.packages_build == "source" else ()
+    own = tuple(_read_only(mount) for mount in runtime.mounts if not _is_among(mount, tools))
+    all_mounts = (*tools, *own, *_uv((*tools, *own)), *_present(_NETWORK), *mounts)
+    return runtime.model_copy(
+        update={
+            "env": {"PATH": "/usr/local/bin:/usr/bin:/bin", "TMPDIR": kept.get("HOME", "/home"), **kept, **env},
+            "mounts": tuple({mount.target: mount for mount in all_mounts}.values()),
+            "limits": _LIMITS,
+        }
+    )
+
+
+def _present(paths: Sequence[str]) -> Iterator[Mount]:
+    return (Mount(source=path, target=path) for path in paths if Path(path).exists())
+
+
+def _read_only(mount: Mount) -> Mount:
+    return mount.model_copy(update={"writable": False})
+
+
+def _is_among(mount: Mount, folders: Sequence[Mount]) -> bool:
+    """Tell whether other mounts show the very thing already, or it is missing and need not be there."""
+    if not Path(mount.source).exists():
+        return not mount.mandatory
+    same = os.path.realpath(mount.source) == os.path.realpath(mount.target)
+    return same and any(PurePath(mount.target).is_relative_to(folder.target) for folder in folders)
+
+
+def _uv(mounts: Sequence[Mount]) -> Iterator[Mount]:
+    """Name uv and the shared objects that it needs, as far as no other mount has them."""
+    try:
+        binary = Path(find_uv_bin())
+    except FileNotFoundError as error:
+        raise PackagesError("uv is not there; install the package uv") from error
+    yield Mount(source=str(binary), target=UV)
+    if loader := loader_of(binary):
+        listed = subprocess.run(
+            [loader, "--list", binary], cwd="/", env={}, check=True, capture_output=True, text=True
+        ).stdout
+        for path in (str(loader), *re.findall(r"=> (/\S+)", listed)):
+            if not any(PurePath(path).is_relative_to(mount.target) for mount in mounts):
+                yield Mount(source=os.path.realpath(path), target=path)
