@@ -83,7 +83,10 @@ class Stage:
         """List what the jail made of the copy, if that is still the folder that was given to it."""
         if not os.path.samestat(self._site.lstat(), self._made):
             raise PackagesError("a build replaced the folder of the packages; do not install such a package")
-        return list(_walk(self._site))
+        try:
+            return list(_walk(self._site))
+        except OSError as error:  # folders nested too deep, for one
+            raise PackagesError(f"what was left in the jail cannot be read: {error.strerror}") from error
 
     def _fill(self) -> None:
         for path, status in _walk(self._live):
