@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
@@ -49,7 +50,7 @@ class Place:
         return f"import sys\ntry: open({str(self.ran)!r}, 'a').write(repr(sys.argv) + __name__ + '\\n')\nexcept OSError: pass\n"
 
     def command(self, *args: str | Path, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
-        place = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(self.wheels), **(env or {})}
+        place = {"UV_OFFLINE": "1", "UV_FIND_LINKS": str(self.wheels), **(env or {})}
         command = [*SNEKHOUSE, *map(str, args), "--registry", str(self.registry)]
         return subprocess.run(
             command,
@@ -339,6 +340,34 @@ def test_a_source_distribution_is_built_in_a_jail_where_the_registry_allows_it(p
     assert stat.S_IMODE((place.site() / "suid").stat().st_mode) == 0o755
     assert not place.ran.exists()
     assert place.evaluate("import alpha; print(alpha.version)") == "1.0\n"
+
+
+@pytest.mark.parametrize("offline", ["1", "0"])
+def test_a_build_has_the_network_unless_uv_is_offline(place: Place, offline: str) -> None:
+    place.allow_source()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = listening.getsockname()
+        build = f"import socket\ntry: socket.create_connection({address!r})\nexcept OSError: text = 'reached = False'\nelse: text = 'reached = True'"
+        make_sdist(place.folder, "evil", "1.0", build)
+        place.packages("install", NAME, "./evil-1.0.tar.gz", env={"UV_OFFLINE": offline})
+    assert place.evaluate("import evil; print(evil.reached)") == f"{offline == '0'}\n"
+
+
+_LEAVINGS = {
+    "folders that nobody can name": ("for _ in range(3000): os.mkdir('d'); os.chdir('d')", "cannot be read"),
+    "a file larger than the disk": ("open('sparse', 'w').truncate(1 << 43)", "bytes, and"),
+}
+
+
+@pytest.mark.parametrize(("leave", "said"), _LEAVINGS.values(), ids=_LEAVINGS)
+def test_what_a_build_leaves_to_do_harm_is_refused_and_removed(place: Place, leave: str, said: str) -> None:
+    place.allow_source()
+    place.packages("install", NAME, "alpha")
+    site = f"/snekbox/user_base/{place.site().relative_to(place.sites / NAME)}"
+    make_sdist(place.wheels, "evil", "1.0", f"import os\nos.chdir({site!r})\n{leave}\nos.chdir('/home')")
+    before = place.contents()
+    assert said in refused(place.command("packages", "install", NAME, "evil"))
+    assert place.contents() == before
 
 
 def test_a_package_cannot_speak_to_the_terminal(place: Place) -> None:

@@ -16,6 +16,9 @@ from snekhouse.packages.site import Site
 from snekhouse.packages.stage import CACHE, Stage, staged
 from snekhouse.registry.models import Mount, Registry, Runtime
 
+_TRUE = {"1", "true", "t", "yes", "y", "on"}
+"""What uv takes for true in a variable."""
+
 _NEEDS_BUILD = re.compile(r"no usable wheels|Building source distributions|building from source is disabled")
 """How uv says that a package has only a source distribution."""
 
@@ -125,7 +128,8 @@ class _Change:
 
     async def uv(self, name: str, *commands: Sequence[str], network: bool = True) -> None:
         """Run uv in the jail, and tell what it said."""
-        result = await self.jail().uv(*commands, network=network)
+        offline = os.environ.get("UV_OFFLINE", "").lower() in _TRUE
+        result = await self.jail().uv(*commands, network=network and not offline)
         for line in result.stdout.splitlines():
             self.of.say(line)
         if result.status is not Status.OK:
