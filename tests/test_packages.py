@@ -41,7 +41,7 @@ class Pantry:
 
     def run(self, command: str, *args: str | Path) -> "subprocess.CompletedProcess[str]":
         """Run `snekhouse packages COMMAND`."""
-        place = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(self.wheels)}
+        place = {"UV_OFFLINE": "1", "UV_FIND_LINKS": str(self.wheels)}
         return snekhouse("packages", command, "--registry", self.path, *args, env=place)
 
     def install(self, runtime: str, *requirements: str) -> None:
