@@ -154,15 +154,17 @@ def _plant(place: Place) -> None:
     (place.folder / "pyvenv.cfg").write_text(f"home = {place.folder}\n")
 
 
-def test_no_command_runs_what_lies_in_the_current_folder(place: Place) -> None:
+@pytest.mark.parametrize("variables", ["as they are", "that lead to the current folder"])
+def test_no_command_runs_what_lies_in_the_current_folder(place: Place, variables: str) -> None:
     _plant(place)
     shutil.copy(place.wheels / "alpha-1.0-py3-none-any.whl", place.folder)
     (place.folder / "reqs").mkdir()
     (place.folder / "reqs" / f"{NAME}.txt").write_text("./alpha-1.0-py3-none-any.whl\n")
-    elsewhere = {
-        variable: str(place.folder) for variable in ("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "UV_PROJECT")
-    }
-    elsewhere |= {"PYTHONSTARTUP": "json.py", "PATH": f".:{os.environ['PATH']}", "NSJAIL": "./nsjail.py"}
+    elsewhere = {}
+    if variables != "as they are":
+        names = ("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "UV_PROJECT", "UV_WORKING_DIR")
+        elsewhere = dict.fromkeys(names, str(place.folder))
+        elsewhere |= {"PYTHONSTARTUP": "json.py", "PATH": f".:{os.environ['PATH']}", "NSJAIL": "./nsjail.py"}
     executable = place.command("runtimes", "show", NAME).stdout.split('executable = "', 1)[1].split('"', 1)[0]
     source = str(Path(executable).resolve()) if Path(executable).exists() else sys.executable
     for command, code in {
@@ -179,8 +181,8 @@ def test_no_command_runs_what_lies_in_the_current_folder(place: Place) -> None:
         ("doctor",): None,
     }.items():
         done = place.command(*command, env=elsewhere)
-        assert done.returncode == code or code is None, (command, done.stderr)
         assert not place.ran.exists(), (command, place.ran.read_text())
+        assert done.returncode == code or code is None, (command, done.stderr)
     discover = [*SNEKHOUSE, "runtimes", "discover", "--output", "found.toml"]
     subprocess.run(discover, check=True, cwd=place.folder, env={**os.environ, **elsewhere}, capture_output=True)
     there = ("env", "-C", str(place.folder), *SNEKHOUSE)
