@@ -241,3 +241,13 @@ def test_a_client_that_closes_its_side_gets_a_quick_answer(own_server: Server) -
     connection = connect(own_server, GET)
     connection.shutdown(socket.SHUT_WR)
     assert to_the_end(connection)[0].endswith(b"ok\n")
+
+
+def test_connections_that_come_while_the_server_ends_are_no_error(small: Path, tmp_path: Path) -> None:
+    with serve(small, tmp_path, "") as server:
+        connections = [connect(server, GET) for _ in range(300)]
+        server.process.terminate()
+        for connection in connections:
+            connection.close()
+        assert server.process.wait(timeout=30) == 0
+    assert "Traceback" not in server.log.read_text()

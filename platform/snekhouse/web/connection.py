@@ -29,6 +29,9 @@ _LINGER_TIMEOUT_S = 1.0
 _HALF_CLOSED_TIMEOUT_S = 0.03
 """Seconds to answer a client that has closed its side: it may have gone, or wait for the answer (shutdown(2))."""
 
+ENDING_AT_ONCE = 8
+"""Connections whose applications are told at once that the client is gone: each takes half a millisecond to end."""
+
 _END_TIMEOUT_S = 5.0
 """Seconds for the application to end after the connection has."""
 
@@ -42,8 +45,25 @@ class Connection(asyncio.StreamReaderProtocol):
     """
 
     def __init__(
-        self, group: str, app: AppWrapper, config: Config, context: WorkerContext, *, http2: Callable[[], bool]
+        self,
+        group: str,
+        app: AppWrapper,
+        config: Config,
+        context: WorkerContext,
+        *,
+        ending: asyncio.Semaphore,
+        http2: bool,
     ) -> None:
+        """Prepare to serve.
+
+        Args:
+            group: Whose connections it counts among.
+            app: What answers.
+            config: Hypercorn's settings.
+            context: Shared by all connections; tells when the server ends.
+            ending: Shared by all connections; held while the application is told that the client is gone.
+            http2: Whether the client may ask for HTTP/2.
+        """
         self._loop = asyncio.get_running_loop()
         self._reader = asyncio.StreamReader(loop=self._loop)
         super().__init__(self._reader, loop=self._loop)
@@ -52,6 +72,7 @@ class Connection(asyncio.StreamReaderProtocol):
         self._app = app
         self._config = config
         self._context = context
+        self._ending = ending
         self._http2 = http2
         self._answered = asyncio.Event()
         self._sending = asyncio.Lock()
@@ -59,6 +80,7 @@ class Connection(asyncio.StreamReaderProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._reading: asyncio.Task[None] | None = None
         self._is_handling = False
+        self._is_served = False  # from then on there are a writer and a protocol
         self._writer: asyncio.StreamWriter
         self._protocol: Protocol
 
@@ -70,6 +92,10 @@ class Connection(asyncio.StreamReaderProtocol):
         """
         transport, _ = await self._loop.connect_accepted_socket(lambda: self, socket)
         self._writer = asyncio.StreamWriter(transport, self, self._reader, self._loop)
+        if self._is_closing:
+            transport.abort()
+            return
+        self._is_served = True
         try:
             async with TaskGroup(self._loop) as tasks:
                 self._protocol = self._speak(socket, tasks)
@@ -92,6 +118,8 @@ class Connection(asyncio.StreamReaderProtocol):
             return
         self._is_closing = True
         self._answered.set()
+        if not self._is_served:
+            return
         with suppress(OSError, RuntimeError):
             self._writer.write_eof()
         self._set_timer(_LINGER_TIMEOUT_S, self._linger, self._loop.time() + _SEND_TIMEOUT_S)
@@ -99,7 +127,8 @@ class Connection(asyncio.StreamReaderProtocol):
     def abort(self) -> None:
         """Close it now, whatever the client has not read."""
         self._is_closing = True
-        self._writer.transport.abort()
+        if self._is_served:
+            self._writer.transport.abort()
 
     def eof_received(self) -> bool:
         """Take note that the client has closed its side, also while nothing is read."""
@@ -126,7 +155,7 @@ class Connection(asyncio.StreamReaderProtocol):
             parse_socket_addr(socket.family, socket.getsockname()),
             self._send,
         )
-        return Protocol(parties, http2=self._http2())
+        return Protocol(parties, http2=self._http2)
 
     async def _read(self) -> None:
         while data := await self._reader.read(self._protocol.chunk):
@@ -159,7 +188,9 @@ class Connection(asyncio.StreamReaderProtocol):
             self._writer.close()
         else:
             self._writer.transport.abort()
-        await self._protocol.handle(Closed())
+        async with self._ending:
+            await self._protocol.handle(Closed())
+            await asyncio.sleep(0)  # the application has its turn before the next one is told
 
     async def _send(self, event: Event) -> None:
         """Do what the protocol asks for."""

@@ -19,14 +19,14 @@ from hypercorn.utils import repr_socket_addr
 from starlette.types import ASGIApp
 
 from snekhouse.registry.models import Server
-from snekhouse.web.connection import Connection
+from snekhouse.web.connection import ENDING_AT_ONCE, Connection
 
 _log = logging.getLogger("snekhouse.server")
 
 _BACKLOG = 1024
 """Connections that the kernel holds until they are accepted (listen(2))."""
 
-_BURST = 32
+_BURST = 4
 """Connections that are accepted before others on the event loop have a turn."""
 
 _REPORT_INTERVAL_S = 1.0
@@ -59,6 +59,7 @@ class Listener:
         self._socket = listener
         self._settings = settings
         self._context = WorkerContext(None)
+        self._ending = asyncio.Semaphore(ENDING_AT_ONCE)
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._counts: Counter[str] = Counter()
         self._troubles: Counter[str] = Counter()
@@ -113,7 +114,9 @@ class Listener:
             accepted.close()
             return True
         accepted.setblocking(False)
-        connection = Connection(group, self._app, self._config, self._context, http2=lambda: self._settings().http2)
+        connection = Connection(
+            group, self._app, self._config, self._context, ending=self._ending, http2=self._settings().http2
+        )
         task = asyncio.get_running_loop().create_task(connection.serve(accepted))
         self._connections[connection] = task
         self._counts[group] += 1

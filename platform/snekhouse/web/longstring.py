@@ -22,6 +22,9 @@ _WHOLE = re.compile(rb"(?:[^\\]++|" + _PAIR + rb"|" + _SINGLE + rb"|\\[^u])*+", 
 
 _LONGEST_ESCAPE = 12
 
+_PIECE = 1 << 18
+"""Bytes of a piece: enough for memory of its own, which goes back to the system when it is freed (mallopt(3))."""
+
 
 class LongString:
     """A string of a JSON text, in pieces as they arrived, without its quotes.
@@ -30,20 +33,25 @@ class LongString:
         size: Bytes of the pieces that are held.
     """
 
-    __slots__ = ("_pieces", "size")
+    __slots__ = ("_pieces", "_recent", "_recent_size", "size")
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
+        self._recent: list[bytes] = []
+        self._recent_size = 0
         self.size = 0
 
-    def append(self, piece: bytes) -> None:
+    def append(self, text: bytes) -> None:
         """Add what has arrived."""
-        self._pieces.append(piece)
-        self.size += len(piece)
+        self._recent.append(text)
+        self._recent_size += len(text)
+        self.size += len(text)
+        if self._recent_size >= _PIECE:
+            self._join_recent()
 
     def raw(self) -> bytes:
         """Return all of it as it arrived."""
-        return b"".join(self._pieces)
+        return b"".join((*self._pieces, *self._recent))
 
     def utf8(self) -> bytes:
         """Decode it, and let go of it.
@@ -74,6 +82,7 @@ class LongString:
         """Yield its UTF-8, escapes replaced."""
         check = codecs.getincrementaldecoder("utf-8")()
         rest = b""
+        self._join_recent()
         self._pieces.reverse()
         while self._pieces:
             piece = self._pieces.pop()
@@ -87,6 +96,11 @@ class LongString:
         check.decode(b"", final=True)
         if rest:
             raise ValueError("ends within an escape, or has half of a surrogate pair")
+
+    def _join_recent(self) -> None:
+        self._pieces.append(b"".join(self._recent))
+        self._recent = []
+        self._recent_size = 0
 
 
 def decode_base64(text: str) -> bytes:

@@ -28,12 +28,15 @@ Parties = tuple[AppWrapper, Config, WorkerContext, TaskGroup, ConnectionState, b
 """What a protocol of Hypercorn is made with: application, settings, and both ends of the connection."""
 
 _HTTP1_CHUNK = 1 << 16
-_HTTP2_CHUNK = 1 << 12
+_HTTP2_CHUNK = 1 << 11
 """Bytes that are read at once. HTTP/2 handles all frames of a chunk without a pause, and some have only nine bytes."""
+
+_MOST_HEADERS = 200
+"""Headers that a request may have: each thing that looks for one goes through all of them."""
 
 _DESCRIPTIONS = {
     400: "this is not HTTP/1.1 as RFC 9112 has it; the connection closes",
-    431: "the headers are too large; the connection closes",
+    431: f"the head has more than 16 KiB or {_MOST_HEADERS} headers; the connection closes",
     501: "send Transfer-Encoding: chunked, or no transfer coding; the connection closes",
     505: "this server speaks HTTP/1.1; set [server] http2 = true in the registry for HTTP/2",
 }
@@ -105,6 +108,8 @@ class _Http1(H11Protocol):
         if has_coding and (b"content-length" in names or event.http_version == b"1.0"):
             # Somebody else may see another end (RFC 9112, 6.1 and 11.2): what follows is not to be taken for a request.
             await self._refuse(400)
+        if len(names) > _MOST_HEADERS:
+            await self._refuse(431)
         if self._may_have_http2:
             await super()._check_protocol(event)
         elif event.http_version not in {b"1.0", b"1.1"}:

@@ -10,6 +10,7 @@ from functools import partial
 import anyio
 from hypercorn.config import Config
 
+from snekhouse.allocator import keep_trimmed
 from snekhouse.house import House, Reloader, Worker, measure_lag, open_house
 from snekhouse.registry.models import Registry
 from snekhouse.waiting import first
@@ -47,6 +48,7 @@ async def serve(registry: Registry, *, listener: socket.socket, worker: Worker, 
             listening = Listener(app, _config(), listener, lambda: house.registry.server)
             serving.start_soon(listening.listen)
             serving.start_soon(reloader.watch)
+            serving.start_soon(keep_trimmed)
             serving.start_soon(measure_lag, house.metrics)
             serving.start_soon(_reload, reloader, hangups)
             lifeline = [partial(anyio.wait_readable, worker.lifeline)] if worker.lifeline else []

@@ -1,6 +1,5 @@
 """Memory for what is in transit: bodies until they are evaluated, and answers until their clients have read them."""
 
-import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -10,19 +9,12 @@ from dataclasses import dataclass, field
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from snekhouse.allocator import trim
 from snekhouse.errors import BusyError
 
 _KEY = "snekhouse.share"
 
 _AGE = 1.0
 """Seconds after which a client has shown its pace."""
-
-_LARGE = 1 << 20
-"""Bytes of a request after which freed memory is given back to the system."""
-
-_TRIM_DELAY_S = 0.5
-"""Seconds after such a request until then: others may end meanwhile."""
 
 _PATIENCE = 30.0
 """Seconds that a client may take to read a piece of its answer."""
@@ -33,14 +25,12 @@ class Share:
 
     Attributes:
         size: Bytes.
-        is_large: Whether it has ever been large enough to leave the allocator with much free memory.
     """
 
     def __init__(self, room: "Room") -> None:
         self._room = room
         self._waiting: _Waiting | None = None
         self.size = 0
-        self.is_large = False
 
     def hold(self, size: int) -> None:
         """Hold so many bytes instead of those held before.
@@ -49,8 +39,7 @@ class Share:
             BusyError: There is no room for them.
         """
         self._room.make(size - self.size)
-        self.size = size
-        self.is_large = self.is_large or size >= _LARGE
+        self._resize(size)
 
     @contextmanager
     def waiting(self, scope: anyio.CancelScope) -> Iterator["_Waiting"]:
@@ -73,9 +62,17 @@ class Share:
 
     def give_up(self) -> None:
         """Wait for the client no longer."""
-        self.size = 0
+        self._resize(0)
         if self._waiting:
             self._waiting.scope.cancel()
+
+    def close(self) -> None:
+        """Hold nothing more."""
+        self._resize(0)
+
+    def _resize(self, size: int) -> None:
+        self._room.held += size - self.size
+        self.size = size
 
 
 @dataclass
@@ -86,7 +83,11 @@ class _Waiting:
 
 
 class Room:
-    """All the memory that requests in transit may hold."""
+    """All the memory that requests in transit may hold.
+
+    Attributes:
+        held: Bytes that they hold.
+    """
 
     def __init__(self, size: Callable[[], int]) -> None:
         """Make one.
@@ -96,7 +97,7 @@ class Room:
         """
         self._size = size
         self._shares: set[Share] = set()
-        self._trimming: asyncio.TimerHandle | None = None
+        self.held = 0
 
     @contextmanager
     def share(self) -> Iterator[Share]:
@@ -106,13 +107,8 @@ class Room:
         try:
             yield share
         finally:
+            share.close()
             self._shares.discard(share)
-            if share.is_large and self._trimming is None:
-                self._trimming = asyncio.get_running_loop().call_later(_TRIM_DELAY_S, self._trim)
-
-    def _trim(self) -> None:
-        self._trimming = None
-        asyncio.get_running_loop().run_in_executor(None, trim)
 
     def make(self, size: int) -> None:
         """Make room, by giving up the slowest clients.
@@ -120,7 +116,7 @@ class Room:
         Raises:
             BusyError: There is no slow one.
         """
-        while size > self._size() - sum(share.size for share in self._shares):
+        while size > self._size() - self.held:
             slowest = min(self._shares, key=lambda share: share.pace)
             if slowest.pace == math.inf:
                 raise BusyError("too much is being sent and received; see [server] max_in_transit")
