@@ -21,7 +21,7 @@ import http.client, json, select, sys, time
 connection, times = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=20), []
 def ping():
     begin = time.monotonic()
-    while True:
+    while time.monotonic() < begin + 20:
         try:
             connection.request("GET", "/healthz")
             answer = connection.getresponse()
@@ -85,10 +85,13 @@ def measured(server: Server, state: Path) -> Iterator[Meter]:
     Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")  # begins the peak anew (proc_pid_clear_refs(5))
     command = [sys.executable, "-I", "-S", "-c", _PING, str(server.client.base_url.port)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as pinging:
-        assert pinging.stdout
-        assert pinging.stdout.readline() == "ready\n"
-        yield meter
-        times = sorted(json.loads(pinging.communicate("\n", timeout=60)[0]))
+        try:
+            assert pinging.stdout
+            assert pinging.stdout.readline() == "ready\n"
+            yield meter
+            times = sorted(json.loads(pinging.communicate("\n", timeout=60)[0]))
+        finally:
+            pinging.kill()
     meter.slowest = times[int(len(times) * 0.99)] if len(times) >= 100 else times[-2:][0]
     meter.peak = peak_memory(server)
     deadline = time.monotonic() + _REST_S

@@ -1,22 +1,28 @@
 """The server's own resources: whatever a client sends or a program leaves, the server stays small and quick.
 
 Each attack asserts that the server's memory grows by less than 64 MiB (by less than three times the body where that is
-larger), that `/healthz` answers within 100 ms meanwhile, and that all is as it was 5 s later.
+larger), that `/healthz` answers within 100 ms meanwhile, and that all is as it was 5 s later. With
+SNEKHOUSE_TEST_MEMORY=536870912 the server has so many bytes of memory, its runs included, and nothing but runs is killed
+for want of it.
 """
 
 import json
+import os
 import socket
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from command import SNEKHOUSE
 from isolation.meter import MIB, assert_unharmed, measured
 from serving import Server, await_templates, running_server
+from snekhouse.jail.cgroups import detect
 
 pytestmark = pytest.mark.own_server
 
@@ -67,13 +73,38 @@ def _target(registry: Path, folder: Path, settings: str = "") -> Iterator[Target
     state = folder / "state"
     path = folder / "runtimes.toml"
     path.write_text(registry.read_text().replace("[server]\n", f'[server]\nstate = "{state}"\n{settings}'))
-    with running_server(path, folder / "log", {"SNEKHOUSE_ADMIN_TOKEN": TOKEN}) as server:
+    with (
+        _limited() as command,
+        running_server(path, folder / "log", {"SNEKHOUSE_ADMIN_TOKEN": TOKEN}, command) as server,
+    ):
         await_templates(server.client)
         target = Target(server, state)
         for path_of in ("/runtimes", "/metrics", "/docs", "/openapi.json", "/docs/swagger-ui-bundle.js"):
             server.client.get(path_of)
         target.post(b'{"input":"open(\'x\', \'w\')","stdin":"' + b"x" * MIB + b'"}')  # what it holds once for all
         yield target
+        assert server.process.poll() is None, "the server was killed"
+        assert 'reason="lost"' not in server.client.get("/metrics").text, "a fork server was killed"
+
+
+@contextmanager
+def _limited() -> Iterator[tuple[str, ...]]:
+    """Name the command that starts a server, under the limit of memory that SNEKHOUSE_TEST_MEMORY sets, if any."""
+    limit = os.environ.get("SNEKHOUSE_TEST_MEMORY")
+    if not limit:
+        yield SNEKHOUSE
+        return
+    layout = detect().layout
+    assert layout, "this host has no cgroups that may be used"
+    folders = layout.folders(f"snekhouse-tests-{uuid.uuid4().hex[:8]}")
+    group = Path(next(folder for folder in folders if len(folders) == 1 or "memory" in folder))
+    group.mkdir()
+    try:
+        file = group / ("memory.max" if (group / "memory.max").exists() else "memory.limit_in_bytes")
+        file.write_text(str(int(limit)))
+        yield ("sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$0" "$@"', *SNEKHOUSE)
+    finally:
+        group.rmdir()
 
 
 @pytest.fixture(scope="module")

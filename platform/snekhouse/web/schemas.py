@@ -9,76 +9,25 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     FailFast,
     Field,
     PlainSerializer,
-    ValidationInfo,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from snekhouse.errors import RequestError
 from snekhouse.house import House, Ready
 from snekhouse.jail.evaluation import File, Job, Result, Status
 from snekhouse.registry.models import Limits, Registry
-from snekhouse.web.longstring import LongString, decode_base64
+from snekhouse.web.fields import Base64, Short, Utf8
 
 
 class _Received(BaseModel):
     """Strict about what it knows, silent about what it does not (as the peer's clients expect)."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
-
-
-def _long_string(value: object, info: ValidationInfo) -> LongString | None:
-    """Find what was taken out of a large body where `value` stands now (`Outline`)."""
-    return info.context.get(value) if info.context and isinstance(value, str) else None
-
-
-def _from_base64(value: object, info: ValidationInfo) -> object:
-    if long := _long_string(value, info):
-        return long.base64()
-    if not isinstance(value, str):
-        return value  # for pydantic to refuse
-    return decode_base64(value)
-
-
-def _to_utf8(value: object, info: ValidationInfo) -> object:
-    if long := _long_string(value, info):
-        return long.utf8()
-    if not isinstance(value, str):
-        raise PydanticCustomError("string_type", "Input should be a valid string")
-    return value.encode()
-
-
-Utf8 = Annotated[bytes, BeforeValidator(_to_utf8), WithJsonSchema({"type": "string"})]
-"""Text as UTF-8. In a `str`, one character beyond the Basic Multilingual Plane makes all others four bytes large."""
-
-_PATH_BYTES = 4096
-"""Of a path: PATH_MAX (limits.h)."""
-
-_ESCAPED = len("\\u0000")
-
-
-def _short(value: object, info: ValidationInfo) -> object:
-    """Put back what was taken out, unless it is longer than any path."""
-    long = _long_string(value, info)
-    if long and long.size <= _PATH_BYTES * _ESCAPED:
-        value = long.utf8().decode()
-    elif long:
-        raise ValueError(_TOO_LONG)
-    if isinstance(value, str) and len(value.encode()) > _PATH_BYTES:
-        raise ValueError(_TOO_LONG)
-    return value
-
-
-_TOO_LONG = f"must have at most {_PATH_BYTES} bytes"
-
-Short = Annotated[str, BeforeValidator(_short)]
 
 
 def _to_base64(content: bytes) -> str:
@@ -93,11 +42,7 @@ class FileIn(_Received):
     """A file to write below the home before the program starts."""
 
     path: Annotated[Short, Field(description="Relative path, with / between names.")]
-    content: Annotated[
-        bytes,
-        BeforeValidator(_from_base64),
-        WithJsonSchema({"type": "string", "contentEncoding": "base64", "description": "Base64 of the bytes."}),
-    ] = b""
+    content: Base64 = b""
 
     @field_validator("path")
     @classmethod
