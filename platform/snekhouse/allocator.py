@@ -36,10 +36,11 @@ async def keep_trimmed() -> None:
     least = _resident()
     while True:
         await anyio.sleep(_TRIM_INTERVAL_S)
-        held = _resident()
-        least = min(least, held)
-        if held - least > _WORTH:
-            await anyio.to_thread.run_sync(_trim)  # takes milliseconds, and not the interpreter's lock
+        with suppress(OSError, RuntimeError):  # out of descriptors, or of threads: the next time may have more luck
+            held = _resident()
+            least = min(least, held)
+            if held - least > _WORTH:
+                await anyio.to_thread.run_sync(_trim)  # takes milliseconds, and not the interpreter's lock
 
 
 def _trim() -> None:

@@ -96,12 +96,13 @@ def some(connection: socket.socket) -> bytes:
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_path_with_control_characters_is_logged_escaped(small: Path, tmp_path: Path, form: str) -> None:
     """HTTP/2 carries what HTTP/1.1 cannot."""
+    small.write_text(small.read_text().replace("[server]\n", "[server]\nhttp2 = true\n"))
     with logging_server(small, tmp_path, form) as server:
         address = (server.client.base_url.host, server.client.base_url.port or 0)
         peer = h2.connection.H2Connection(h2.config.H2Configuration(validate_outbound_headers=False))
         peer.initiate_connection()
         path = b"/\x1b[31m\x07"
-        headers = [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"x"), (b":path", path)]
+        headers = [(b":method", b"GET"), (b":scheme", b"http"), (b":authority", b"localhost"), (b":path", path)]
         peer.send_headers(1, headers, end_stream=True)
         with socket.create_connection(address, timeout=10) as connection:
             connection.sendall(peer.data_to_send())

@@ -73,7 +73,7 @@ def test_resources_of_the_kernel_are_limited(peer: Peerlike) -> None:
         "MEMLOCK 65536 65536",
         "MSGQUEUE 0 0",
         "NOFILE 256 256",
-        "SIGPENDING 1024 1024",
+        "SIGPENDING 256 256",
         f"STACK {8 << 20} {8 << 20}",
     ]
 

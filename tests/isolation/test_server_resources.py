@@ -16,15 +16,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from command import SNEKHOUSE
-from isolation.meter import MIB, assert_unharmed, measured
+from isolation.meter import MIB, T, assert_unharmed
 from serving import Server, await_templates, running_server
 from snekhouse.jail.cgroups import detect
 
 pytestmark = pytest.mark.own_server
+
+X = TypeVar("X")
 
 TOKEN = "a-token-that-is-long-enough"
 BODY = 64 * MIB - 1024
@@ -68,8 +71,13 @@ class Target:
     def run(self, program: str) -> bytes:
         return self.post(json.dumps({"input": program}).encode())
 
+    def endures(self, attack: Callable[[], T], *, growth: int = 64 * MIB, log: int = 128 << 10) -> T:
+        """Attack it, and check that it is unharmed."""
+        return assert_unharmed(self.server, self.state, attack, growth=growth, log=log)
 
-def _target(registry: Path, folder: Path, settings: str = "") -> Iterator[Target]:
+
+@contextmanager
+def _attacked(registry: Path, folder: Path, settings: str = "") -> Iterator[Target]:
     state = folder / "state"
     path = folder / "runtimes.toml"
     path.write_text(registry.read_text().replace("[server]\n", f'[server]\nstate = "{state}"\n{settings}'))
@@ -109,12 +117,20 @@ def _limited() -> Iterator[tuple[str, ...]]:
 
 @pytest.fixture(scope="module")
 def target(one_runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    yield from _target(one_runtime, tmp_path_factory.mktemp("target"))
+    with _attacked(one_runtime, tmp_path_factory.mktemp("target")) as target:
+        yield target
 
 
 @pytest.fixture(scope="module")
 def http2_target(one_runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    yield from _target(one_runtime, tmp_path_factory.mktemp("http2"), "http2 = true\n")
+    with _attacked(one_runtime, tmp_path_factory.mktemp("http2"), "http2 = true\n") as target:
+        yield target
+
+
+def at_once(action: Callable[[X], T], given: list[X]) -> list[T]:
+    """Do the same many times at once."""
+    with ThreadPoolExecutor(len(given)) as pool:
+        return list(pool.map(action, given))
 
 
 def filled(start: bytes, unit: bytes, end: bytes) -> Callable[[], bytes]:
@@ -163,10 +179,8 @@ BODIES = {
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
 def test_large_bodies(target: Target, body: Callable[[], bytes]) -> None:
     sent = body()
-    with measured(target.server, target.state) as meter:
-        answer = target.post(sent)
+    answer = target.endures(lambda: target.post(sent), growth=2 * len(sent) + 32 * MIB)
     assert answer[9:12] in {b"200", b"400", b"404"}, answer
-    assert_unharmed(meter, growth=2 * len(sent) + 32 * MIB)
 
 
 ODD_BODIES: dict[str, Callable[[Target], object]] = {
@@ -185,19 +199,15 @@ ODD_BODIES: dict[str, Callable[[Target], object]] = {
 
 @pytest.mark.parametrize("attack", ODD_BODIES.values(), ids=ODD_BODIES.keys())
 def test_odd_bodies(target: Target, attack: Callable[[Target], object]) -> None:
-    with measured(target.server, target.state) as meter:
-        attack(target)
-    assert_unharmed(meter, growth=96 * MIB)
+    target.endures(lambda: attack(target), growth=96 * MIB)
 
 
 def test_large_inputs_in_the_queue_count_as_in_transit(one_runtime: Path, tmp_path: Path) -> None:
     body = filled(b'{"input":"import time; time.sleep(1)","stdin":"', b"x", b'"}')()
-    for target in _target(one_runtime, tmp_path, 'max_in_transit = "200MiB"\n'):
-        with measured(target.server, target.state) as meter, ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(target.post, [body] * 8))
+    with _attacked(one_runtime, tmp_path, 'max_in_transit = "200MiB"\n') as target:
+        answers = target.endures(lambda: at_once(target.post, [body] * 8), growth=300 * MIB)
         assert {answer[9:12] for answer in answers if answer} <= {b"200", b"408", b"503"}
         assert b"200" in {answer[9:12] for answer in answers}
-        assert_unharmed(meter, growth=300 * MIB)
 
 
 WIDE = "'\\u4e2d' * 84"
@@ -231,13 +241,11 @@ TREES = {
 
 @pytest.mark.parametrize("program", TREES.values(), ids=TREES.keys())
 def test_trees_left_behind(target: Target, program: str) -> None:
-    with measured(target.server, target.state) as meter:
-        answer = target.run(program)
-    assert answer.startswith(b"HTTP/1.1 200 "), answer
     limit = (
         32 * MIB if "truncate" not in program and "1_000_000" not in program else 100 * MIB
     )  # the home, and its base64
-    assert_unharmed(meter, growth=limit)
+    answer = target.endures(lambda: target.run(program), growth=limit)
+    assert answer.startswith(b"HTTP/1.1 200 "), answer
 
 
 OUTPUTS = {
@@ -257,10 +265,8 @@ OUTPUTS = {
 
 @pytest.mark.parametrize("program", OUTPUTS.values(), ids=OUTPUTS.keys())
 def test_shapes_of_output(target: Target, program: str) -> None:
-    with measured(target.server, target.state) as meter, ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(target.run, [program] * 2))
+    answers = target.endures(lambda: at_once(target.run, [program] * 2))
     assert all(answer.startswith(b"HTTP/1.1 200 ") for answer in answers), answers
-    assert_unharmed(meter)
 
 
 def _many(data: bytes, count: int = 1500, hold: float = 1.0) -> Callable[[Target], None]:
@@ -322,9 +328,7 @@ CONNECTIONS = {
 
 @pytest.mark.parametrize("attack", CONNECTIONS.values(), ids=CONNECTIONS.keys())
 def test_connections(target: Target, attack: Callable[[Target], None]) -> None:
-    with measured(target.server, target.state) as meter:
-        attack(target)
-    assert_unharmed(meter, log=2 * MIB)  # a line for each request that was answered
+    target.endures(lambda: attack(target), log=2 * MIB)  # a line for each request that was answered
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -357,9 +361,7 @@ HTTP2 = {
 
 @pytest.mark.parametrize("sent", HTTP2.values(), ids=HTTP2.keys())
 def test_http2(http2_target: Target, sent: bytes) -> None:
-    with measured(http2_target.server, http2_target.state) as meter:
-        _at_once(PREFACE + sent, 1)(http2_target)
-    assert_unharmed(meter, log=2 * MIB)
+    http2_target.endures(lambda: _at_once(PREFACE + sent, 1)(http2_target), log=2 * MIB)
 
 
 def _flood(request: bytes, count: int = 1500, clients: int = 4) -> Callable[[Target], None]:
@@ -419,6 +421,4 @@ FLOODS = {
 
 @pytest.mark.parametrize("attack", FLOODS.values(), ids=FLOODS.keys())
 def test_floods_of_each_route(target: Target, attack: Callable[[Target], None]) -> None:
-    with measured(target.server, target.state) as meter:
-        attack(target)
-    assert_unharmed(meter, log=24 * MIB)  # the path of each request is told
+    target.endures(lambda: attack(target), log=24 * MIB)  # the path of each request is told
