@@ -15,6 +15,12 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 
 @pytest.fixture(scope="session")
+def client(server: Server) -> httpx.Client:
+    """A client of that server; that of all tests may have been made for another one."""
+    return server.client
+
+
+@pytest.fixture(scope="session")
 def prison(client: httpx.Client) -> Prison:
     """The newest runtime of this machine."""
     listed = client.get("/runtimes").json()["runtimes"]

@@ -52,3 +52,8 @@ def test_an_ordinary_program_notices_nothing(client: httpx.Client, program: str)
     for name in names:
         answer = Prison(client, name).run(program + "\nprint('done')")
         assert (answer["returncode"], answer["stdout"].splitlines()[-1:]) == (0, ["done"]), (name, answer["stdout"])
+
+
+def test_attacks_reach_the_server_that_they_are_meant_for(request: pytest.FixtureRequest, prison: Prison) -> None:
+    way = request.node.callspec.params["server"]
+    assert {each["start"] for each in prison.client.get("/runtimes").json()["runtimes"]} == {way}
