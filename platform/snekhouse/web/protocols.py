@@ -27,9 +27,10 @@ Send = Callable[[Event], Awaitable[None]]
 Parties = tuple[AppWrapper, Config, WorkerContext, TaskGroup, ConnectionState, bool, Any, Any, Send]
 """What a protocol of Hypercorn is made with: application, settings, and both ends of the connection."""
 
-_HTTP1_CHUNK = 1 << 16
+_HTTP1_CHUNK = 1 << 14
 _HTTP2_CHUNK = 1 << 11
-"""Bytes that are read at once. HTTP/2 handles all frames of a chunk without a pause, and some have only nine bytes."""
+"""Bytes that are read at once. Each connection has buffers as large as what it has read at once; and HTTP/2 handles all
+frames of a chunk without a pause, of which some have only nine bytes."""
 
 _MOST_HEADERS = 200
 """Headers that a request may have: each thing that looks for one goes through all of them."""
