@@ -223,7 +223,7 @@ def test_a_sweep_kills_what_a_dead_server_left_and_removes_its_groups(layout: La
     dead = server_group(layout, name)
     run = dead.__enter__().run(Limits())
     with member(run.__enter__(), "sys.stdin.readline()") as process:
-        sweep(layout, name)
+        sweep(layout.folders(name))
         assert process.wait(5) == -signal.SIGKILL
     assert not any(Path(folder).exists() for folder in layout.folders(name))
     run.__exit__(None, None, None)

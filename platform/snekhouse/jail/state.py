@@ -19,6 +19,9 @@ _PREFIX = "house-"
 _SHARED = "workers-"
 _LOCK = "lock"
 _LOCK_MODE = 0o600
+_GROUPS = "cgroups"
+"""File with the folders of a server's cgroups. A server that starts in another group has to find them."""
+
 _MODE = 0o711
 """Nobody may list it; a jail, which is nobody, may pass through to what is mounted from it."""
 
@@ -56,7 +59,7 @@ def state_folder(parent: Path | None, layout: Layout | None) -> Iterator[State]:
 
     Args:
         parent: The folder that holds it; None for the usual place of this user.
-        layout: The cgroups in use, where dead servers may have left groups as well.
+        layout: The cgroups in use; their folders are noted for who sweeps, and may use others.
 
     Raises:
         HostError: There is no place for it, or somebody else owns that place.
@@ -65,9 +68,11 @@ def state_folder(parent: Path | None, layout: Layout | None) -> Iterator[State]:
     with ExitStack() as held:
         with _locked(parent / _LOCK):  # one server at a time, or one may sweep what another just makes
             for folder in parent.glob(f"{_PREFIX}*"):
-                _sweep(folder, layout)
+                _sweep(folder)
             path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
             path.chmod(_MODE)
+            if layout:
+                (path / _GROUPS).write_text("\n".join(layout.folders(_group_name(path))))
             held.enter_context(_locked(path / _LOCK))  # freed by the kernel when the server is gone, however it went
         held.callback(_remove, path)
         held.enter_context(guarded(path))
@@ -127,12 +132,12 @@ def _group_name(folder: Path) -> str:
     return f"snekhouse-{folder.name}"
 
 
-def _sweep(folder: Path, layout: Layout | None) -> None:
+def _sweep(folder: Path) -> None:
     with suppress(BlockingIOError, FileNotFoundError), _locked(folder / _LOCK, wait=False):
         # Nobody holds it: its server is gone.
         end_jails(folder)
-        if layout:
-            sweep(layout, _group_name(folder))
+        with suppress(FileNotFoundError):
+            sweep((folder / _GROUPS).read_text().splitlines())
         shutil.rmtree(folder)
 
 

@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,15 +150,18 @@ def server_group(layout: Layout, name: str) -> Iterator[Cgroups]:
         try:
             yield Cgroups(layout, name)
         finally:
-            sweep(layout, name)
+            sweep(layout.folders(name))
 
 
-def sweep(layout: Layout, name: str) -> None:
-    """Kill what is left in a server's group, and remove it with its children.
+def sweep(folders: Iterable[str]) -> None:
+    """Kill what is left in a server's groups, and remove them with their children.
 
     Blocks for a moment where something is left: for the start and the end of a server.
+
+    Args:
+        folders: Those of the server's group, one for each hierarchy.
     """
-    for folder in map(Path, layout.folders(name)):
+    for folder in map(Path, folders):
         if folder.is_dir():
             for group in (*(path for path in folder.iterdir() if path.is_dir()), folder):
                 _clear(group)
