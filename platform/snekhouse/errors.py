@@ -88,7 +88,15 @@ class PackagesError(SnekhouseError):
 
 
 class RequestError(SnekhouseError):
-    """A request that cannot be evaluated as it was sent."""
+    """A request that cannot be evaluated as it was sent.
+
+    Attributes:
+        title: The kind of error, in a few words; empty where there is only the text.
+    """
+
+    def __init__(self, message: str, *, title: str = "") -> None:
+        self.title = title
+        super().__init__(message)
 
 
 class BusyError(SnekhouseError):

@@ -1,5 +1,6 @@
 """Requests that are refused, each with a title and a description."""
 
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,6 +9,7 @@ import pytest
 
 from contract.peerlike import Peerlike
 from serving import Server
+from snekhouse.registry.models import Registry
 
 
 def refusal(response: httpx.Response) -> tuple[int, str]:
@@ -22,7 +24,11 @@ def refusal(response: httpx.Response) -> tuple[int, str]:
     "body",
     [
         {},
+        None,
+        [],
+        "x",
         {"input": 1},
+        {"input": None},
         {"input": ["print(1)"]},
         {"args": "-c"},
         {"args": ["-c", 1]},
@@ -31,31 +37,64 @@ def refusal(response: httpx.Response) -> tuple[int, str]:
         {"input": "", "files": ["x"]},
         {"input": "", "files": [{}]},
         {"input": "", "files": [{"path": 1}]},
-        {"input": "", "files": [{"path": ""}]},
-        {"input": "", "files": [{"path": "."}]},
         {"input": "", "files": [{"path": "/etc/passwd"}]},
-        {"input": "", "files": [{"path": ".."}]},
-        {"input": "", "files": [{"path": "../x"}]},
-        {"input": "", "files": [{"path": "a/../../x"}]},
-        {"input": "", "files": [{"path": "a/../../home/x"}]},
         {"input": "", "files": [{"path": "a\0b"}]},
+        {"input": "", "files": [{"path": r"a\0b"}]},
         {"input": "", "files": [{"path": "x", "content": None}]},
-        {"input": "", "files": [{"path": "x", "content": "a"}]},
-        {"input": "", "files": [{"path": "x", "content": "YQ=="  "YQ=="}]},
+        {"input": 1, "files": [{"path": "../x"}]},
         {"input": "", "executable_path": 1},
-        {"input": "", "executable_path": "/bin/sh"},
-        {"input": "", "executable_path": "/snekbin/python/3.99/bin/python"},
-        {"input": "", "executable_path": "/snekbin/python/../../bin/sh"},
     ],
 )  # fmt: skip
-def test_a_body_that_does_not_fit_is_a_400(client: httpx.Client, body: object) -> None:
-    assert refusal(client.post("/eval", json=body)) == (400, "Bad Request")
+def test_a_body_that_does_not_fit_the_schema_is_a_400(client: httpx.Client, body: object) -> None:
+    assert refusal(client.post("/eval", content=json.dumps(body))) == (400, "Request data failed validation")
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"null", b"[]", b'"x"', b"\xff", b'{"input": "\xff"}', b'{"input": NaN}'])
-def test_a_body_that_is_no_json_object_is_a_400(client: httpx.Client, body: bytes) -> None:
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize(
+    "file",
+    [
+        {"path": ""},
+        {"path": "."},
+        {"path": ".."},
+        {"path": "../x"},
+        {"path": "a/../../x"},
+        {"path": "a/../../home/x"},
+        {"path": "a/" * 200 + "x"},
+        {"path": "x", "content": "a"},
+        {"path": "x", "content": "YQ=="  "YQ=="},
+        {"path": "x", "content": "YWFh" * 100 + "é"},
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_written_is_a_400(client: httpx.Client, file: object, long: bool) -> None:
+    code = "#" * 70_000 if long else ""
+    response = client.post("/eval", json={"input": code, "files": [file]})
+    assert refusal(response) == (400, "Request file is invalid")
+
+
+@pytest.mark.parametrize(
+    "path", ["/bin/sh", "/no/such/file", "/snekbin/python/3.99/bin/python", "/snekbin/python/../../bin/sh", "x" * 4000]
+)
+def test_an_unknown_executable_is_a_400_that_names_runtimes_and_no_paths(
+    client: httpx.Client, registry: Registry, path: str
+) -> None:
+    response = client.post("/eval", json={"input": "", "executable_path": path})
+    assert refusal(response) == (400, "executable_path does not exist")
+    description = response.json()["description"]
+    assert all(name in description for name in registry.runtimes)
+    assert not any(runtime.executable in description for runtime in registry.runtimes.values())
+    assert len(description) <= 500
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff", b'{"input": "\xff"}', b"[" * 100_000, b'{"input": "' + b"x" * 70_000]
+)
+def test_a_body_that_is_not_json_is_a_400(client: httpx.Client, body: bytes) -> None:
     response = client.post("/eval", content=body, headers={"content-type": "application/json"})
-    assert refusal(response) == (400, "Bad Request")
+    assert refusal(response) == (400, "Invalid JSON")
+
+
+def test_what_only_this_server_refuses_has_the_title_of_its_status(client: httpx.Client) -> None:
+    assert refusal(client.post("/eval", json={"input": "", "limits": {"wall_time": 1e6}})) == (400, "Bad Request")
 
 
 @pytest.mark.parametrize("path", ["/", "/nowhere", "/eval/", "/eval/3.99", "/eval/3.6/x", "/evaluate", "/EVAL"])
@@ -89,7 +128,7 @@ def test_a_body_that_is_too_large_is_a_413(client: httpx.Client) -> None:
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=x", "text/plain"])
 def test_another_media_type_is_a_415(client: httpx.Client, kind: str) -> None:
     response = client.post("/eval", content=b'{"input": ""}', headers={"content-type": kind})
-    assert refusal(response) == (415, "Unsupported Media Type")
+    assert refusal(response) == (415, "415 Unsupported Media Type")
 
 
 def test_a_full_house_is_a_503_that_tells_when_to_come_again(server: Server) -> None:

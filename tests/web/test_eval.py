@@ -187,8 +187,8 @@ def test_uploads_that_fill_the_home_are_told(client: httpx.Client) -> None:
         (b'{"input": 1}', "input"),
         (b'{"args": ["-c", 1]}', "args.1"),
         (b'{"input": "", "files": [{"path": "/etc/x"}]}', "relative path"),
-        (b'{"input": "", "files": [{"path": "a/../../x"}]}', "relative path"),
-        (b'{"input": "", "files": [{"path": ""}]}', "relative path"),
+        (b'{"input": "", "files": [{"path": "a/../../x"}]}', "below the home"),
+        (b'{"input": "", "files": [{"path": ""}]}', "below the home"),
         (b'{"input": "", "files": [{"path": "x", "content": "?"}]}', "base64"),
         (b'{"input": "", "files": [{"path": "\\ud800"}]}', "surrogate"),
         (b'{"input": "", "limits": {"wall_time": 1000}}', "limits.wall_time"),
@@ -197,14 +197,13 @@ def test_uploads_that_fill_the_home_are_told(client: httpx.Client) -> None:
         (b'{"input": "", "files": [{"path": "' + b"a/" * 200 + b'x"}]}', "at most 100 names"),
         (b'{"input": "", "files": [{"path": "' + b"a/" * 3_000 + b'x"}]}', "at most 4096 bytes"),
         (b'{"input": "", "files": [{"path": "' + b"a/" * 60_000 + b'x"}]}', "at most 4096 bytes"),
-        (b'{"input": "", "executable_path": "/bin/sh"}', "executable_path"),
+        (b'{"input": "", "executable_path": "/bin/sh"}', "'/bin/sh'"),
         (b"[" * 100_000, "JSON"),
     ],
 )
 def test_a_bad_request_is_refused_with_its_reason(client: httpx.Client, body: bytes, words: str) -> None:
     response = client.post("/eval", content=body, headers={"content-type": "application/json"})
     assert response.status_code == 400
-    assert response.json()["title"] == "Bad Request"
     assert words in response.json()["description"]
 
 

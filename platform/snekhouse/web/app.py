@@ -48,8 +48,8 @@ def create_app(
     return app
 
 
-def _answer(status: int, description: str, headers: dict[str, str] | None = None) -> Response:
-    body = ErrorOut.of(status, description)
+def _answer(status: int, description: str, headers: dict[str, str] | None = None, *, title: str = "") -> Response:
+    body = ErrorOut.of(status, description, title)
     return Response(body.model_dump_json(), status, headers, media_type="application/json")
 
 
@@ -59,7 +59,8 @@ def _on_http(_request: Request, error: Exception) -> Response:
 
 
 def _on_request(_request: Request, error: Exception) -> Response:
-    return _answer(HTTPStatus.BAD_REQUEST, str(error))
+    assert isinstance(error, RequestError)  # noqa: S101 - the table below says so
+    return _answer(HTTPStatus.BAD_REQUEST, str(error), title=error.title)
 
 
 def _on_unknown(_request: Request, error: Exception) -> Response:
@@ -73,7 +74,7 @@ def _on_busy(_request: Request, error: Exception) -> Response:
 
 def _on_bug(request: Request, error: Exception) -> Response:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours; the server's log has it")
+    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; the server's log has the details")
 
 
 _HANDLERS: dict[type[Exception] | int, ExceptionHandler] = {

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from snekhouse.errors import RequestError
+from snekhouse.web.fields import INVALID_FILE
 from snekhouse.web.longstring import LongString
 from snekhouse.web.outline import Outline, OutlineError
 from snekhouse.web.schemas import EvalRequest
@@ -49,7 +50,7 @@ def _validate(body: bytes, strings: Mapping[str, LongString] | None = None) -> E
     try:
         return EvalRequest.model_validate_json(body, context=strings)
     except ValidationError as error:
-        raise RequestError(_explain(error)) from None
+        raise RequestError(_explain(error), title=_title(error)) from None
 
 
 _FORM = 1 << 20
@@ -182,7 +183,22 @@ def _outline_errors() -> Iterator[None]:
     try:
         yield
     except OutlineError as error:
-        raise RequestError(str(error)) from None
+        text = str(error)
+        raise RequestError(text, title=_NOT_JSON if text.startswith(_NOT_JSON) else "") from None
+
+
+_NOT_JSON = "Invalid JSON"
+_NOT_VALID = "Request data failed validation"
+_INVALID_FILE = "Request file is invalid"
+"""Titles that snekbox has too, and its clients compare."""
+
+
+def _title(error: ValidationError) -> str:
+    """Choose the title; a file is looked at only where the schema has no complaint."""
+    kinds = {problem["type"] for problem in error.errors(include_url=False, include_context=False, include_input=False)}
+    if kinds == {"json_invalid"}:
+        return _NOT_JSON
+    return _INVALID_FILE if kinds == {INVALID_FILE} else _NOT_VALID
 
 
 _TOLD = 10

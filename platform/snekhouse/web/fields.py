@@ -13,12 +13,23 @@ def _long_string(value: object, info: ValidationInfo) -> LongString | None:
     return info.context.get(value) if info.context and isinstance(value, str) else None
 
 
+INVALID_FILE = "invalid_file"
+"""The type of errors of a file that fits the schema and cannot be written."""
+
+
+def invalid_file(reason: str) -> PydanticCustomError:
+    """Make the error of a file that cannot be written, for a validator to raise."""
+    return PydanticCustomError(INVALID_FILE, "{reason}", {"reason": reason})
+
+
 def _from_base64(value: object, info: ValidationInfo) -> object:
-    if long := _long_string(value, info):
-        return long.base64()
+    long = _long_string(value, info)
     if not isinstance(value, str):
         return value  # for pydantic to refuse
-    return decode_base64(value)
+    try:
+        return long.base64() if long else decode_base64(value)
+    except ValueError as error:
+        raise invalid_file(str(error)) from None
 
 
 def _to_utf8(value: object, info: ValidationInfo) -> object:

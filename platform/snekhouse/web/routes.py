@@ -119,13 +119,19 @@ def _house(request: Request) -> House:
     return house
 
 
+_SHOWN = 200
+"""Characters of an unknown path that a message repeats."""
+
+
 def _choose(registry: Registry, body: EvalRequest) -> Runtime:
     """Pick the runtime that the body names; the path's own choice comes before."""
     if body.executable_path:
         found = registry.by_executable(body.executable_path)
         if found is None:
-            known = ", ".join(runtime.executable for runtime in registry.runtimes.values())
-            raise RequestError(f"executable_path: no runtime has {body.executable_path[:200]!r}; there are: {known}")
+            known, sent = ", ".join(registry.runtimes), body.executable_path[:_SHOWN]
+            raise RequestError(
+                f"no runtime has the executable {sent!r}; there are: {known}", title="executable_path does not exist"
+            )
         return found
     return registry.resolve(body.runtime or registry.default)
 

@@ -21,7 +21,7 @@ from snekhouse.errors import RequestError
 from snekhouse.house import House, Ready
 from snekhouse.jail.evaluation import File, Job, Result, Status
 from snekhouse.registry.models import Limits, Registry
-from snekhouse.web.fields import Base64, Short, Utf8
+from snekhouse.web.fields import Base64, Short, Utf8, invalid_file
 
 
 class _Received(BaseModel):
@@ -47,11 +47,13 @@ class FileIn(_Received):
     @field_validator("path")
     @classmethod
     def _stays_below_home(cls, path: str) -> str:
+        if path.startswith("/") or "\0" in path or "\\0" in path:
+            raise ValueError("must be a relative path, without null bytes and without \\0")
         names = posixpath.normpath(path).split("/")
-        if names[0] in {"", ".", ".."} or "\0" in path:
-            raise ValueError("must be a relative path that stays below the home, without null bytes")
+        if names[0] in {".", ".."}:
+            raise invalid_file("must stay below the home, and not be the home itself")
         if len(names) > _LEVELS:
-            raise ValueError(f"must have at most {_LEVELS} names")
+            raise invalid_file(f"must have at most {_LEVELS} names")
         return path
 
 
@@ -263,9 +265,17 @@ class ErrorOut(BaseModel):
     description: str
 
     @classmethod
-    def of(cls, status: int, description: str) -> Self:
-        """Make that of an HTTP status."""
-        return cls(title=HTTPStatus(status).phrase, description=description)
+    def of(cls, status: int, description: str, title: str = "") -> Self:
+        """Make that of an HTTP status.
+
+        Args:
+            status: The code.
+            description: What was wrong.
+            title: What kind of error it is, where that says more than the status.
+        """
+        if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
+            title = f"{status} {HTTPStatus(status).phrase}"  # as snekbox writes it
+        return cls(title=title or HTTPStatus(status).phrase, description=description)
 
 
 def _limits_out(limits: Limits) -> LimitsOut:
