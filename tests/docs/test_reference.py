@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeGuard
+from typing import TypeGuard, get_origin
 
 import pytest
 import typer
@@ -53,7 +53,7 @@ def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         inner = [each for each in (field.annotation, *_arguments(field.annotation)) if _is_model(each)]
         yield f"{prefix}{name}"
         for each in inner:
-            dots = "." if each is field.annotation else "[]."
+            dots = "[]." if get_origin(field.annotation) is tuple else "."
             yield from _fields(each, f"{prefix}{name}{dots}")
 
 

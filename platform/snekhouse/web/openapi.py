@@ -16,7 +16,7 @@ from snekhouse.web.admin_schemas import AdminRuntimeDetail, AdminRuntimesOut, Re
 from snekhouse.web.schemas import ErrorOut, EvalRequest, EvalResponse, RuntimesOut
 
 _ERRORS = {
-    400: "The body does not fit the schema, or asks for more than the runtime allows.",
+    400: "The body does not fit the schema, or a limit is above the runtime's.",
     401: "The token is missing or wrong.",
     403: "A web page of another origin sent the request.",
     404: "There is no such runtime, or no such route.",
@@ -24,9 +24,9 @@ _ERRORS = {
     413: "The body is too large.",
     415: "The body is neither application/json nor a form.",
     421: "The server does not answer for the host that the request names.",
-    422: "The registry's file cannot be served; all stays as it was.",
+    422: "The registry's file is invalid; the server keeps the registry that it has.",
     429: "Too many wrong tokens; Retry-After has the seconds.",
-    503: "No room now, or the runtime is unavailable; Retry-After has the seconds.",
+    503: "The server is busy or shutting down, or the runtime is unavailable; Retry-After has the seconds.",
 }
 _HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 _EVAL_ERRORS = (400, 403, 408, 413, 415, 421, 503)
@@ -63,29 +63,29 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("/eval/{runtime}", "post"): Operation(
         "evaluate_in", "Evaluate in a runtime.", EvalResponse, EvalRequest, (*_EVAL_ERRORS, 404)
     ),
-    ("/runtimes", "get"): Operation("list_runtimes", "List what can be asked for.", RuntimesOut),
-    ("/healthz", "get"): Operation("health", "Tell whether the server answers.", "text/plain"),
+    ("/runtimes", "get"): Operation("list_runtimes", "List the runtimes.", RuntimesOut),
+    ("/healthz", "get"): Operation("health", "Check that the server answers.", "text/plain"),
     ("/readyz", "get"): Operation(
-        "readiness", "Tell whether the default runtime can evaluate.", "text/plain", errors=(503,)
+        "readiness", "Check that the default runtime can evaluate.", "text/plain", errors=(503,)
     ),
-    ("/metrics", "get"): Operation("metrics", "Tell Prometheus what was counted.", "text/plain"),
+    ("/metrics", "get"): Operation("metrics", "Read the metrics, in the format of Prometheus.", "text/plain"),
     ("/openapi.json", "get"): Operation("describe", "Describe this API.", "application/json"),
     ("/docs", "get"): Operation("browse", "Show this description as a page.", "text/html"),
     ("/admin/runtimes", "get"): Operation(
         "admin_list_runtimes",
-        "List the runtimes, with all that is known of them.",
+        "List the runtimes with their settings and their state.",
         AdminRuntimesOut,
         None,
         _ADMIN_ERRORS,
     ),
     ("/admin/runtimes/{runtime}", "get"): Operation(
-        "admin_show_runtime", "Tell of one runtime, its profile included.", AdminRuntimeDetail, None, _ADMIN_ERRORS
+        "admin_show_runtime", "Show one runtime, with its rendered profile.", AdminRuntimeDetail, None, _ADMIN_ERRORS
     ),
     ("/admin/runtimes/{runtime}/probe", "post"): Operation(
         "admin_probe_runtime", "Probe a runtime again.", AdminRuntimeDetail, None, _ADMIN_ERRORS
     ),
     ("/admin/reload", "post"): Operation(
-        "admin_reload", "Serve what the registry's file says now.", ReloadOut, None, (*_ADMIN_ERRORS, 422)
+        "admin_reload", "Reload the registry's file.", ReloadOut, None, (*_ADMIN_ERRORS, 422)
     ),
 }
 
@@ -132,7 +132,7 @@ def describe() -> dict[str, Any]:
         "servers": [{"url": "."}],
         "tags": [
             {"name": "evaluations", "description": "Programs, and where they can run."},
-            {"name": "operation", "description": "For machines that watch."},
+            {"name": "operation", "description": "Health checks, metrics and this description."},
             {"name": "admin", "description": "For operators; off unless the server has a token."},
         ],
         "paths": paths,
@@ -180,7 +180,7 @@ def _operation(path: str, operation: Operation, refs: Mapping[type[BaseModel], A
 def _answer(answer: type[BaseModel] | str, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
     if isinstance(answer, str):
         schema = {"type": "object"} if answer == "application/json" else {"type": "string"}
-        return {"description": "It is so.", "content": {answer: {"schema": schema}}}
+        return {"description": "OK", "content": {answer: {"schema": schema}}}
     content: dict[str, Any] = {"schema": refs[answer]}
     if answer is EvalResponse:
         content["example"] = _RESPONSE_EXAMPLE

@@ -57,20 +57,19 @@ class FileIn(_Received):
         return path
 
 
-def _without_defaults(schema: dict[str, Any]) -> None:
-    for described in schema["properties"].values():
-        described.pop("default", None)
-
-
 class LimitsIn(_Received):
-    """Limits of one evaluation, each at most the runtime's own."""
+    """Limits of one evaluation. Null stands for the runtime's own limit; none may be above it."""
 
-    model_config = ConfigDict(json_schema_extra=_without_defaults)  # what is not given is the runtime's
+    # Null is allowed because generated clients send it for what their user did not set.
 
-    wall_time: Annotated[float, Field(gt=0, allow_inf_nan=False, description="Seconds.")] = 0.0
-    memory: Annotated[int, Field(gt=0, description="Bytes.")] = 0
-    processes: Annotated[int, Field(gt=0, description="Processes and threads.")] = 0
-    output: Annotated[int, Field(gt=0, description="Bytes of stdout and stderr together.")] = 0
+    wall_time: Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, Field(description="Seconds.")] = (
+        None
+    )
+    memory: Annotated[Annotated[int, Field(gt=0)] | None, Field(description="Bytes.")] = None
+    processes: Annotated[Annotated[int, Field(gt=0)] | None, Field(description="Processes and threads.")] = None
+    output: Annotated[Annotated[int, Field(gt=0)] | None, Field(description="Bytes of stdout and stderr together.")] = (
+        None
+    )
 
     def lower(self, limits: Limits) -> Limits:
         """Lower a runtime's limits to these.
@@ -78,7 +77,7 @@ class LimitsIn(_Received):
         Raises:
             RequestError: One of them is above the runtime's.
         """
-        asked = self.model_dump(include=self.model_fields_set)
+        asked = self.model_dump(exclude_none=True)
         for key, value in asked.items():
             ceiling = getattr(limits, key)
             if value > ceiling:
@@ -86,14 +85,19 @@ class LimitsIn(_Received):
         return limits.model_copy(update=asked)
 
 
+def _without_default(schema: dict[str, Any]) -> None:
+    """Leave the default out of the description: generated clients send it, and "" is not the same as no text."""
+    del schema["default"]
+
+
 _ITEMS = 20_000
 """Arguments, and files, that a request may have: more than a home has inodes."""
 
 
 class EvalRequest(_Received):
-    """An evaluation."""
+    """A program, and how to evaluate it. One of `input` and `args` is required."""
 
-    input: Annotated[Utf8, Field(description="Appended to `args`.")] = b""
+    input: Annotated[Utf8, Field(description="Appended to `args`.", json_schema_extra=_without_default)] = b""
     args: Annotated[
         tuple[Utf8, ...],
         FailFast(),
@@ -102,7 +106,7 @@ class EvalRequest(_Received):
     files: Annotated[tuple[FileIn, ...], FailFast(), Field(strict=False, max_length=_ITEMS)] = ()
     stdin: Annotated[Utf8, Field(description="What the program reads from its standard input.")] = b""
     separate_stderr: bool = False
-    limits: LimitsIn = LimitsIn()
+    limits: LimitsIn | None = None
     runtime: Annotated[Short, Field(description="Name or alias; on /eval only.")] = ""
     executable_path: Annotated[Short, Field(description="A runtime by its executable; on /eval only.")] = ""
 
@@ -123,7 +127,7 @@ class EvalRequest(_Received):
             files=tuple(File(file.path, file.content) for file in self.files),
             stdin=self.stdin,
             separate_stderr=self.separate_stderr,
-            limits=self.limits.lower(limits),
+            limits=self.limits.lower(limits) if self.limits else limits,
         )
 
     def _arguments(self) -> tuple[bytes, ...]:
