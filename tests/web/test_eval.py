@@ -194,6 +194,8 @@ def test_uploads_that_fill_the_home_are_told(client: httpx.Client) -> None:
         (b'{"input": "", "limits": {"wall_time": 1000}}', "limits.wall_time"),
         (b'{"input": "", "limits": {"wall_time": "2"}}', "limits.wall_time"),
         (b'{"input": "", "limits": {"memory": 0}}', "limits.memory"),
+        (b'{"input": "", "limits": {"walltime": 1}}', "limits.walltime: unknown; did you mean 'wall_time'?"),
+        (b'{"input": "", "limits": {"x": 1}}', "limits.x: unknown; known: wall_time, memory, processes, output"),
         (b'{"input": "", "files": [{"path": "' + b"a/" * 200 + b'x"}]}', "at most 100 names"),
         (b'{"input": "", "files": [{"path": "' + b"a/" * 3_000 + b'x"}]}', "at most 4096 bytes"),
         (b'{"input": "", "files": [{"path": "' + b"a/" * 60_000 + b'x"}]}', "at most 4096 bytes"),

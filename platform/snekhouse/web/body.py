@@ -11,14 +11,16 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from snekhouse.errors import RequestError
+from snekhouse.registry.mistakes import nearest
 from snekhouse.web.fields import INVALID_FILE
 from snekhouse.web.longstring import LongString
 from snekhouse.web.outline import Outline, OutlineError
-from snekhouse.web.schemas import EvalRequest
+from snekhouse.web.schemas import EvalRequest, LimitsIn
 from snekhouse.web.transit import share_of
 
 _INLINE = 1 << 16
@@ -204,15 +206,25 @@ def _title(error: ValidationError) -> str:
 _TOLD = 10
 """Problems of a body that an answer tells."""
 
+_SHOWN = 100
+"""Characters of a key that an answer repeats."""
+
 
 def _explain(error: ValidationError) -> str:
     """Say in one sentence each what is wrong where."""
-    problems = (
-        ": ".join(filter(None, [".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")]))
-        for problem in error.errors(include_url=False, include_context=False, include_input=False)
-    )
-    told = "; ".join(islice(problems, _TOLD))
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    told = "; ".join(map(_sentence, islice(problems, _TOLD)))
     more = error.error_count() - _TOLD
     return (told + (f"; and {more} more" if more > 0 else "")).replace(
         "hex escape", "hex escape (a lone surrogate is no character)"
     )
+
+
+def _sentence(problem: ErrorDetails) -> str:
+    location = ".".join(str(part)[:_SHOWN] for part in problem["loc"])
+    words = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        known = list(LimitsIn.model_fields)  # the only object that may have no others
+        otherwise = f"known: {', '.join(known)}"
+        words = f"unknown; {nearest(str(problem['loc'][-1])[:_SHOWN], known, otherwise)}"
+    return f"{location}: {words}" if location else words

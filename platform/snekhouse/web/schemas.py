@@ -60,6 +60,8 @@ class FileIn(_Received):
 class LimitsIn(_Received):
     """Limits of one evaluation. Null stands for the runtime's own limit; none may be above it."""
 
+    model_config = ConfigDict(extra="forbid")  # a limit that is misspelt would not be in force
+
     # Null is allowed because generated clients send it for what their user did not set.
 
     wall_time: Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, Field(description="Seconds.")] = (
