@@ -5,6 +5,9 @@ CONTROL = 3
 HOME = b"/home"
 TEMPLATE = "/snekhouse/template.py"
 WATCHING = ()    # from a template: gives what hears of calls now, if anything; then `leave` is a short way out
+AT_START = (b"PYTHON", b"PYPY", b"LANG", b"LC_", b"LD_", b"GLIBC_", b"MALLOC_")
+LATER = (b"PYTHON_COLORS", b"PYTHONBREAKPOINT")
+"""How variables begin that are read when an interpreter starts, and those of them that are read later."""
 SET_ASIDE = {}    # modules that a template imported for `register_source`, by name
 
 
@@ -17,7 +20,7 @@ def main():
         return become(take_over(int(sys.argv[1])))
     else:
         meet_host(borrow("_socket"), 0)
-    return become(take_request())
+    return become(*take_request())
 
 
 def forget_bootstrap():
@@ -68,8 +71,9 @@ def meet_host(_socket, streams):
 
 
 def take_request():
-    """Take arguments and files, report, and let go of the host."""
+    """Take arguments, variables and files, report, and let go of the host."""
     args = [receive_field() for _ in range(receive_number())]
+    variables = [(receive_field(), receive_field()) for _ in range(receive_number())]
     stamps = b""
     for index in range(receive_number()):
         try:
@@ -79,7 +83,7 @@ def take_request():
             posix._exit(1)
     send(b"R" + stamps)
     posix.close(CONTROL)
-    return args
+    return args, variables
 
 
 def send(report):
@@ -137,7 +141,16 @@ def make_folder(path):
         make_folder(path)
 
 
-def become(args):
+def set_variables(variables):
+    """Change the environment; tell whether the interpreter has read one of these already."""
+    for name, value in variables:
+        sys.modules["os"].environb[name] = value
+        if name == b"TZ":
+            borrow("time").tzset()
+    return any(name.startswith(AT_START) and name not in LATER for name, _ in variables)
+
+
+def become(args, variables=()):
     """Set the stage for `python ARGS`; return how to run it.
 
     In place where nobody can tell it from the real thing, else by execv, which is always right and only slower.
@@ -145,6 +158,8 @@ def become(args):
     encoding = sys.getfilesystemencoding()
     argv = [arg.decode(encoding, "surrogateescape") for arg in args]
     args.clear()    # large ones are held once
+    if set_variables(variables):
+        execute(argv, True)
     kind = argv[0] if argv else "-"
     run = None
     if kind == "-c" and len(argv) > 1:
@@ -158,14 +173,14 @@ def become(args):
     return run
 
 
-def execute(argv):
-    """Become the interpreter on these arguments."""
+def execute(argv, anew=False):
+    """Become the interpreter on these arguments; `anew` where they do not need that, but the environment does."""
     try:
         posix.execv(sys.executable, [sys.executable] + argv)
     except OSError as error:    # E2BIG: one above 128 KiB, or all together above a quarter of the stack (execve(2))
         reason = error.strerror
     options = count_options(argv)
-    if options:
+    if options or anew:
         hand_over(argv[:options], argv[options:])
     posix.write(2, b"snekhouse: these arguments need a new interpreter: " + reason.encode() + b"\n")
     posix._exit(126)

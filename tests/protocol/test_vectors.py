@@ -28,6 +28,10 @@ def _files(vector: dict[str, Any]) -> list[tuple[bytes, bytes]]:
     return [(path.encode(), bytes.fromhex(content)) for path, content in vector["files"]]
 
 
+def _variables(vector: dict[str, Any]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in vector["variables"]]
+
+
 _requests = pytest.mark.parametrize("vector", _VECTORS["request"], ids=lambda vector: vector["name"])
 _reports = pytest.mark.parametrize("vector", _VECTORS["report"], ids=lambda vector: vector["name"])
 
@@ -35,7 +39,7 @@ _reports = pytest.mark.parametrize("vector", _VECTORS["report"], ids=lambda vect
 @_requests
 def test_host_encodes_request(vector: dict[str, Any]) -> None:
     args = [arg.encode() for arg in vector["args"]]
-    assert b"".join(protocol.encode_request(args, _files(vector))) == _bytes(vector)
+    assert b"".join(protocol.encode_request(args, _variables(vector), _files(vector))) == _bytes(vector)
 
 
 @_reports
@@ -76,8 +80,9 @@ def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Mod
 def test_guest_takes_request(vector: dict[str, Any], guest: tuple[ModuleType, socket.socket], tmp_path: Path) -> None:
     bootstrap, control = guest
     control.sendall(_bytes(vector))
-    args = bootstrap.take_request()
+    args, variables = bootstrap.take_request()
     assert args == [arg.encode() for arg in vector["args"]]
+    assert variables == _variables(vector)
     for path, content in _files(vector):
         assert (tmp_path / os.fsdecode(path)).read_bytes() == content
     stamps = [(status.st_ino, status.st_mtime_ns) for status in _stat_all(tmp_path, vector)]
@@ -162,7 +167,7 @@ def test_guest_takes_files_larger_than_the_socket_holds(
 ) -> None:
     bootstrap, control = guest
     content = os.urandom(5_000_000)
-    request = b"".join(protocol.encode_request([], [(b"large", content)]))
+    request = b"".join(protocol.encode_request([], [], [(b"large", content)]))
     sender = threading.Thread(target=control.sendall, args=(request,))
     sender.start()
     bootstrap.take_request()

@@ -13,6 +13,7 @@ import anyio
 
 from snekhouse.errors import JailError
 from snekhouse.jail import protocol
+from snekhouse.jail.inputs import Request
 
 _CREDENTIALS = struct.Struct("iII")
 """struct ucred: pid, uid, gid (unix(7))."""
@@ -69,20 +70,18 @@ async def send_request(
     control: socket.socket,
     streams: Sequence[int],
     doors: Sequence[int],
-    args: Sequence[bytes],
-    files: Sequence[tuple[bytes, bytes]],
+    request: Request,
 ) -> None:
-    """Send what is to be run, as far as the bootstrap takes it: its report tells why it took no more.
+    """Send a request, as far as the bootstrap takes it: its report tells why it took no more.
 
     Args:
         control: The host's end of the socket.
         streams: Descriptors of the program's standard streams, for a bootstrap that was started without them.
         doors: Descriptors through which the bootstrap joins the run's group first.
-        args: Arguments of the interpreter.
-        files: Path below the home, and content, of each input file.
+        request: What is to be run.
     """
     with suppress(BrokenPipeError, ConnectionResetError):
-        pieces = protocol.encode_request(args, files)
+        pieces = protocol.encode_request(request.args, request.variables, request.files)
         first = protocol.encode_doors(len(doors)) + next(pieces)  # in one message, which wakes the guest once
         sent = socket.send_fds(control, [first], [*streams, *doors])
         await send(control, first[sent:])

@@ -1,5 +1,6 @@
 """What goes into a run and what comes out: plain data that every layer shares."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -42,6 +43,7 @@ class Job:
         stdin: What the program reads from its standard input.
         separate_stderr: Whether stderr comes apart from stdout.
         limits: The limits in force.
+        env: Variables of the environment, besides those of the runtime or instead of them.
     """
 
     args: tuple[str | bytes, ...]
@@ -49,6 +51,7 @@ class Job:
     files: tuple[File, ...] = ()
     stdin: bytes = b""
     separate_stderr: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def size(self) -> int:

@@ -19,10 +19,12 @@ class Request:
 
     Attributes:
         args: Arguments of the interpreter.
+        variables: Name and value of each variable of the environment that is another for this run.
         files: Path below the home, in its shortest spelling, and content, of each input file.
     """
 
     args: tuple[bytes, ...]
+    variables: tuple[tuple[bytes, bytes], ...]
     files: tuple[tuple[bytes, bytes], ...]
 
     @classmethod
@@ -33,7 +35,8 @@ class Request:
             ValueError: No process can be given such arguments; the text is what the peer says then.
         """
         args = tuple(map(_encode, job.args))
-        return cls(args, tuple((_encode(posixpath.normpath(file.path)), file.content) for file in job.files))
+        variables = tuple((_encode(name), _encode(value)) for name, value in job.env.items())
+        return cls(args, variables, tuple((_encode(posixpath.normpath(file.path)), file.content) for file in job.files))
 
 
 def _encode(text: str | bytes) -> bytes:

@@ -95,18 +95,21 @@ def _field(content: bytes) -> bytes:
     return _NUMBER.pack(len(content)) + content
 
 
-def encode_request(args: Sequence[bytes], files: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
+def encode_request(
+    args: Sequence[bytes], variables: Sequence[tuple[bytes, bytes]], files: Sequence[tuple[bytes, bytes]]
+) -> Iterator[bytes]:
     """Encode a request in pieces: small fields together, and large ones as they are, which are never copied.
 
     Args:
         args: Arguments of the interpreter.
+        variables: Name and value of each variable of the environment that is another for this run.
         files: Path below the home, and content, of each input file.
 
     Yields:
         Pieces to send in order.
     """
     small = bytearray()
-    for field in _fields(args, files):
+    for field in _fields(args, variables, files):
         if len(field) < _LARGE:
             small += field
         else:
@@ -116,11 +119,16 @@ def encode_request(args: Sequence[bytes], files: Sequence[tuple[bytes, bytes]]) 
     yield bytes(small)
 
 
-def _fields(args: Sequence[bytes], files: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
+def _fields(
+    args: Sequence[bytes], variables: Sequence[tuple[bytes, bytes]], files: Sequence[tuple[bytes, bytes]]
+) -> Iterator[bytes]:
     yield _NUMBER.pack(len(args))
     for arg in args:
         yield _NUMBER.pack(len(arg))
         yield arg
+    yield _NUMBER.pack(len(variables))
+    for name, value in variables:
+        yield _field(name) + _field(value)
     yield _NUMBER.pack(len(files))
     for path, content in files:
         yield _NUMBER.pack(len(path)) + path + _NUMBER.pack(len(content))

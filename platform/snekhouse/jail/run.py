@@ -122,7 +122,7 @@ class _Run:
         """Tell the bootstrap what to run, and bring it to the point where it does."""
         control = self.process.control
         doors = self.group.doors if self.group else ()
-        await send_request(control, self.stdio, doors, self.request.args, self.request.files)
+        await send_request(control, self.stdio, doors, self.request)
         for stream in self.streams:
             stream.close_writer()
         self.process.started()

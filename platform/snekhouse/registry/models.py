@@ -120,6 +120,9 @@ class Settings(_Table):
     limits: Limits = Limits()
     files: Files = Files()
     env: Annotated[Env, Field(description="Environment of the program.")] = {}
+    request_env: Annotated[
+        tuple[EnvName, ...], Field(strict=False, description="Variables that a request may set with `env`.")
+    ] = ()
     mounts: Annotated[tuple[Mount, ...], Field(strict=False, description="What the runtime sees of the host.")] = ()
     packages: Annotated[
         AbsolutePath | None,

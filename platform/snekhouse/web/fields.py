@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from snekhouse.web.longstring import LongString, decode_base64
@@ -71,3 +71,13 @@ _TOO_LONG = f"must have at most {_PATH_BYTES} bytes"
 
 Short = Annotated[str, BeforeValidator(_short)]
 """Text of no more bytes than a path may have."""
+
+
+def _without_null(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must have no null bytes")
+    return value
+
+
+EnvValue = Annotated[Short, AfterValidator(_without_null)]
+"""Of a variable of the environment."""

@@ -34,7 +34,7 @@ class Evaluation(HTTPEndpoint):
             house.registry.resolve(named)  # one that does not exist need not be sent a body
         body = await read_eval_request(request, int(house.registry.server.max_request))
         runtime = house.registry.resolve(named) if named else _choose(house.registry, body)
-        job = body.to_job(runtime.limits)
+        job = body.to_job(runtime)
         share_of(request.scope).hold(job.size)
         result = await _while_connected(request, lambda: house.evaluate(runtime, job))
         share_of(request.scope).hold(result.size)

@@ -3,6 +3,7 @@
 import binascii
 import operator
 import posixpath
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from itertools import dropwhile
 from typing import Annotated, Any, Literal, Self
@@ -20,8 +21,8 @@ from pydantic import (
 from snekhouse.errors import RequestError
 from snekhouse.house import House, Ready
 from snekhouse.jail.evaluation import File, Job, Result, Status
-from snekhouse.registry.models import Limits, Registry
-from snekhouse.web.fields import Base64, Short, Utf8, invalid_file
+from snekhouse.registry.models import Limits, Registry, Runtime
+from snekhouse.web.fields import Base64, EnvValue, Short, Utf8, invalid_file
 
 
 class _Received(BaseModel):
@@ -92,6 +93,16 @@ def _without_default(schema: dict[str, Any]) -> None:
     del schema["default"]
 
 
+_COLORS: Mapping[bool | None, dict[str, str]] = {
+    True: {"PYTHON_COLORS": "1"},
+    False: {"PYTHON_COLORS": "0", "NO_COLOR": "1"},
+    None: {},
+}
+"""Variables that switch colours: https://docs.python.org/3/using/cmdline.html#envvar-PYTHON_COLORS, no-color.org."""
+
+_SHOWN = 100
+"""Characters of a name that an answer repeats."""
+
 _ITEMS = 20_000
 """Arguments, and files, that a request may have: more than a home has inodes."""
 
@@ -109,6 +120,13 @@ class EvalRequest(_Received):
     stdin: Annotated[Utf8, Field(description="What the program reads from its standard input.")] = b""
     separate_stderr: bool = False
     limits: LimitsIn | None = None
+    env: Annotated[
+        dict[str, EnvValue],
+        Field(max_length=_ITEMS, description="Variables of the environment, of those that the runtime allows."),
+    ] = {}
+    colors: Annotated[
+        bool | None, Field(description="Whether tracebacks have colours; null for what the runtime has set.")
+    ] = None
     runtime: Annotated[Short, Field(description="Name or alias; on /eval only.")] = ""
     executable_path: Annotated[Short, Field(description="A runtime by its executable; on /eval only.")] = ""
 
@@ -118,24 +136,36 @@ class EvalRequest(_Received):
             raise ValueError("one of 'input' and 'args' is required")
         return self
 
-    def to_job(self, limits: Limits) -> Job:
-        """Convert it to a job under the limits of the runtime that will run it.
+    def to_job(self, runtime: Runtime) -> Job:
+        """Convert it to a job of the runtime that will run it.
 
         Raises:
-            RequestError: A limit is above the runtime's.
+            RequestError: A limit is above the runtime's, or it does not allow a variable.
         """
+        _require_allowed(self.env, runtime)
         return Job(
             args=self._arguments(),
             files=tuple(File(file.path, file.content) for file in self.files),
             stdin=self.stdin,
             separate_stderr=self.separate_stderr,
-            limits=self.limits.lower(limits) if self.limits else limits,
+            limits=self.limits.lower(runtime.limits) if self.limits else runtime.limits,
+            env=_COLORS[self.colors] | self.env,
         )
 
     def _arguments(self) -> tuple[bytes, ...]:
         """Drop empty strings in front and append the input, as the peer does."""
         given = (self.input,) if "input" in self.model_fields_set else ()
         return tuple(dropwhile(operator.not_, (*self.args, *given)))
+
+
+def _require_allowed(names: Iterable[str], runtime: Runtime) -> None:
+    for name in names:
+        if name not in runtime.request_env:
+            allowed = ", ".join(runtime.request_env) or "none"
+            raise RequestError(
+                f"env.{name[:_SHOWN]}: the runtime {runtime.name} does not allow it; "
+                f"request_env in the registry allows: {allowed}"
+            )
 
 
 class FileOut(BaseModel):
