@@ -44,7 +44,7 @@ def test_the_body_may_name_a_runtime(client: httpx.Client, registry: Registry) -
 
 def test_the_answer_has_the_fields_of_the_peer_and_ours(client: httpx.Client) -> None:
     assert set(evaluate(client, "print(1)")) == {
-        "stdout", "returncode", "files", "runtime", "status", "signal", "message", "stderr", "truncated", "limits",
+        "stdout", "returncode", "files", "runtime", "status", "signal", "message", "stderr", "encoding", "truncated", "limits",
         "usage",
     }  # fmt: skip
 
@@ -112,6 +112,41 @@ def test_processes_are_limited(measured: httpx.Client) -> None:
     )
     assert evaluate(measured, code)["stdout"] == "15\n"
     assert evaluate(measured, code, limits={"processes": 4})["stdout"] == "4\n"
+
+
+BYTES = "import sys; sys.stdout.buffer.write(bytes(range(256))); sys.stderr.buffer.write(b'\\xff')"
+
+
+def test_output_that_is_not_utf_8_comes_back_as_base64_where_asked_for(client: httpx.Client) -> None:
+    for runtime in client.get("/runtimes").json()["runtimes"]:
+        body = evaluate(client, BYTES, runtime=runtime["name"], encoding="base64", separate_stderr=True)
+        assert (body["status"], body["returncode"], body["encoding"]) == ("ok", 0, "base64")
+        assert base64.b64decode(body["stdout"], validate=True) == bytes(range(256))
+        assert base64.b64decode(body["stderr"], validate=True) == b"\xff"
+
+
+def test_output_as_base64_is_cut_at_its_limit_and_no_earlier(client: httpx.Client) -> None:
+    body = evaluate(client, "print('é' * 200)", limits={"output": 101}, encoding="base64")
+    assert base64.b64decode(body["stdout"]) == ("é" * 51).encode()[:101]
+    body = evaluate(client, "while True: print('x' * 999)", encoding="base64")
+    assert (body["status"], len(base64.b64decode(body["stdout"]))) == ("output_limit", 1_000_000)
+
+
+def test_without_base64_output_that_is_not_utf_8_is_an_error(client: httpx.Client) -> None:
+    body = evaluate(client, BYTES)
+    assert (body["returncode"], body["encoding"]) == (None, "utf-8")
+    assert body["stdout"].startswith("UnicodeDecodeError")
+
+
+def test_a_message_in_the_place_of_output_is_never_base64(client: httpx.Client) -> None:
+    body = evaluate(client, "", args=["-c", "a\0b"], encoding="base64")
+    assert (body["stdout"], body["encoding"]) == ("ValueError: embedded null byte", "utf-8")
+
+
+def test_an_unknown_encoding_is_refused(client: httpx.Client) -> None:
+    answer = client.post("/eval", json={"input": "", "encoding": "latin-1"})
+    assert (answer.status_code, answer.json()["title"]) == (400, "Request data failed validation")
+    assert "encoding" in answer.json()["description"]
 
 
 def test_output_limit(client: httpx.Client) -> None:

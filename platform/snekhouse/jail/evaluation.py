@@ -20,6 +20,13 @@ class Status(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
+class Encoding(StrEnum):
+    """How output, which is bytes, becomes text."""
+
+    UTF_8 = "utf-8"
+    BASE64 = "base64"
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """A file of the home.
@@ -42,6 +49,7 @@ class Job:
         files: Written below the home before the start.
         stdin: What the program reads from its standard input.
         separate_stderr: Whether stderr comes apart from stdout.
+        encoding: How its output comes back.
         limits: The limits in force.
         env: Variables of the environment, besides those of the runtime or instead of them.
     """
@@ -51,6 +59,7 @@ class Job:
     files: tuple[File, ...] = ()
     stdin: bytes = b""
     separate_stderr: bool = False
+    encoding: Encoding = Encoding.UTF_8
     env: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -86,6 +95,7 @@ class Result:
             files could not be passed on.
         stdout: Standard output; with standard error in it, in order, unless that was asked for apart.
         stderr: Standard error when asked for apart, else None.
+        encoding: How `stdout` and `stderr` are to be read; messages that stand in their place are never base64.
         message: Why, in a sentence; empty for `ok` and for a plain exit.
         signal: Name of the signal that ended the program, e.g. ``SIGSEGV``.
         truncated: Whether output was cut at its limit.
@@ -97,6 +107,7 @@ class Result:
     returncode: int | None
     stdout: str = ""
     stderr: str | None = None
+    encoding: Encoding = Encoding.UTF_8
     message: str = ""
     signal: str | None = None
     truncated: bool = False

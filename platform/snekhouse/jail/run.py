@@ -1,11 +1,12 @@
 """One run, from a job to its result."""
 
+import binascii
 import os
 import resource
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 import anyio.to_thread
@@ -13,7 +14,7 @@ import anyio.to_thread
 from snekhouse.errors import JailError
 from snekhouse.jail.cgroups import GroupUsage, RunGroup
 from snekhouse.jail.control import receive_report, send_request
-from snekhouse.jail.evaluation import File, Job, Result, Status, Usage
+from snekhouse.jail.evaluation import Encoding, File, Job, Result, Status, Usage
 from snekhouse.jail.home import FilesError, collect, is_empty
 from snekhouse.jail.inputs import Request, stdin_file
 from snekhouse.jail.kit import Jail, Means
@@ -165,11 +166,15 @@ class _Run:
             files = await self._files()
         except FilesError as error:
             return Result(Status.FILE_ERROR, None, str(error), message=str(error), usage=usage)
-        return _result(verdict, stdout=stdout, stderr=stderr, truncated=flooded, files=files, usage=usage)
+        result = _result(verdict, stdout=stdout, stderr=stderr, truncated=flooded, files=files, usage=usage)
+        return replace(result, encoding=self.job.encoding)
 
     def _text(self, *, cut: bool) -> tuple[str, str | None]:
-        """Decode what was kept; a character that the limit cut in two is dropped."""
-        texts = [_decode(stream.content, cut=cut) for stream in self.streams]
+        """Write what was kept as text; in UTF-8, a character that the limit cut in two is dropped."""
+        if self.job.encoding is Encoding.BASE64:
+            texts = [binascii.b2a_base64(stream.content, newline=False).decode() for stream in self.streams]
+        else:
+            texts = [_decode(stream.content, cut=cut) for stream in self.streams]
         return texts[0], texts[1] if self.job.separate_stderr else None
 
     async def _files(self) -> tuple[File, ...]:

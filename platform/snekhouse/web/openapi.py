@@ -107,6 +107,7 @@ _RESPONSE_EXAMPLE = {
     "signal": None,
     "message": "",
     "stderr": None,
+    "encoding": "utf-8",
     "truncated": False,
     "limits": {"wall_time": 6.0, "memory": 73400320, "processes": 15, "output": 1000000},
     "usage": {"wall_time": 0.0024, "cpu_time": 0.0019, "queue_time": 0.0, "memory": 1150976},

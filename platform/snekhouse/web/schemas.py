@@ -20,7 +20,7 @@ from pydantic import (
 
 from snekhouse.errors import RequestError
 from snekhouse.house import House, Ready
-from snekhouse.jail.evaluation import File, Job, Result, Status
+from snekhouse.jail.evaluation import Encoding, File, Job, Result, Status
 from snekhouse.registry.models import Limits, Registry, Runtime
 from snekhouse.web.fields import Base64, EnvValue, Short, Utf8, invalid_file
 
@@ -119,6 +119,9 @@ class EvalRequest(_Received):
     files: Annotated[tuple[FileIn, ...], FailFast(), Field(strict=False, max_length=_ITEMS)] = ()
     stdin: Annotated[Utf8, Field(description="What the program reads from its standard input.")] = b""
     separate_stderr: bool = False
+    encoding: Annotated[
+        Encoding, Field(strict=False, description="How output comes back: base64 is for bytes that are not UTF-8.")
+    ] = Encoding.UTF_8
     limits: LimitsIn | None = None
     env: Annotated[
         dict[str, EnvValue],
@@ -148,6 +151,7 @@ class EvalRequest(_Received):
             files=tuple(File(file.path, file.content) for file in self.files),
             stdin=self.stdin,
             separate_stderr=self.separate_stderr,
+            encoding=self.encoding,
             limits=self.limits.lower(runtime.limits) if self.limits else runtime.limits,
             env=_COLORS[self.colors] | self.env,
         )
@@ -208,6 +212,7 @@ class EvalResponse(BaseModel):
     signal: str | None
     message: str
     stderr: Annotated[str | None, Field(description="Null unless separate_stderr was asked for.")]
+    encoding: Annotated[Encoding, Field(description="How stdout and stderr are to be read.")]
     truncated: bool
     limits: LimitsOut
     usage: UsageOut
@@ -225,6 +230,7 @@ class EvalResponse(BaseModel):
             signal=result.signal,
             message=result.message,
             stderr=result.stderr,
+            encoding=result.encoding,
             truncated=result.truncated,
             limits=_limits_out(limits),
             usage=UsageOut(
