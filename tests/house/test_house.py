@@ -57,7 +57,7 @@ async def test_a_broken_runtime_is_listed_with_its_reason_and_the_others_serve(s
     broken = good.model_copy(update={"name": "broken", "executable": "/no/such/python"})
     async with open_house(only(small, good, broken, state=small.server.state)) as house:
         assert "/no/such/python" in house.runtimes["broken"].reason
-        assert house.is_ready
+        house.require_ready()
         assert (await evaluate(house, "print(1)")).stdout == "1\n"
         with pytest.raises(BusyError, match="broken is unavailable"):
             await house.evaluate(broken, Job(args=("-c", ""), limits=broken.limits))
@@ -82,7 +82,8 @@ async def test_a_missing_mandatory_mount_is_the_reason(small: Registry) -> None:
     broken = good.model_copy(update={"mounts": (*good.mounts, mount)})
     async with open_house(only(small, broken, state=small.server.state)) as house:
         assert "/no/such/folder" in house.runtimes[broken.name].reason
-        assert not house.is_ready
+        with pytest.raises(BusyError, match="is unavailable"):
+            house.require_ready()
 
 
 async def test_a_missing_optional_mount_is_no_matter(small: Registry) -> None:

@@ -62,6 +62,7 @@ def test_sigterm_lets_runs_finish_and_refuses_others_until_then(
         running = evaluating(pool, server, "import time; time.sleep(1.5); print('finished')")
         server.process.send_signal(signal.SIGTERM)
         wait_until(lambda: server.client.get("/readyz").status_code == 503)
+        assert server.client.get("/readyz").json()["description"] == "the server is shutting down"
         refused = server.client.post("/eval", json={"input": ""})
         assert (refused.status_code, refused.json()["description"]) == (503, "the server is shutting down")
         assert int(refused.headers["retry-after"]) >= 1

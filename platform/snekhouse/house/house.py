@@ -46,10 +46,16 @@ class House:
         self._is_closing = False
         self._accepted: set[anyio.CancelScope] = set()
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether the default runtime can evaluate, and the house is not closing."""
-        return self.runtimes[self.registry.default].probe is not None and not self._is_closing
+    def require_ready(self) -> None:
+        """Check that the default runtime can evaluate.
+
+        Raises:
+            BusyError: It cannot, or the house closes.
+        """
+        if self._is_closing:
+            raise BusyError(_CLOSING)
+        if self.runtimes[self.registry.default].probe is None:
+            raise BusyError(f"the default runtime {self.registry.default} is unavailable", retry_after=5)
 
     async def settled(self) -> None:
         """Wait until every runtime's first template has started, or failed to."""

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from snekhouse.errors import BusyError, RequestError, SnekhouseError
+from snekhouse.errors import RequestError, SnekhouseError
 from snekhouse.house import House
 from snekhouse.registry.models import Registry, Runtime
 from snekhouse.web.answer import answer, json_answer
@@ -67,9 +67,7 @@ class Readiness(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Answer 200 when the default runtime can evaluate, else 503."""
-        house = _house(request)
-        if not house.is_ready:
-            raise BusyError(f"the default runtime {house.registry.default} is unavailable", retry_after=5)
+        _house(request).require_ready()
         return PlainTextResponse("ready\n")
 
 
