@@ -97,7 +97,7 @@ def test_what_only_this_server_refuses_has_the_title_of_its_status(client: httpx
     assert refusal(client.post("/eval", json={"input": "", "limits": {"wall_time": 1e6}})) == (400, "Bad Request")
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere", "/eval/", "/eval/3.99", "/eval/3.6/x", "/evaluate", "/EVAL"])
+@pytest.mark.parametrize("path", ["/nowhere", "/eval/3.99", "/eval/3.6/x", "/evaluate", "/EVAL"])
 def test_an_unknown_path_is_a_404(client: httpx.Client, path: str) -> None:
     assert refusal(client.post(path, json={"input": ""})) == (404, "Not Found")
 

@@ -244,6 +244,26 @@ def test_a_bad_request_is_refused_with_its_reason(client: httpx.Client, body: by
     assert words in response.json()["description"]
 
 
+def test_the_root_says_where_to_go(client: httpx.Client) -> None:
+    answer = client.get("/")
+    assert answer.status_code == 200
+    assert answer.json()["name"] == "snekhouse"
+    for page in ("docs", "openapi", "runtimes"):
+        assert client.get(answer.json()[page]).status_code == 200
+    assert client.post(answer.json()["evaluate"], json={"input": "print(1)"}).json()["stdout"] == "1\n"
+
+
+@pytest.mark.parametrize("path", ["/eval/", "/eval//"])
+def test_a_slash_at_the_end_of_eval_makes_no_difference(client: httpx.Client, path: str) -> None:
+    assert client.post(path, json={"input": "print(1)"}).json()["stdout"] == "1\n"
+    assert client.get(path).status_code == 405
+
+
+def test_a_slash_after_a_runtime_makes_no_difference(client: httpx.Client, registry: Registry) -> None:
+    answer = client.post(f"/eval/{registry.default}/", json={"input": "print(1)"})
+    assert (answer.json()["stdout"], answer.json()["runtime"]) == ("1\n", registry.default)
+
+
 def test_an_unknown_runtime_is_a_404_that_lists_what_exists(client: httpx.Client, registry: Registry) -> None:
     response = client.post("/eval/9.9", json={"input": ""})
     assert response.status_code == 404

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from snekhouse.web.admin_schemas import AdminRuntimeDetail, AdminRuntimesOut, ReloadOut
-from snekhouse.web.schemas import ErrorOut, EvalRequest, EvalResponse, RuntimesOut
+from snekhouse.web.schemas import ErrorOut, EvalRequest, EvalResponse, IndexOut, RuntimesOut
 
 _ERRORS = {
     400: "The body does not fit the schema, or a limit is above the runtime's.",
@@ -53,6 +53,7 @@ class Operation:
 
 
 _OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("/", "get"): Operation("index", "Say what this is, and where to go from here.", IndexOut),
     ("/eval", "post"): Operation(
         "evaluate",
         "Evaluate in the default runtime, or in one that the body names.",

@@ -17,10 +17,18 @@ from snekhouse.registry.models import Registry, Runtime
 from snekhouse.web.answer import answer, json_answer
 from snekhouse.web.body import read_eval_request
 from snekhouse.web.page import Asset, Description, Page
-from snekhouse.web.schemas import EvalRequest, EvalResponse, RuntimesOut
+from snekhouse.web.schemas import EvalRequest, EvalResponse, IndexOut, RuntimesOut
 from snekhouse.web.transit import share_of
 
 _T = TypeVar("_T")
+
+
+class Index(HTTPEndpoint):
+    """``/``."""
+
+    async def get(self, _request: Request) -> Response:
+        """Say what this is, and where to go from here."""
+        return json_answer(IndexOut())
 
 
 class Evaluation(HTTPEndpoint):
@@ -84,6 +92,7 @@ class Numbers(HTTPEndpoint):
 
 
 ROUTES = (
+    Route("/", Index),
     Route("/eval", Evaluation),
     Route("/eval/{runtime}", Evaluation),
     Route("/runtimes", Runtimes),

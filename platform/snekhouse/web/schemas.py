@@ -5,6 +5,7 @@ import operator
 import posixpath
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
+from importlib.metadata import version
 from itertools import dropwhile
 from typing import Annotated, Any, Literal, Self
 
@@ -298,6 +299,17 @@ class RuntimesOut(BaseModel):
     def of(cls, house: House) -> Self:
         """List the runtimes of a house; looks at the disk for their packages."""
         return cls(runtimes=tuple(RuntimeOut.of(ready, house.registry) for ready in house.runtimes.values()))
+
+
+class IndexOut(BaseModel):
+    """What this server is, and the paths to begin with."""
+
+    name: str = "snekhouse"
+    version: str = Field(default_factory=lambda: version("snekhouse"))
+    docs: str = "/docs"
+    openapi: str = "/openapi.json"
+    runtimes: str = "/runtimes"
+    evaluate: str = "/eval"
 
 
 class ErrorOut(BaseModel):
