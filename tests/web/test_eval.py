@@ -264,6 +264,43 @@ def test_a_slash_after_a_runtime_makes_no_difference(client: httpx.Client, regis
     assert (answer.json()["stdout"], answer.json()["runtime"]) == ("1\n", registry.default)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"input": "", "files": [{"path": "x", "y" * 9_000: 1}] * 3 + [{"z": "x" * 5000}]},
+        {"input": "", "limits": {"x" * 900 + str(number): 1 for number in range(20)}},
+        {"input": "", "executable_path": "/" + "x" * 4_000},
+        {"input": "", "runtime": "x" * 4_000},
+        {"input": "", "env": {"x" * 4_000: "x"}},
+        {
+            "input": 1,
+            "args": 1,
+            "files": 1,
+            "stdin": 1,
+            "limits": 1,
+            "env": 1,
+            "colors": 1,
+            "runtime": 1,
+            "encoding": 1,
+        },
+        {"x" * 4_000: 1},
+    ],
+)
+def test_a_description_is_bounded(client: httpx.Client, body: object) -> None:
+    answer = client.post("/eval", json=body)
+    assert answer.status_code in {400, 404}
+    assert len(answer.json()["description"]) <= 500
+
+
+def test_a_message_is_bounded(client: httpx.Client) -> None:
+    path = "/".join(["x" * 200] * 19)
+    files = [{"path": path, "content": ""}, {"path": path + "/y", "content": ""}]
+    body = evaluate(client, "", files=files)
+    assert body["status"] == "file_error"
+    assert path in body["stdout"]
+    assert len(body["message"]) <= 500
+
+
 def test_an_unknown_runtime_is_a_404_that_lists_what_exists(client: httpx.Client, registry: Registry) -> None:
     response = client.post("/eval/9.9", json={"input": ""})
     assert response.status_code == 404

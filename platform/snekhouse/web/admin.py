@@ -4,7 +4,6 @@ from http import HTTPStatus
 
 import anyio.to_thread
 from starlette.endpoints import HTTPEndpoint
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,6 +12,7 @@ from starlette.routing import Mount, Route, Router
 from snekhouse.house import House, Ready, Reloader
 from snekhouse.web.admin_schemas import AdminRuntimeDetail, AdminRuntimesOut, ReloadOut
 from snekhouse.web.answer import json_answer
+from snekhouse.web.schemas import ErrorOut
 from snekhouse.web.token import Guarded
 
 
@@ -54,9 +54,12 @@ class AdminReload(HTTPEndpoint):
         done = await reloader.reload()
         reloader.tell_others()
         if done.error:
-            raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, done.error)
+            refusal = ErrorOut(title=_UNPROCESSABLE.phrase, description=done.error)  # whole: operators need every line
+            return Response(refusal.model_dump_json(), _UNPROCESSABLE, media_type="application/json")
         return json_answer(ReloadOut.of(done))
 
+
+_UNPROCESSABLE = HTTPStatus.UNPROCESSABLE_ENTITY
 
 ROUTES = (
     Route("/runtimes", AdminRuntimes),

@@ -229,7 +229,7 @@ class EvalResponse(BaseModel):
             runtime=runtime,
             status=result.status,
             signal=result.signal,
-            message=result.message,
+            message=_bounded(result.message),
             stderr=result.stderr,
             encoding=result.encoding,
             truncated=result.truncated,
@@ -278,9 +278,9 @@ class RuntimeOut(BaseModel):
             aliases=runtime.aliases,
             default=runtime.name == registry.default,
             status="available" if found else "unavailable",
-            reason=ready.reason,
+            reason=_bounded(ready.reason),
             start="fork" if ready.keeper and ready.keeper.is_up else "cold",
-            start_reason=ready.cold_reason,
+            start_reason=_bounded(ready.cold_reason),
             implementation=found.implementation if found else None,
             version=found.version if found else None,
             free_threaded=found.free_threaded if found else None,
@@ -329,7 +329,15 @@ class ErrorOut(BaseModel):
         """
         if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
             title = f"{status} {HTTPStatus(status).phrase}"  # as snekbox writes it
-        return cls(title=title or HTTPStatus(status).phrase, description=description)
+        return cls(title=title or HTTPStatus(status).phrase, description=_bounded(description))
+
+
+_LONGEST = 500
+"""Characters of a message to the public: what it quotes comes from clients, programs and interpreters."""
+
+
+def _bounded(message: str) -> str:
+    return message if len(message) <= _LONGEST else message[: _LONGEST - 4] + " ..."
 
 
 def _limits_out(limits: Limits) -> LimitsOut:
