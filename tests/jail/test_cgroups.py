@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from snekhouse.jail.cgroups import Cgroups, Detection, RunGroup, detect
+from snekhouse.jail.cgroups import Cgroups, Detection, GroupUsage, RunGroup, detect
 from snekhouse.jail.cgroups.groups import Layout, server_group, sweep
 from snekhouse.jail.cgroups.v1 import V1
 from snekhouse.jail.cgroups.v2 import V2
@@ -133,8 +133,8 @@ def test_v2_limits_and_counters(tmp_path: Path) -> None:
     (tmp_path / "g/cpu.stat").write_text("usage_usec 1500000\nuser_usec 1000000\n")
     (tmp_path / "g/memory.events").write_text("low 0\nmax 3\noom 1\noom_kill 1\n")
     (tmp_path / "g/memory.peak").write_text("4096\n")
-    usage = layout.usage("g")
-    assert (usage.memory, usage.cpu_time, usage.oom_kills) == (4096, 1.5, 1)
+    (tmp_path / "g/pids.events").write_text("max 2\n")
+    assert layout.usage("g") == GroupUsage(memory=4096, cpu_time=1.5, oom_kills=1, refused_forks=2)
     (tmp_path / "g/memory.peak").unlink()
     assert layout.usage("g").memory is None
 
@@ -181,6 +181,14 @@ def test_a_member_is_killed_for_memory_and_the_group_tells(cgroups: Cgroups) -> 
         usage = group.usage()
     assert usage.oom_kills == 1
     assert usage.memory == 32 << 20
+
+
+def test_a_process_above_the_limit_is_refused_and_the_group_tells(cgroups: Cgroups) -> None:
+    with cgroups.run(Limits(processes=1)) as group:
+        with member(group, "os.fork()") as process:
+            process.communicate(b"\n")
+            assert process.returncode == 1
+        assert group.usage().refused_forks == 1
 
 
 def test_a_member_that_stays_below_is_measured(cgroups: Cgroups) -> None:

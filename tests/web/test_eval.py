@@ -149,6 +149,36 @@ def test_an_unknown_encoding_is_refused(client: httpx.Client) -> None:
     assert "encoding" in answer.json()["description"]
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import threading\nfor _ in range(99): threading.Thread(target=threading.Event().wait, daemon=True).start()",
+        "import os, time\nfor _ in range(99):\n  if not os.fork(): time.sleep(9)",
+        "import os, time\ntry:\n  for _ in range(99):\n    if not os.fork(): time.sleep(9)\nexcept OSError: os.abort()",
+    ],
+    ids=["can't start new thread", "BlockingIOError", "abort"],
+)
+def test_a_program_that_fails_at_the_limit_of_processes_is_told_so(measured: httpx.Client, code: str) -> None:
+    for runtime in measured.get("/runtimes").json()["runtimes"]:
+        body = evaluate(measured, code, runtime=runtime["name"], limits={"processes": 7})
+        assert body["status"] in {"error", "signaled"}
+        assert "more than 7 processes and threads (limits.processes)" in body["message"]
+
+
+def test_a_program_whose_child_ran_out_of_memory_is_told_so(measured: httpx.Client) -> None:
+    code = "import os\nif os.fork(): raise SystemExit(bool(os.wait()[1]))\nx = b'x' * (100 << 20)"
+    body = evaluate(measured, code)
+    assert (body["status"], body["returncode"]) == ("error", 1)
+    assert "(limits.memory)" in body["message"]
+
+
+def test_limits_that_a_program_gets_over_are_not_told(measured: httpx.Client) -> None:
+    code = "import os, time\ntry:\n  for _ in range(99):\n    if not os.fork(): time.sleep(9)\nexcept OSError: print('full')"
+    body = evaluate(measured, code)
+    assert (body["status"], body["stdout"], body["message"]) == ("ok", "full\n", "")
+    assert evaluate(measured, "1/0")["message"] == ""
+
+
 def test_output_limit(client: httpx.Client) -> None:
     body = evaluate(client, "while True: print('x' * 999)")
     assert (body["status"], body["returncode"], body["truncated"]) == ("output_limit", 143, True)

@@ -156,7 +156,7 @@ class _Run:
 
     async def _conclude(self, ending: Ending, wall_time: float, *, timed_out: bool, flooded: bool) -> Result:
         counters = self.group.usage() if self.group else GroupUsage()
-        verdict = judge(ending, self.job.limits, timed_out=timed_out, flooded=flooded, oom_kills=counters.oom_kills)
+        verdict = judge(ending, self.job.limits, counters, timed_out=timed_out, flooded=flooded)
         usage = _usage(counters, ending, wall_time=wall_time)
         try:
             stdout, stderr = self._text(cut=flooded or timed_out)
@@ -191,7 +191,7 @@ class _Run:
         counters = self.group.usage() if self.group else GroupUsage()
         usage = _usage(counters, ending, wall_time=0.0)
         if counters.oom_kills:
-            verdict = judge(ending, self.job.limits, timed_out=False, flooded=False, oom_kills=counters.oom_kills)
+            verdict = judge(ending, self.job.limits, counters, timed_out=False, flooded=False)
             return _result(verdict, usage=usage)
         said = await self.streams[-1].last_words()
         message = f"the jail of {self.jail.runtime.name} did not start: {ending.reason}{said and f' ({said})'}"

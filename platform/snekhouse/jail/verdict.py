@@ -1,8 +1,10 @@
 """How a run ended: from what the kernel, NsJail and the clock say to a status, a return code and a sentence."""
 
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from snekhouse.jail.cgroups import GroupUsage
 from snekhouse.jail.evaluation import Status
 from snekhouse.jail.nsjail import Ending
 from snekhouse.registry.models import Limits
@@ -22,15 +24,15 @@ class Verdict:
     signal: str | None = None
 
 
-def judge(ending: Ending, limits: Limits, *, timed_out: bool, flooded: bool, oom_kills: int) -> Verdict:
+def judge(ending: Ending, limits: Limits, counters: GroupUsage, *, timed_out: bool, flooded: bool) -> Verdict:
     """Say how a program ended.
 
     Args:
         ending: How NsJail ended.
         limits: The limits that were in force.
+        counters: What the kernel counted in the run's group.
         timed_out: Whether the server ended the run for its wall time.
         flooded: Whether the server ended the run for its output.
-        oom_kills: Processes of the run that the kernel killed for want of memory.
     """
     if flooded:
         message = f"more than {limits.output} bytes of output (limits.output): ended, and cut there"
@@ -38,13 +40,24 @@ def judge(ending: Ending, limits: Limits, *, timed_out: bool, flooded: bool, oom
     if timed_out:
         message = f"still running after {limits.wall_time:g} s (limits.wall_time): killed"
         return Verdict(Status.TIMEOUT, KILLED, message, "SIGKILL")
-    if ending.signal == signal.SIGKILL and oom_kills:
+    if ending.signal == signal.SIGKILL and counters.oom_kills:
         message = f"more memory than {limits.memory} bytes (limits.memory): killed"
         return Verdict(Status.OUT_OF_MEMORY, KILLED, message, "SIGKILL")
     if ending.signal is not None:
         name = _signal_name(ending.signal)
-        return Verdict(Status.SIGNALED, 128 + ending.signal, f"ended by signal {name}", name)
-    return Verdict(Status.ERROR if ending.code else Status.OK, ending.code)
+        message = "; ".join((f"ended by signal {name}", *_limits_met(limits, counters)))
+        return Verdict(Status.SIGNALED, 128 + ending.signal, message, name)
+    if ending.code:
+        return Verdict(Status.ERROR, ending.code, "; ".join(_limits_met(limits, counters)))
+    return Verdict(Status.OK, 0)
+
+
+def _limits_met(limits: Limits, counters: GroupUsage) -> Iterator[str]:
+    """Name the limits that the kernel enforced while the program went on: its exception may not name them."""
+    if counters.refused_forks:
+        yield f"more than {limits.processes} processes and threads (limits.processes): the kernel refused to start more"
+    if counters.oom_kills:
+        yield f"more memory than {limits.memory} bytes (limits.memory): the kernel killed a process that it had started"
 
 
 def _signal_name(number: int) -> str:

@@ -19,6 +19,11 @@ def read(path: str) -> str:
         os.close(descriptor)
 
 
+def field(text: str, key: str) -> int:
+    """Find the number that follows a key at the beginning of a line; 0 where there is none."""
+    return next((int(line.split()[1]) for line in text.splitlines() if line.split()[0] == key), 0)
+
+
 def write(path: str, text: str) -> None:
     """Write a file.
 

@@ -21,11 +21,13 @@ class GroupUsage:
         memory: Peak in bytes, tmpfs and page cache included.
         cpu_time: Seconds, user and system, of all processes.
         oom_kills: How many processes the kernel killed for want of memory.
+        refused_forks: How often the kernel refused a process or thread above the limit.
     """
 
     memory: int | None = None
     cpu_time: float | None = None
     oom_kills: int = 0
+    refused_forks: int = 0
 
 
 class Layout(Protocol):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from snekhouse.jail.cgroups.files import read, write
+from snekhouse.jail.cgroups.files import field, read, write
 from snekhouse.jail.cgroups.groups import GroupUsage
 from snekhouse.registry.models import Limits
 
@@ -71,14 +71,12 @@ class V1:
 
     def usage(self, name: str) -> GroupUsage:
         """Read the counters of the group `name`."""
-        memory, cpu_time, oom_kills = None, None, 0
+        memory, cpu_time, oom_kills, refused_forks = None, None, 0, 0
         if base := self.bases.get("memory"):
             memory = int(read(f"{base}/{name}/memory.max_usage_in_bytes"))
-            oom_kills = _field(read(f"{base}/{name}/memory.oom_control"), "oom_kill")
+            oom_kills = field(read(f"{base}/{name}/memory.oom_control"), "oom_kill")
         if base := self.bases.get("cpuacct"):
             cpu_time = int(read(f"{base}/{name}/cpuacct.usage")) / 1e9
-        return GroupUsage(memory, cpu_time, oom_kills)
-
-
-def _field(text: str, key: str) -> int:
-    return next((int(line.split()[1]) for line in text.splitlines() if line.split()[0] == key), 0)
+        if base := self.bases.get("pids"):
+            refused_forks = field(read(f"{base}/{name}/pids.events"), "max")
+        return GroupUsage(memory, cpu_time, oom_kills, refused_forks)

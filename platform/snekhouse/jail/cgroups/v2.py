@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from snekhouse.jail.cgroups.files import read, write
+from snekhouse.jail.cgroups.files import field, read, write
 from snekhouse.jail.cgroups.groups import GroupUsage
 from snekhouse.registry.models import Limits
 
@@ -88,18 +88,16 @@ class V2:
 
     def usage(self, name: str) -> GroupUsage:
         """Read the counters of the group `name`; memory.peak came with Linux 5.19."""
-        folder, memory = f"{self.base}/{name}", None
-        cpu_time = _fields(read(f"{folder}/cpu.stat")).get("usage_usec", 0) / 1e6
-        if "memory" not in self.controllers:
-            return GroupUsage(None, cpu_time)
-        with suppress(FileNotFoundError):
-            memory = int(read(f"{folder}/memory.peak"))
-        return GroupUsage(memory, cpu_time, _fields(read(f"{folder}/memory.events")).get("oom_kill", 0))
+        folder, memory, oom_kills, refused_forks = f"{self.base}/{name}", None, 0, 0
+        cpu_time = field(read(f"{folder}/cpu.stat"), "usage_usec") / 1e6
+        if "pids" in self.controllers:
+            refused_forks = field(read(f"{folder}/pids.events"), "max")
+        if "memory" in self.controllers:
+            oom_kills = field(read(f"{folder}/memory.events"), "oom_kill")
+            with suppress(FileNotFoundError):
+                memory = int(read(f"{folder}/memory.peak"))
+        return GroupUsage(memory, cpu_time, oom_kills, refused_forks)
 
 
 def _delegate(folder: Path, controllers: frozenset[str]) -> None:
     (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(controllers)))
-
-
-def _fields(text: str) -> dict[str, int]:
-    return {key: int(value) for key, value in (line.split() for line in text.splitlines())}
