@@ -15,6 +15,7 @@ from snekhouse.house.metrics import Metrics
 from snekhouse.jail.evaluation import Status
 from snekhouse.web import admin, schemas
 from snekhouse.web.admin_schemas import AdminRuntimeDetail, RegistryOut, ReloadOut
+from snekhouse.web.eval_request import EvalRequest
 from snekhouse.web.routes import ROUTES
 
 _ROOT = Path(__file__).parents[2]
@@ -123,13 +124,13 @@ def test_the_page_lists_exactly_the_metrics() -> None:
 
 
 def test_the_page_lists_exactly_the_fields_of_a_request() -> None:
-    assert _rows(_HTTP, "`POST /eval`, `POST /eval/{runtime}`") == set(_fields(schemas.EvalRequest))
+    assert _rows(_HTTP, "`POST /eval`, `POST /eval/{runtime}`") == set(_fields(EvalRequest))
 
 
 def test_the_page_lists_exactly_the_fields_of_an_answer() -> None:
     fields = set(_fields(schemas.EvalResponse)) - {"usage"}
     same_as_the_request = {f"limits.{name}" for name in schemas.LimitsOut.model_fields}
-    assert same_as_the_request <= set(_fields(schemas.EvalRequest))
+    assert same_as_the_request <= set(_fields(EvalRequest))
     assert _rows(_HTTP, "Answer") == fields - same_as_the_request
 
 

@@ -15,7 +15,7 @@ class AdminRuntimeOut(RuntimeOut):
 
     settings: Annotated[Runtime, Field(description="What the registry says of it, over its defaults.")]
     evaluations: Annotated[dict[str, int], Field(description="How many ended how, since the server started.")]
-    last_error: Annotated[str, Field(description="The last error of ours in it; empty when there was none.")]
+    last_error: Annotated[str, Field(description="The last internal error in it; empty when there was none.")]
 
     @classmethod
     def told(cls, ready: Ready, house: House) -> Self:

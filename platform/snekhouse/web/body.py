@@ -17,10 +17,10 @@ from starlette.requests import Request
 
 from snekhouse.errors import RequestError
 from snekhouse.registry.mistakes import nearest
+from snekhouse.web.eval_request import EvalRequest, LimitsIn
 from snekhouse.web.fields import INVALID_FILE
 from snekhouse.web.longstring import LongString
 from snekhouse.web.outline import Outline, OutlineError
-from snekhouse.web.schemas import EvalRequest, LimitsIn
 from snekhouse.web.transit import share_of
 
 _INLINE = 1 << 16

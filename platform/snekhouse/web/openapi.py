@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from snekhouse.web.admin_schemas import AdminRuntimeDetail, AdminRuntimesOut, ReloadOut
-from snekhouse.web.schemas import ErrorOut, EvalRequest, EvalResponse, IndexOut, RuntimesOut
+from snekhouse.web.eval_request import EvalRequest
+from snekhouse.web.schemas import ErrorOut, EvalResponse, IndexOut, RuntimesOut
 
 _ERRORS = {
     400: "The body does not fit the schema, or a limit is above the runtime's.",

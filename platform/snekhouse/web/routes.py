@@ -16,8 +16,9 @@ from snekhouse.house import House
 from snekhouse.registry.models import Registry, Runtime
 from snekhouse.web.answer import answer, json_answer
 from snekhouse.web.body import read_eval_request
+from snekhouse.web.eval_request import EvalRequest
 from snekhouse.web.page import Asset, Description, Page
-from snekhouse.web.schemas import EvalRequest, EvalResponse, IndexOut, RuntimesOut
+from snekhouse.web.schemas import EvalResponse, IndexOut, RuntimesOut
 from snekhouse.web.transit import share_of
 
 _T = TypeVar("_T")
