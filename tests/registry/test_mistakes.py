@@ -320,6 +320,30 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
         "jail's own /proc",
         "another target",
     ),
+    "a root that is the host's own": (
+        _ONE + 'root = "//."',
+        'runtimes."3.12".root',
+        "is the host's own root",
+        "name the folder of another",
+    ),
+    "a root by a path from somewhere": (
+        '[defaults]\nroot = "srv/sid"' + _ONE,
+        "defaults.root",
+        "not an absolute path",
+        "from / on",
+    ),
+    "a mount over what comes from the root": (
+        _ONE + 'root = "/srv/sid"\nmounts = [{ source = "/opt/lib", target = "/lib/." }]',
+        'runtimes."3.12".mounts[0].target',
+        "takes the place of what comes from the root /srv/sid",
+        "remove the mount, or root",
+    ),
+    "a mount over what comes from the root of the defaults": (
+        '[defaults]\nroot = "/srv/sid"\nmounts = [{ source = "/usr" }]' + _ONE,
+        "defaults.mounts[0].source",
+        "takes the place of what comes from the root /srv/sid",
+        "remove the mount, or root",
+    ),
     "a mount over everything": (
         _ONE + 'mounts = [{ source = "/" }]',
         'runtimes."3.12".mounts[0].source',

@@ -28,6 +28,7 @@ from snekhouse.jail.seccomp import render_policy
 from snekhouse.jail.state import State
 from snekhouse.packages import executable_on_host, make_room, site_on_host
 from snekhouse.registry.models import Registry, Runtime
+from snekhouse.registry.root import wrong_with_root
 from snekhouse.waiting import first
 
 _log = logging.getLogger(__package__)
@@ -103,6 +104,7 @@ class Installer:
         folder = self._state.folder(f"{runtime.name}-{next(self._numbers)}")
         jail = self._jail(runtime, folder, texts, self._shared)
         try:
+            _require_root(runtime)
             answer, bytecode = await probe(jail, self._source, self._means)
         except (JailError, OSError) as error:
             _log.error("runtime %s is unavailable: %s", runtime.name, error)
@@ -140,6 +142,16 @@ class Installer:
                 policy=compile_filter(render_policy(cgroups=cgroups)),
             ),
         )
+
+
+def _require_root(runtime: Runtime) -> None:
+    """See that a runtime's root is there, and say it better than the jail would.
+
+    Raises:
+        JailError: It is not.
+    """
+    if runtime.root and (wrong := wrong_with_root(runtime.root)):
+        raise JailError(wrong)
 
 
 def _signature(runtime: Runtime) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from typing import Self
 
 from snekhouse.errors import PackagesError
 from snekhouse.registry.models import Mount, Runtime
+from snekhouse.registry.root import beneath
 from snekhouse.registry.userbase import user_base
 
 
@@ -94,13 +95,16 @@ def site_on_host(runtime: Runtime, user_site: str) -> Path | None:
 
 
 def executable_on_host(runtime: Runtime) -> Path:
-    """Find a runtime's executable on the host, through the mount that shows it in the jail.
+    """Find a runtime's executable on the host, through the mount or the root that shows it in the jail.
 
     Raises:
-        PackagesError: No mount shows it.
+        OSError: It is a loop of links.
+        PackagesError: Nothing shows it.
     """
     executable = PurePath(runtime.executable)
     around = [mount for mount in runtime.mounts if executable.is_relative_to(mount.target)]
+    if runtime.root and not around:
+        return beneath(runtime.root, runtime.executable)
     if not around:
         raise PackagesError(f"no mount of the runtime {runtime.name} holds its executable, {executable}")
     nearest = max(around, key=lambda mount: len(mount.target))

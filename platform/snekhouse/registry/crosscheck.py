@@ -10,6 +10,7 @@ from typing import Any
 
 from snekhouse.registry.mistakes import Location, Mistake, nearest
 from snekhouse.registry.models import HOME, SHM
+from snekhouse.registry.root import PLACES
 from snekhouse.registry.values import normal_path
 
 _Tables = dict[str, dict[str, Any]]
@@ -31,9 +32,10 @@ def cross_check(parsed: Mapping[str, Any]) -> Iterator[Mistake]:
     yield from _check_uids(_table(parsed.get("server")), runtimes)
     yield from _check_aliases(runtimes)
     yield from _check_executable_names(runtimes)
-    yield from _check_mounts(("defaults",), _table(parsed.get("defaults")))
+    defaults = _table(parsed.get("defaults"))
+    yield from _check_mounts(("defaults",), defaults, defaults.get("root"))
     for name, table in runtimes.items():
-        yield from _check_mounts(("runtimes", name), table)
+        yield from _check_mounts(("runtimes", name), table, table.get("root", defaults.get("root")))
         yield from _check_build(("runtimes", name, "build"), table)
 
 
@@ -108,14 +110,20 @@ def _check_executable_names(runtimes: _Tables) -> Iterator[Mistake]:
                 yield Mistake(location, message, "remove it here")
 
 
-def _check_mounts(table: Location, settings: Mapping[str, Any]) -> Iterator[Mistake]:
+def _check_mounts(table: Location, settings: Mapping[str, Any], root: object) -> Iterator[Mistake]:
     mounts = settings.get("mounts")
     for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
         key = "target" if "target" in _table(mount) else "source"
         target = _table(mount).get(key)
-        if isinstance(target, str) and target.startswith("/") and (place := own_place(normal_path(target))):
+        if not isinstance(target, str) or not target.startswith("/"):
+            continue
+        location = (*table, "mounts", index, key)
+        if place := own_place(normal_path(target)):
             message = f"{target!r} as a target takes the place of the jail's own {place}"
-            yield Mistake((*table, "mounts", index, key), message, "choose another target")
+            yield Mistake(location, message, "choose another target")
+        elif isinstance(root, str) and normal_path(target) in PLACES:
+            message = f"{target!r} as a target takes the place of what comes from the root {root}"
+            yield Mistake(location, message, "remove the mount, or root")
 
 
 def _check_build(location: Location, table: Mapping[str, Any]) -> Iterator[Mistake]:

@@ -1,7 +1,6 @@
 """From a TOML file to a registry: reading, checking and merging; every mistake is told at once."""
 
 import hashlib
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from snekhouse.errors import Problem, RegistryError
 from snekhouse.registry.crosscheck import cross_check
 from snekhouse.registry.mistakes import Location, Mistake, explain
-from snekhouse.registry.models import DEFAULT_ENV, File, Registry, Runtime, RuntimeTable, Settings
+from snekhouse.registry.models import DEFAULT_ENV, File, Mount, Registry, Runtime, RuntimeTable, Settings
+from snekhouse.registry.root import is_of_system, resolved_inside
 
 _Table = TypeVar("_Table", bound=BaseModel)
 
@@ -117,7 +117,7 @@ def _position(location: Location, parsed: Any) -> tuple[int, ...]:
 
 def _merge(name: str, table: RuntimeTable, defaults: Settings) -> Runtime:
     """Lay a runtime's table over the defaults: key by key; mounts append, and an equal target replaces."""
-    mounts = {mount.target: mount for mount in (*defaults.mounts, *table.mounts)}
+    mounts = {mount.target: mount for mount in (*_inherited_mounts(table, defaults), *table.mounts)}
     merged = {
         **_written(defaults),
         **_written(table),
@@ -128,6 +128,13 @@ def _merge(name: str, table: RuntimeTable, defaults: Settings) -> Runtime:
         "mounts": tuple(mounts.values()),
     }
     return Runtime(**merged)
+
+
+def _inherited_mounts(table: RuntimeTable, defaults: Settings) -> tuple[Mount, ...]:
+    """List the mounts that a runtime takes from the defaults: with a root of its own, none of the host's system."""
+    if table.root is None:
+        return defaults.mounts
+    return tuple(mount for mount in defaults.mounts if not is_of_system(mount.target))
 
 
 def _over(below: _Table, above: _Table) -> _Table:
@@ -157,5 +164,5 @@ def _executables(runtimes: dict[str, Runtime]) -> dict[str, str]:
         for name, runtime in reversed(runtimes.items())
         for path in (runtime.executable, *runtime.executable_names)
     }
-    resolved = {os.path.realpath(runtime.executable): name for name, runtime in reversed(runtimes.items())}
+    resolved = {resolved_inside(runtime.root, runtime.executable): name for name, runtime in reversed(runtimes.items())}
     return resolved | listed

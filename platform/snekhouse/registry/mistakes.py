@@ -42,6 +42,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "null_byte": ("contains a null byte", "remove it"),
     "relative_path": ("is not an absolute path", "write the whole path, from / on"),
     "parent_in_path": ("is a path with '..'", "write the path without it"),
+    "host_root": (
+        "is the host's own root",
+        "name the folder of another, or leave the key out and mount what is needed",
+    ),
     "name": ("{input!r} is no name", "begin with a letter or digit; go on with those and . _ + - only"),
     "bind": ("is no address", 'write "host:port", such as "127.0.0.1:8060"'),
     "host": (

@@ -27,6 +27,7 @@ from snekhouse.registry.values import (
     Origin,
     Positive,
     Release,
+    RootPath,
     Sha256,
     Size,
     UidRange,
@@ -124,6 +125,12 @@ class Settings(_Table):
         tuple[EnvName, ...], Field(strict=False, description="Variables that a request may set with `env`.")
     ] = ()
     mounts: Annotated[tuple[Mount, ...], Field(strict=False, description="What the runtime sees of the host.")] = ()
+    root: Annotated[
+        RootPath | None,
+        Field(
+            description="Folder with a root file system, whose /usr and loader the runtime sees instead of the host's."
+        ),
+    ] = None
     packages: Annotated[
         AbsolutePath | None,
         Field(description="Folder of its third-party packages; {runtime} stands for its name. The usual if not given."),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from snekhouse.registry.crosscheck import own_place
 from snekhouse.registry.models import Mount, Runtime
+from snekhouse.registry.root import root_mounts
 
 _PLACEHOLDER = "{runtime}"
 _VARIABLE = "PYTHONUSERBASE"
@@ -26,9 +27,14 @@ def user_base(runtime: Runtime) -> Mount | None:
 
 
 def seen(runtime: Runtime) -> tuple[Mount, ...]:
-    """List all that programs see of the host: the runtime's mounts and its packages."""
+    """List all that programs see of the host: the runtime's root, its mounts and its packages."""
     packages = user_base(runtime)
-    return (*runtime.mounts, packages) if packages else runtime.mounts
+    return (*mounts_of(runtime), packages) if packages else mounts_of(runtime)
+
+
+def mounts_of(runtime: Runtime) -> tuple[Mount, ...]:
+    """List what programs see of the host besides packages; the root comes first, so that others go over it."""
+    return (*root_mounts(runtime.root), *runtime.mounts) if runtime.root else runtime.mounts
 
 
 def _usual_folder() -> str:

@@ -66,6 +66,12 @@ def normal_path(path: str) -> str:
     return posixpath.normpath("/" + path.lstrip("/"))  # normpath keeps a leading "//", as POSIX has it
 
 
+def _not_the_hosts(root: str) -> str:
+    if root == "/":
+        _refuse("host_root")
+    return root
+
+
 def _name(name: str) -> str:
     if not _NAME.fullmatch(name):
         _refuse("name")
@@ -154,6 +160,7 @@ AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 """Kept as it is written: clients name executables by the very string."""
 
 MountPath = Annotated[AbsolutePath, AfterValidator(normal_path)]
+RootPath = Annotated[MountPath, AfterValidator(_not_the_hosts)]
 Bind = Annotated[str, AfterValidator(_bind)]
 
 HostName = Annotated[str, AfterValidator(_host)]

@@ -1,0 +1,94 @@
+"""A root file system beside the host's: its /usr and its loader become a jail's, and nothing else of it."""
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from snekhouse.registry.models import Mount
+
+PLACES = ("/usr", "/lib", "/lib32", "/lib64")
+"""Where a system has its interpreters, their libraries and the loader: hier(7), ld.so(8)."""
+
+_LOADER_CACHE = "/etc/ld.so.cache"
+"""Lists the libraries of one system, and is wrong for any other: ld.so(8)."""
+
+_MOST_LINKS = 40
+"""Symbolic links that the kernel follows in one path: path_resolution(7)."""
+
+
+def root_mounts(root: str, places: Iterable[str] = PLACES) -> Iterator[Mount]:
+    """List the mounts that make folders of a root those of a jail, all read-only; those that it lacks are left out.
+
+    Args:
+        root: The folder on the host.
+        places: Paths inside it.
+    """
+    for place in places:
+        with suppress(OSError):
+            if (source := beneath(root, place)).is_dir():
+                yield Mount(source=str(source), target=place)
+
+
+def beneath(root: str, path: str) -> Path:
+    """Resolve a path as a process does whose root folder is `root`, so that no link leads out of it (chroot(2)).
+
+    Args:
+        root: The folder on the host.
+        path: An absolute path inside it, which need not exist.
+
+    Returns:
+        The path on the host, without links below the root.
+
+    Raises:
+        OSError: There are too many links.
+    """
+    top = found = Path(root)
+    left, links = _reversed_parts(path), 0
+    while left:
+        part = left.pop()
+        if part == "..":
+            found = top if found == top else found.parent
+        elif (found / part).is_symlink():
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            target = (found / part).readlink()
+            found = top if target.is_absolute() else found
+            left += _reversed_parts(str(target))
+        else:
+            found /= part
+    return found
+
+
+def resolved_inside(root: str | None, path: str) -> str:
+    """Follow the links of a path in a root, or on the host where there is none.
+
+    Returns:
+        An absolute path inside the root.
+    """
+    if root is None:
+        return os.path.realpath(path)
+    with suppress(OSError):
+        return str("/" / beneath(root, path).relative_to(root))
+    return path
+
+
+def is_of_system(target: str) -> bool:
+    """Tell whether a mount to `target` shows a part of the host's system that a root takes the place of."""
+    return target == _LOADER_CACHE or any(f"{target}/".startswith(f"{place}/") for place in PLACES)
+
+
+def wrong_with_root(root: str) -> str:
+    """Say why a folder cannot be the root of a runtime, and the remedy; empty where it can be."""
+    remedy = "make a root file system there, for example with debootstrap, or name another folder"
+    if not Path(root).is_dir():
+        return f"the root {root} is not a folder of this host; {remedy}"
+    if not any(root_mounts(root, ["/usr"])):
+        return f"the root {root} has no folder usr; {remedy}"
+    return ""
+
+
+def _reversed_parts(path: str) -> list[str]:
+    return [part for part in reversed(path.split("/")) if part not in {"", "."}]

@@ -1,0 +1,45 @@
+"""A small root file system for tests: one interpreter of this host, and what it loads."""
+
+import shutil
+from pathlib import Path
+
+from snekhouse.registry.discovery.asking import ask
+from snekhouse.registry.discovery.mounts import loader_of
+
+EXECUTABLE = "/usr/local/bin/python3"
+"""The interpreter, by its path inside such a root."""
+
+_NOT_NEEDED = ("__pycache__", "test", "tests", "site-packages", "dist-packages", "ensurepip", "idlelib", "config-3*")
+
+
+def make_root(root: Path, interpreter: Path) -> Path:
+    """Copy an interpreter into a root of its own; links inside it are absolute, as some distributions make them.
+
+    Args:
+        root: A folder that does not exist yet.
+        interpreter: The program, with its standard library in ``lib`` beside its folder.
+
+    Returns:
+        The root.
+    """
+    facts = ask(interpreter)
+    assert facts
+    version = f"python{'.'.join(facts.version.split('.')[:2])}"
+    usr = root / "usr"
+    (usr / "local/bin").mkdir(parents=True)
+    (usr / "lib").mkdir()
+    for link in ("lib", "lib64"):
+        (root / link).symlink_to("/usr/lib")
+    shutil.copy(interpreter, usr / "local/bin" / version)
+    (root / EXECUTABLE[1:]).symlink_to(f"/usr/local/bin/{version}")
+    ignored = shutil.ignore_patterns(*_NOT_NEEDED)
+    shutil.copytree(facts.prefix / "lib" / version, usr / "local/lib" / version, ignore=ignored)
+    for library in facts.libraries:
+        if not library.is_relative_to(facts.prefix / "lib" / version):
+            for name in (library, *library.parent.glob("*.so.*")):
+                if name.resolve() == library.resolve():
+                    shutil.copy(library, usr / "lib" / name.name)
+    loader = loader_of(interpreter)
+    assert loader
+    shutil.copy(loader, usr / "lib" / loader.name)
+    return root
