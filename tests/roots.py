@@ -11,6 +11,8 @@ EXECUTABLE = "/usr/local/bin/python3"
 
 _NOT_NEEDED = ("__pycache__", "test", "tests", "site-packages", "dist-packages", "ensurepip", "idlelib", "config-3*")
 
+_LIBRARIES_OF_UV = ("libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libgcc_s.so.1")
+
 
 def make_root(root: Path, interpreter: Path) -> Path:
     """Copy an interpreter into a root of its own; links inside it are absolute, as some distributions make them.
@@ -39,6 +41,10 @@ def make_root(root: Path, interpreter: Path) -> Path:
             for name in (library, *library.parent.glob("*.so.*")):
                 if name.resolve() == library.resolve():
                     shutil.copy(library, usr / "lib" / name.name)
+    libc = next(library for library in facts.libraries if library.name == "libc.so.6")
+    for name in _LIBRARIES_OF_UV:
+        if (libc.parent / name).exists():
+            shutil.copy(libc.parent / name, usr / "lib")
     loader = loader_of(interpreter)
     assert loader
     shutil.copy(loader, usr / "lib" / loader.name)

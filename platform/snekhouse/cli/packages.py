@@ -12,7 +12,7 @@ from snekhouse.cli.escaping import escaped
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_json, print_table
 from snekhouse.errors import PackagesError
-from snekhouse.packages import Changes, Site, installed
+from snekhouse.packages import Changes, find_site, installed
 from snekhouse.registry.loading import load
 
 app = typer.Typer(help="The third-party packages of a runtime.", no_args_is_help=True)
@@ -35,7 +35,8 @@ def list_packages(
     runtime: _RuntimeArgument, registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption = False
 ) -> None:
     """List the packages of a runtime."""
-    found = installed(Site.of(load(registry).resolve(runtime)).folder)
+    loaded = load(registry)
+    found = installed(anyio.run(find_site, loaded, loaded.resolve(runtime)).folder)
     if json:
         print_json([dataclasses.asdict(package) for package in found])
     else:

@@ -6,6 +6,7 @@ jail, `jail` is that jail, and `stage` is the copy that changes until it takes t
 """
 
 from snekhouse.packages.changes import Changes
-from snekhouse.packages.site import Package, Site, executable_on_host, installed, make_room, site_on_host
+from snekhouse.packages.jail import find_site
+from snekhouse.packages.site import Package, executable_on_host, installed, make_room, site_on_host
 
-__all__ = ["Changes", "Package", "Site", "executable_on_host", "installed", "make_room", "site_on_host"]
+__all__ = ["Changes", "Package", "executable_on_host", "find_site", "installed", "make_room", "site_on_host"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from snekhouse.errors import PackagesError
 from snekhouse.jail.evaluation import Result, Status
 from snekhouse.packages.inputs import Inputs
-from snekhouse.packages.jail import InstallJail, Workplace, workplace
+from snekhouse.packages.jail import InstallJail, Workplace, find_site, workplace
 from snekhouse.packages.requirements import Reader
 from snekhouse.packages.site import Site
 from snekhouse.packages.stage import CACHE, Stage, staged
@@ -81,7 +81,7 @@ class Changes:
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator["_Change"]:
         """Copy the packages, have the copy changed, and put it in their place unless that failed."""
-        site = Site.of(self.runtime)
+        site = await find_site(self.registry, self.runtime)
         async with workplace(self.registry, self.runtime) as place:
             with staged(site, place.owner) as stage:
                 change = _Change(self, site, place, stage, Inputs(stage.given, Path.cwd()))

