@@ -8,6 +8,7 @@ WATCHING = ()    # from a template: gives what hears of calls now, if anything; 
 AT_START = (b"PYTHON", b"PYPY", b"LANG", b"LC_", b"LD_", b"GLIBC_", b"MALLOC_")
 LATER = (b"PYTHON_COLORS", b"PYTHONBREAKPOINT")
 """How variables begin that are read when an interpreter starts, and those of them that are read later."""
+COERCED = list(posix.environ)[-1:] == [b"LC_CTYPE"]    # set by the interpreter itself (PEP 538): one given stands before
 SET_ASIDE = {}    # modules that a template imported for `register_source`, by name
 
 
@@ -144,6 +145,8 @@ def make_folder(path):
 def set_variables(variables):
     """Change the environment; tell whether the interpreter has read one of these already."""
     for name, value in variables:
+        if name == b"LC_CTYPE":
+            forget_coercion()    # else what is given would be forgotten for it
         sys.modules["os"].environb[name] = value
         if name == b"TZ":
             borrow("time").tzset()
@@ -175,6 +178,7 @@ def become(args, variables=()):
 
 def execute(argv, anew=False):
     """Become the interpreter on these arguments; `anew` where they do not need that, but the environment does."""
+    forget_coercion()
     try:
         posix.execv(sys.executable, [sys.executable] + argv)
     except OSError as error:    # E2BIG: one above 128 KiB, or all together above a quarter of the stack (execve(2))
@@ -184,6 +188,14 @@ def execute(argv, anew=False):
         hand_over(argv[:options], argv[options:])
     posix.write(2, b"snekhouse: these arguments need a new interpreter: " + reason.encode() + b"\n")
     posix._exit(126)
+
+
+def forget_coercion():
+    """Have the next interpreter find the environment that this one was given, to decide on locale and UTF-8 mode."""
+    global COERCED
+    if COERCED:
+        posix.unsetenv(b"LC_CTYPE")
+        COERCED = False
 
 
 def count_options(argv):

@@ -42,9 +42,9 @@ def make_root(root: Path, interpreter: Path) -> Path:
                 if name.resolve() == library.resolve():
                     shutil.copy(library, usr / "lib" / name.name)
     libc = next(library for library in facts.libraries if library.name == "libc.so.6")
-    for name in _LIBRARIES_OF_UV:
-        if (libc.parent / name).exists():
-            shutil.copy(libc.parent / name, usr / "lib")
+    for of_uv in _LIBRARIES_OF_UV:
+        if (libc.parent / of_uv).exists():
+            shutil.copy(libc.parent / of_uv, usr / "lib")
     loader = loader_of(interpreter)
     assert loader
     shutil.copy(loader, usr / "lib" / loader.name)

@@ -249,7 +249,27 @@ x: int = 1
 print(globals().get("__annotations__"))
 """
 
+LOCALES = """\
+import locale, os, sys
+print(sorted((name, value) for name, value in os.environ.items() if name.startswith(("LC_", "LANG"))))
+print(sys.flags, sys.getfilesystemencoding(), sys.stdout.encoding, sys.stdin.errors)
+print(locale.setlocale(locale.LC_CTYPE), locale.getpreferredencoding(False), open("/dev/null").encoding)
+"""
+LOCALE = (
+    code("locale", LOCALES),
+    script("locale of a script", LOCALES),
+    code("locale of a child", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {LOCALES!r}])"),
+    code("locale of indented code", "  " + LOCALES.replace("\n", "\n  ")),
+    Program("locale with -I", ("-I", "-c", LOCALES)),
+    Program("locale with -E", ("-E", "-c", LOCALES)),
+    Program("locale with -X dev", ("-X", "dev", "-c", LOCALES)),
+    Program("locale with -X utf8", ("-X", "utf8", "-c", LOCALES)),
+    Program("locale with -X utf8=0", ("-X", "utf8=0", "-c", LOCALES)),
+)
+"""What the interpreter makes of its environment at its start (PEP 538, 540 and 686)."""
+
 PROGRAMS = (
+    *LOCALE,
     code("nothing", ""),
     code("print", "print(1)"),
     code("state of -c", STATE, "a", "", "-x", "é"),
