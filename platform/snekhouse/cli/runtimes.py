@@ -14,8 +14,9 @@ import typer
 from snekhouse.cli.admin_client import ask
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_json, print_lines, print_table, write
+from snekhouse.cli.probing import find_in_root, probed
 from snekhouse.errors import HostError, Problem, RegistryError
-from snekhouse.house import Ready, open_house
+from snekhouse.house import Ready
 from snekhouse.jail.host import survey
 from snekhouse.jail.identity import identity_for
 from snekhouse.registry.discovery import (
@@ -39,7 +40,7 @@ def list_runtimes(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption 
     """List the runtimes, each probed in its own jail."""
     logging.getLogger("snekhouse").setLevel(logging.CRITICAL)  # the table tells it
     loaded = load(registry)
-    ready = anyio.run(_probed, loaded)
+    ready = anyio.run(probed, loaded)
     if json:
         print_json([RuntimeOut.of(each, loaded).model_dump() for each in ready])
         return
@@ -65,8 +66,9 @@ def check(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption = False)
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(help="Its name in URLs.")],
-    executable: Annotated[Path, typer.Option(help="The interpreter, by its path on this host.")],
+    executable: Annotated[Path, typer.Option(help="The interpreter, by its path on this host, or inside the root.")],
     alias: Annotated[list[str] | None, typer.Option(help="A further name; may be repeated.")] = None,
+    root: Annotated[Path | None, typer.Option(help="The root file system that it belongs to.")] = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
 ) -> None:
     """Append a runtime to a registry, once it has answered in a jail; a running server has it at once."""
@@ -74,10 +76,11 @@ def add(
     known = load(registry)
     if name in known.names():
         raise RegistryError([Problem(str(registry), f'runtimes."{name}"', "is there already", "choose another name")])
-    table = render_runtime(name, find_interpreter(executable), aliases=alias or (), taken=known.executables)
+    (found,) = find_in_root(root, str(executable)) if root else (find_interpreter(executable),)
+    table = render_runtime(name, found, aliases=alias or (), taken=known.executables)
     draft = appended(registry, table)
     only = {"default": name, "runtimes": {name: draft.registry.runtimes[name]}}
-    (ready,) = anyio.run(_probed, draft.registry.model_copy(update=only))
+    (ready,) = anyio.run(probed, draft.registry.model_copy(update=only))
     if wrong := _wrong(ready):
         raise HostError(f"{executable} does not work in a jail, and {registry} stays as it is: {wrong}")
     draft.write()
@@ -136,9 +139,14 @@ def discover(
         "runtimes.local.toml"
     ),
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    root: Annotated[
+        Path | None, typer.Option(help="Find those of a root file system instead; each is asked in a jail.")
+    ] = None,
 ) -> None:
     """Find the interpreters of this machine and write a registry of them."""
-    found = find_interpreters()
+    if root:
+        logging.getLogger("snekhouse").setLevel(logging.CRITICAL)  # what does not answer is left out
+    found = find_in_root(root) if root else find_interpreters()
     write_registry(output, render_registry(found, allow_degraded_reason=_degraded(found)), force=force)
     newest_first = sorted(found, key=lambda each: each.release, reverse=True)
     print_table(("VERSION", "EXECUTABLE"), [(each.version, str(each.source)) for each in newest_first])
@@ -147,7 +155,7 @@ def discover(
 
 def _degraded(found: Sequence[Interpreter]) -> str | None:
     """Name the walls that this host cannot build for these interpreters; None when it can build all."""
-    sources = [Path(mount.source) for each in found for mount in each.mounts]
+    sources = [source for each in found for source in each.sources]
     walls = survey({"all": identity_for(sources)}, Server().uids).walls()
     return "; ".join(f"{wall.name}: {wall.detail}" for wall in walls if not wall.stands) or None
 
@@ -157,7 +165,7 @@ def _problems(path: Path) -> list[str]:
         loaded = load(path)
     except RegistryError as error:
         return [str(problem) for problem in error.problems]
-    ready = anyio.run(_probed, loaded)
+    ready = anyio.run(probed, loaded)
     return [f'{path}: runtimes."{each.runtime.name}": {wrong}' for each in ready if (wrong := _wrong(each))]
 
 
@@ -166,12 +174,6 @@ def _wrong(ready: Ready) -> str:
     if ready.reason or not ready.cold_reason:
         return ready.reason
     return f'evaluations cannot fork: {ready.cold_reason}; mend that, or write start = "cold"'
-
-
-async def _probed(registry: Registry) -> list[Ready]:
-    async with open_house(registry) as house:
-        await house.settled()
-        return list(house.runtimes.values())
 
 
 def _row(ready: Ready, registry: Registry) -> tuple[str, ...]:

@@ -1,12 +1,15 @@
 """Discovery: the interpreters of this host, what each needs of it, and a registry that serves them."""
 
 from snekhouse.registry.discovery.interpreters import Interpreter, find_interpreter, find_interpreters
+from snekhouse.registry.discovery.rooted import candidates_in_root, interpreter_in_root
 from snekhouse.registry.discovery.writing import render_registry, render_runtime, write_registry
 
 __all__ = [
     "Interpreter",
+    "candidates_in_root",
     "find_interpreter",
     "find_interpreters",
+    "interpreter_in_root",
     "render_registry",
     "render_runtime",
     "write_registry",

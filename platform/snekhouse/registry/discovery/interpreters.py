@@ -13,11 +13,12 @@ from snekhouse.errors import HostError
 from snekhouse.registry.discovery.asking import ask
 from snekhouse.registry.discovery.mounts import inside, library_path, mounts_for
 from snekhouse.registry.models import Mount
+from snekhouse.registry.root import root_mounts
 
 _OLDEST = (3, 6)
 """The bootstrap inside a jail speaks no older Python."""
 
-_SYSTEM_FOLDERS = ("/usr/local/bin", "/usr/bin")
+SYSTEM_FOLDERS = ("/usr/local/bin", "/usr/bin")
 _NAME = re.compile(r"(?:python|pypy)(?:3(?:\.\d+)?t?)?")
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:(a|b|rc)(\d+))?")
 
@@ -35,6 +36,7 @@ class Interpreter:
         prefix: Its `sys.base_prefix` on this host.
         mounts: All that a jail must see of this host to run it.
         library_path: Folders in a jail that its loader must be told of; mostly none.
+        root: The root file system that it belongs to, on this host; None for the host's own.
     """
 
     source: Path
@@ -45,6 +47,13 @@ class Interpreter:
     prefix: Path
     mounts: tuple[Mount, ...]
     library_path: tuple[Path, ...] = ()
+    root: str | None = None
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """All paths of this host that a jail mounts to run it."""
+        mounts = (*root_mounts(self.root), *self.mounts) if self.root else self.mounts
+        return tuple(Path(mount.source) for mount in mounts)
 
     @property
     def release(self) -> tuple[int, int, int]:
@@ -111,10 +120,15 @@ def _candidates() -> Iterator[Path]:
     # Nothing public names the interpreter that a venv was made from.
     yield Path(getattr(sys, "_base_executable", sys.executable))
     # An empty or relative entry of PATH means whatever folder we happen to be in.
-    folders = [Path(each) for each in (*_SYSTEM_FOLDERS, *os.get_exec_path()) if Path(each).is_absolute()]
+    folders = [Path(each) for each in (*SYSTEM_FOLDERS, *os.get_exec_path()) if Path(each).is_absolute()]
     folders += [folder for collection in _collections() for folder in _listing(collection, "*/bin")]
     for folder in folders:
-        yield from (path for path in _listing(folder, "py*") if _NAME.fullmatch(path.name))
+        yield from (path for path in _listing(folder, "py*") if names_interpreter(path.name))
+
+
+def names_interpreter(name: str) -> bool:
+    """Tell whether a file has the name of an interpreter."""
+    return _NAME.fullmatch(name) is not None
 
 
 def _collections() -> Iterator[Path]:
@@ -138,10 +152,20 @@ def _program(path: Path) -> Path | None:
     with suppress(OSError):
         real = path.resolve(strict=True)
         is_copy_in_venv = (real.parent.parent / "pyvenv.cfg").exists()  # its original is elsewhere
-        if real.is_file() and os.access(real, os.X_OK) and not is_copy_in_venv:
-            with real.open("rb") as file:
-                return real if file.read(4) == b"\x7fELF" else None
+        return real if not is_copy_in_venv and is_program(real) else None
     return None
+
+
+def is_program(path: Path) -> bool:
+    """Tell whether a file is a program in ELF format that may be run.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if not path.is_file() or not os.access(path, os.X_OK):
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
 
 
 def _look_at(executable: Path) -> Interpreter | None:

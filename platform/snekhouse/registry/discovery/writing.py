@@ -122,12 +122,18 @@ def _table(
 ) -> dict[str, Any]:
     moved = [str(interpreter.source)] if interpreter.source != interpreter.executable else []
     library_path = ":".join(map(str, interpreter.library_path))
-    return {
-        "executable": str(interpreter.executable),
-        "aliases": list(aliases),
-        "executable_names": [path for path in (*paths, *moved) if path not in taken],
-        "mounts": [_mount(mount) for mount in interpreter.mounts],
-    } | ({"env": {"LD_LIBRARY_PATH": library_path}} if library_path else {})
+    root = {"root": interpreter.root} if interpreter.root else {}
+    mounts = {"mounts": [_mount(mount) for mount in interpreter.mounts]} if interpreter.mounts else {}
+    return (
+        {
+            "executable": str(interpreter.executable),
+            "aliases": list(aliases),
+            "executable_names": [path for path in (*paths, *moved) if path not in taken],
+        }
+        | root
+        | mounts
+        | ({"env": {"LD_LIBRARY_PATH": library_path}} if library_path else {})
+    )
 
 
 def _mount(mount: Mount) -> dict[str, Any]:

@@ -1,0 +1,58 @@
+"""Ask runtimes in their own jails: those of a registry, and the interpreters of a root file system."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import anyio
+import tomli_w
+
+from snekhouse.errors import HostError
+from snekhouse.house import Ready, open_house
+from snekhouse.registry.discovery import Interpreter, candidates_in_root, interpreter_in_root
+from snekhouse.registry.loading import parse
+from snekhouse.registry.models import Registry
+from snekhouse.registry.root import wrong_with_root
+
+
+async def probed(registry: Registry) -> list[Ready]:
+    """Make every runtime of a registry ready, and let go of them again."""
+    async with open_house(registry) as house:
+        await house.settled()
+        return list(house.runtimes.values())
+
+
+def find_in_root(root: Path, executable: str | None = None) -> tuple[Interpreter, ...]:
+    """Find the interpreters of a root file system. Each is asked in a jail: nothing of the root runs on the host.
+
+    Args:
+        root: The folder.
+        executable: The path inside it of the only one to ask; None for all in the usual folders.
+
+    Returns:
+        At least one.
+
+    Raises:
+        HostError: The folder is no root, or none of its interpreters answers.
+    """
+    root = root.resolve()
+    if wrong := wrong_with_root(str(root)):
+        raise HostError(wrong)
+    executables = candidates_in_root(str(root)) if executable is None else (executable,)
+    ready = anyio.run(probed, _registry_of(root, executables)) if executables else []
+    found = [interpreter_in_root(str(root), each.runtime.executable, each.probe) for each in ready if each.probe]
+    if not found:
+        reasons = "".join(f"\n  {each.runtime.executable}: {each.reason}" for each in ready)
+        raise HostError(f"no Python interpreter of the root {root} answers in a jail{reasons}")
+    return tuple(found)
+
+
+def _registry_of(root: Path, executables: Sequence[str]) -> Registry:
+    """Make a registry to ask interpreters by; walls that this host lacks are told when the registry is written."""
+    runtimes = {f"candidate-{number}": {"executable": each} for number, each in enumerate(executables)}
+    tables = {
+        "default": next(iter(runtimes)),
+        "server": {"allow_degraded": True},
+        "defaults": {"root": str(root), "start": "cold"},
+        "runtimes": runtimes,
+    }
+    return parse(tomli_w.dumps(tables).encode(), str(root))
