@@ -294,7 +294,8 @@ def stage_script(argv):
     sys.path_importer_cache[path] = None    # as main.c leaves it after asking every path hook
     main = new_main(sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", path))
     main["__file__"] = path
-    main["__cached__"] = None
+    if sys.version_info < (3, 15):
+        main["__cached__"] = None
     return lambda: (exec, (program, main))
 
 
@@ -357,7 +358,8 @@ def register_source(program, source):
     """Let tracebacks show the source of -c, as main.c does from Python 3.13 on."""
     if SET_ASIDE:
         sys.modules.update(SET_ASIDE)
-        if sys.path[0] == "":
+        is_on_path = any(module.__spec__.origin != "frozen" for module in SET_ASIDE.values())
+        if is_on_path and sys.path[0] == "":
             sys.modules["_frozen_importlib_external"].PathFinder._path_importer_cache("")    # as the import would
     import linecache
     key = program if hasattr(linecache, "_interactive_cache") else "<string>"

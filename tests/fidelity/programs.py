@@ -268,8 +268,83 @@ LOCALE = (
 )
 """What the interpreter makes of its environment at its start (PEP 538, 540 and 686)."""
 
+EAGER = """\
+import sys, json
+print("json" in sys.modules, type(globals()["json"]).__name__, sys.flags)
+print(json.dumps(1), type(json).__name__)
+"""
+LAZY = """\
+import sys
+lazy import json
+lazy from decimal import Decimal as D
+print("json" in sys.modules, "decimal" in sys.modules, type(globals()["json"]).__name__)
+print(json.dumps([1]), D("1.5"), "json" in sys.modules, "decimal" in sys.modules)
+lazy import nonesuch
+print(sys.get_lazy_imports(), sorted(sys.lazy_modules)[:5])
+nonesuch
+"""
+ANNOTATIONS = """\
+import annotationlib, sys
+x: undefined = 1
+class C:
+    a: Later
+    def f(self, y: gone) -> None: pass
+class Later: pass
+print(C.__annotations__, "__annotations__" in globals(), sorted(k for k in globals() if "annot" in k))
+print(annotationlib.get_annotations(C.f, format=annotationlib.Format.STRING))
+print(annotationlib.get_annotations(C.f, format=annotationlib.Format.FORWARDREF)["return"])
+print(__annotate__(2) if "__annotate__" in globals() else None)
+print(__annotations__)
+"""
+INTERPRETERS = """\
+from concurrent import interpreters
+queue = interpreters.create_queue()
+other = interpreters.create()
+other.prepare_main(queue=queue, number=5)
+other.exec("import sys; queue.put((number + 1, __name__, sys.path[1:], sorted(sys.modules)[:3]))")
+print(queue.get(), interpreters.get_main() == interpreters.get_current(), len(interpreters.list_all()))
+try: other.exec("1/0")
+except interpreters.ExecutionFailed as error: print(error.excinfo.formatted)
+other.close()
+from concurrent.futures import InterpreterPoolExecutor
+with InterpreterPoolExecutor(1) as pool: print(list(pool.map(abs, [-1, 2])))
+"""
+REMOTE = """\
+import os, sys
+print(sys.is_remote_debug_enabled())
+open("debug.py", "w").write("print('ran')")
+for pid in os.getpid(), 1, 12345:
+    try: print(sys.remote_exec(pid, "debug.py"))
+    except (OSError, RuntimeError) as error: print(type(error).__name__)
+for _ in range(1000): pass
+"""
+TEMPLATES = """\
+from string.templatelib import Interpolation, Template
+name = "x"
+print(t"a{name!r:>5}b{1 + 1}", (t"{name}" + t"{2}").values, type(t"").__mro__)
+print([part if isinstance(part, str) else (part.value, part.expression) for part in t"{name=} {name:{2}}"])
+"""
+NEW = (
+    code("lazy imports", LAZY, since=(3, 15)),
+    Program("lazy imports in a script", ("main.py",), {"main.py": LAZY.encode()}, since=(3, 15)),
+    *(
+        Program(f"-X lazy_imports={mode}", ("-X", f"lazy_imports={mode}", "-c", EAGER), since=(3, 15))
+        for mode in ("all", "normal", "none", "nonsense")
+    ),
+    code("lazy imports by a filter", "import sys\nsys.set_lazy_imports('all')\n" + EAGER, since=(3, 15)),
+    code("template strings", TEMPLATES, since=(3, 14)),
+    code("deferred annotations", ANNOTATIONS, since=(3, 14)),
+    Program("deferred annotations in a script", ("main.py",), {"main.py": ANNOTATIONS.encode()}, since=(3, 14)),
+    code("subinterpreters", INTERPRETERS, since=(3, 14)),
+    code("remote debugging", REMOTE, since=(3, 14)),
+    Program("-X disable_remote_debug", ("-X", "disable_remote_debug", "-c", REMOTE), since=(3, 14)),
+    code("UTF-8 by default", "open('f', 'w').write('\u00e9')\nprint(open('f', 'rb').read())", since=(3, 15)),
+)
+"""What came with Python 3.14 and 3.15."""
+
 PROGRAMS = (
     *LOCALE,
+    *NEW,
     code("nothing", ""),
     code("print", "print(1)"),
     code("state of -c", STATE, "a", "", "-x", "é"),
@@ -611,6 +686,11 @@ EXCEPTIONS = (
         "Python 3.6 takes code that is not ASCII, which plain python cannot decode in the C locale",
         "print('é')",
         until=(3, 7),
+    ),
+    code(
+        "a subinterpreter has the arguments and the folder of the bootstrap",
+        "from concurrent import interpreters; interpreters.create().exec('import sys; print(sys.argv, sys.path[0])')",
+        since=(3, 14),
     ),
     Program(
         "the garbage collector leaves alone what was there before the program",
