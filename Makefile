@@ -5,8 +5,10 @@ BIN    := $(VENV)/bin
 LOCK   := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 DOCKER ?= docker
 REGISTRY ?= runtimes.local.toml
+ROOT ?= $(HOME)/.cache/snekhouse-tests/sid
+ROOT_PYTHONS = python3.15,python3.14,python3.13
 
-.PHONY: help serve test soak check format bench image image-test lock docs clean
+.PHONY: help serve test root root-test soak check format bench image image-test lock docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
@@ -17,6 +19,11 @@ serve: $(VENV)/.runtime  ## find this machine's interpreters and serve them on 1
 
 test: $(VENV)/.dev  ## the test suite, on real jails
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+root: $(ROOT)/.made  ## the newest Pythons, in a root file system of Debian sid for the tests (needs root and debootstrap)
+
+root-test: $(VENV)/.dev $(ROOT)/.made  ## the tests of what programs see, on the Pythons of that root
+	SNEKHOUSE_TEST_ROOT=$(ROOT) $(BIN)/pytest tests/fidelity tests/contract $(PYTEST_ARGS)
 
 soak: $(VENV)/.dev  ## the long tests: load, kills, fuzzing; SNEKHOUSE_SOAK=0.01 for a trial
 	$(BIN)/pytest -s -m soak tests/soak $(PYTEST_ARGS)
@@ -47,6 +54,13 @@ lock: $(VENV)/.dev  ## the dependencies of the image, at their newest
 
 docs: $(VENV)/.docs  ## the documentation as a site, in site/
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs site
+
+$(ROOT)/.made:
+	@command -v debootstrap > /dev/null || { echo "no debootstrap here; on Debian: apt install debootstrap"; exit 1; }
+	rm -rf $(ROOT)
+	mkdir -p $(dir $(ROOT))
+	debootstrap --variant=minbase --include=$(ROOT_PYTHONS) sid $(ROOT)
+	@touch $@
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

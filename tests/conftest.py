@@ -1,5 +1,6 @@
 """What the tests share: this machine's interpreters, and a real server on them."""
 
+import os
 import signal
 import subprocess
 import tempfile
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from serving import Server, await_templates, running_server
+from snekhouse.cli.probing import find_in_root
 from snekhouse.registry.discovery import find_interpreters, render_registry
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
@@ -49,12 +51,17 @@ def packages() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def registry_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, packages: Path) -> Path:
-    """The registry that `runtimes discover` writes for this machine, with a place of its own for packages."""
+    """The registry that `runtimes discover` writes for this machine, with a place of its own for packages.
+
+    SNEKHOUSE_TEST_ROOT names a root file system whose interpreters the tests run on instead (`make root`).
+    """
     if elsewhere := request.config.getoption("--house-registry"):
         assert isinstance(elsewhere, Path)
         return elsewhere
     path = tmp_path_factory.mktemp("registry") / "runtimes.toml"
-    written = render_registry(find_interpreters(), allow_degraded_reason="the tests run on any host")
+    root = os.environ.get("SNEKHOUSE_TEST_ROOT")
+    found = find_in_root(Path(root).expanduser()) if root else find_interpreters()
+    written = render_registry(found, allow_degraded_reason="the tests run on any host")
     path.write_text(f'{written}\n[defaults]\npackages = "{packages}/{{runtime}}"\n')
     return path
 
