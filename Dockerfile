@@ -23,6 +23,20 @@ RUN apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends clang-19 llvm-19 python3 \
  && rm -rf /var/lib/apt/lists/*
 
+# ---- 3.15
+FROM build AS python-3.15
+ARG MIRROR=https://www.python.org/ftp/python
+ARG OPTIMIZE=yes
+ARG JOBS=0
+RUN ["build-python", "/snekbin/python/3.15", "3.15.2", "8b5536d280142ecf6cdfe15d12a21ba1c65e300bbf7b28a8d0cdb849575797de"]
+
+# ---- 3.15t
+FROM build AS python-3.15t
+ARG MIRROR=https://www.python.org/ftp/python
+ARG OPTIMIZE=yes
+ARG JOBS=0
+RUN ["build-python", "/snekbin/python/3.15t", "3.15.2", "8b5536d280142ecf6cdfe15d12a21ba1c65e300bbf7b28a8d0cdb849575797de", "--disable-gil"]
+
 # ---- 3.14
 FROM build AS python-3.14
 ARG MIRROR=https://www.python.org/ftp/python
@@ -93,13 +107,15 @@ RUN apt-get update \
       ca-certificates python3 tzdata \
       libbz2-1.0 libffi8 libgdbm6 liblzma5 libncursesw6 libreadline8 libsqlite3-0 libssl3 libuuid1 libzstd1 zlib1g \
  && rm -rf /var/lib/apt/lists/*
+COPY --from=python-3.15 ["/snekbin/python/3.15", "/snekbin/python/3.15"]
+COPY --from=python-3.15t ["/snekbin/python/3.15t", "/snekbin/python/3.15t"]
 COPY --from=python-3.14 ["/snekbin/python/3.14", "/snekbin/python/3.14"]
 COPY --from=python-3.14t ["/snekbin/python/3.14t", "/snekbin/python/3.14t"]
 COPY --from=python-3.14j ["/snekbin/python/3.14j", "/snekbin/python/3.14j"]
 COPY --from=python-3.13 ["/snekbin/python/3.13", "/snekbin/python/3.13"]
 COPY --from=python-3.12 ["/snekbin/python/3.12", "/snekbin/python/3.12"]
 COPY --from=python-3.11 ["/snekbin/python/3.11", "/snekbin/python/3.11"]
-RUN ["ln", "-s", "/snekbin/python/3.14", "/snekbin/python/default"]
+RUN ["ln", "-s", "/snekbin/python/3.15", "/snekbin/python/default"]
 COPY --from=service /opt/snekhouse /opt/snekhouse
 COPY ["runtimes.toml", "/etc/snekhouse/runtimes.toml"]
 RUN ln -s /opt/snekhouse/bin/snekhouse /usr/local/bin/snekhouse \

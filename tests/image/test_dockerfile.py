@@ -56,7 +56,7 @@ def test_every_runtime_of_the_image_has_a_stage_of_its_own() -> None:
     text = (_ROOT / "Dockerfile").read_text()
     for name in load(_IMAGE).runtimes:
         assert re.search(rf"^FROM (?:build|llvm-\d+) AS python-{re.escape(name)}$", text, re.MULTILINE)
-    assert 'RUN ["ln", "-s", "/snekbin/python/3.14", "/snekbin/python/default"]' in text
+    assert 'RUN ["ln", "-s", "/snekbin/python/3.15", "/snekbin/python/default"]' in text
 
 
 @pytest.mark.parametrize(("version", "llvm"), [("3.13.14", 18), ("3.14.6", 19), ("3.15.0", 21)])

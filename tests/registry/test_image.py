@@ -11,12 +11,12 @@ _IMAGE = Path(__file__).parents[2] / "runtimes.toml"
 
 def test_the_image_serves_every_version_of_the_contract() -> None:
     registry = load(_IMAGE)
-    assert registry.default == "3.14"
-    assert set(registry.runtimes) == {"3.11", "3.12", "3.13", "3.14", "3.14t", "3.14j"}
+    assert registry.default == "3.15"
+    assert set(registry.runtimes) == {"3.11", "3.12", "3.13", "3.14", "3.14t", "3.14j", "3.15", "3.15t"}
     for name in registry.runtimes:
         found = registry.by_executable(f"/snekbin/python/{name}/bin/python")
         assert found is registry.runtimes[name]
-    assert registry.by_executable("/snekbin/python/default/bin/python") is registry.runtimes["3.14"]
+    assert registry.by_executable("/snekbin/python/default/bin/python") is registry.runtimes["3.15"]
 
 
 def test_the_image_shows_every_default_as_it_is() -> None:
@@ -43,4 +43,15 @@ def test_every_runtime_of_the_image_has_a_build_of_its_version() -> None:
         assert runtime.build.version
         assert runtime.build.version.startswith(name.rstrip("tj") + ".")
     configured = {name: r.build.configure for name, r in load(_IMAGE).runtimes.items() if r.build and r.build.configure}
-    assert configured == {"3.14t": ("--disable-gil",), "3.14j": ("--enable-experimental-jit",)}
+    assert configured == {
+        "3.15t": ("--disable-gil",),
+        "3.14t": ("--disable-gil",),
+        "3.14j": ("--enable-experimental-jit",),
+    }
+
+
+def test_the_default_of_the_image_is_its_newest_python_with_the_lock() -> None:
+    registry = load(_IMAGE)
+    plain = [name for name in registry.runtimes if not name.endswith(("t", "j"))]
+    assert registry.default == max(plain, key=lambda name: tuple(map(int, name.split("."))))
+    assert next(iter(registry.runtimes)) == registry.default
