@@ -126,10 +126,11 @@ def one_runtime(registry: Registry, packages: Path, tmp_path_factory: pytest.Tem
         f'{{ source = "{each.source}", target = "{each.target}", mandatory = {str(each.mandatory).lower()} }}'
         for each in runtime.mounts
     )
+    root = f'root = "{runtime.root}"\n' if runtime.root else ""
     path = tmp_path_factory.mktemp("small") / "runtimes.toml"
     path.write_text(
         "[server]\nallow_degraded = true\n"
-        f'[runtimes."only"]\naliases = ["one"]\nexecutable = "{runtime.executable}"\nmounts = [{mounts}]\n'
+        f'[runtimes."only"]\naliases = ["one"]\nexecutable = "{runtime.executable}"\nmounts = [{mounts}]\n{root}'
         f'packages = "{packages}/small"\n'
     )
     return path
