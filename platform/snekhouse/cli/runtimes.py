@@ -15,6 +15,7 @@ from snekhouse.cli.admin_client import ask
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_json, print_lines, print_table, write
 from snekhouse.cli.probing import find_in_root, probed
+from snekhouse.cli.releases import RELEASES, newer_release, newest_releases
 from snekhouse.errors import HostError, Problem, RegistryError
 from snekhouse.house import Ready
 from snekhouse.jail.host import survey
@@ -151,6 +152,31 @@ def discover(
     newest_first = sorted(found, key=lambda each: each.release, reverse=True)
     print_table(("VERSION", "EXECUTABLE"), [(each.version, str(each.source)) for each in newest_first])
     print_lines([f"wrote {output}; serve it with: snekhouse serve --registry {output}"])
+
+
+@app.command()
+def outdated(
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    url: Annotated[str, typer.Option(help="The list of releases.")] = RELEASES,
+    json: JsonOption = False,
+) -> None:
+    """Tell which runtimes have an older CPython than python.org has; exit 1 when any has."""
+    logging.getLogger("snekhouse").setLevel(logging.CRITICAL)
+    newest = newest_releases(url)
+    asked = [(each.runtime.name, each.probe) for each in anyio.run(probed, load(registry))]
+    found = [
+        (name, probe.version, newer)
+        for name, probe in asked
+        if probe and probe.implementation == "CPython" and (newer := newer_release(probe.version, newest))
+    ]
+    if json:
+        print_json([{"name": name, "version": version, "newest": newer} for name, version, newer in found])
+    elif found:
+        print_table(("NAME", "VERSION", "NEWEST"), found)
+    else:
+        print_lines([f"{registry}: no runtime is outdated"])
+    if found:
+        raise typer.Exit(1)
 
 
 def _degraded(found: Sequence[Interpreter]) -> str | None:
