@@ -67,7 +67,7 @@ async def test_an_interpreter_that_lacks_a_library_is_told_with_the_loaders_word
     good = small.resolve(small.default)
     kept = tuple(mount for mount in good.mounts if mount.source == mount.target and "linux-gnu" not in mount.source)
     broken = good.model_copy(update={"mounts": (*kept, *_loader(good))})
-    async with open_house(only(small, broken, state=small.server.state)) as house:
+    async with open_house(only(small, broken, state=small.server.state), require_runtime=False) as house:
         assert "cannot open shared object file" in house.runtimes[broken.name].reason
 
 
@@ -80,10 +80,18 @@ async def test_a_missing_mandatory_mount_is_the_reason(small: Registry) -> None:
     good = small.resolve(small.default)
     mount = good.mounts[0].model_copy(update={"source": "/no/such/folder", "target": "/x"})
     broken = good.model_copy(update={"mounts": (*good.mounts, mount)})
-    async with open_house(only(small, broken, state=small.server.state)) as house:
+    async with open_house(only(small, broken, state=small.server.state), require_runtime=False) as house:
         assert "/no/such/folder" in house.runtimes[broken.name].reason
         with pytest.raises(BusyError, match="is unavailable"):
             house.require_ready()
+
+
+async def test_a_house_without_any_runtime_does_not_open(small: Registry) -> None:
+    broken = small.resolve(small.default).model_copy(update={"executable": "/no/such/python"})
+    with pytest.raises(HostError, match=r"no runtime of .* is available") as caught:
+        async with open_house(only(small, broken, state=small.server.state)):
+            pass
+    assert "snekhouse runtimes discover" in str(caught.value)
 
 
 async def test_a_missing_optional_mount_is_no_matter(small: Registry) -> None:

@@ -82,7 +82,7 @@ def _source(code: str | None, program: Path | None) -> str:
 async def _evaluate(registry: Registry, runtime: Runtime, job: Job) -> Result:
     once = runtime.model_copy(update={"start": "cold"})
     alone = registry.model_copy(update={"default": runtime.name, "runtimes": {runtime.name: once}})
-    async with open_house(alone) as house:
+    async with open_house(alone, require_runtime=False) as house:
         return await house.evaluate(runtime, job)
 
 

@@ -5,11 +5,64 @@ from typing import Annotated
 
 import typer
 
+from snekhouse.cli.output import say
+from snekhouse.errors import HostError
+
+DEFAULT_REGISTRIES = (Path("runtimes.local.toml"), Path("runtimes.toml"), Path("/etc/snekhouse/runtimes.toml"))
+"""Where a registry is looked for when none is named: this machine's, the image's in a clone, the installed one."""
+
+DEFAULT_REGISTRY = DEFAULT_REGISTRIES[0]
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Tell whether the command line or the environment gives a parameter."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"  # by name: some releases of typer have a click of their own
+
+
+def _found(context: typer.Context, param: typer.CallbackParam, path: Path) -> Path:
+    """Find the registry when none is named.
+
+    Raises:
+        HostError: There is none.
+    """
+    if is_given(context, str(param.name)):
+        return path
+    for place in DEFAULT_REGISTRIES:
+        if place.exists():
+            return place
+    looked = ", ".join(map(str, DEFAULT_REGISTRIES))
+    remedy = "name one with --registry, or write one with `snekhouse runtimes discover`"
+    raise HostError(f"no registry found (looked for {looked}); {remedy}")
+
+
+def _found_and_told(context: typer.Context, param: typer.CallbackParam, path: Path) -> Path:
+    found = _found(context, param, path)
+    if not is_given(context, str(param.name)):
+        say(f"using the registry {found}; name another with --registry")
+    return found
+
+
+_SHOWN = "runtimes.local.toml, runtimes.toml or /etc/snekhouse/runtimes.toml, the first that exists"
+
 RegistryOption = Annotated[
     Path,
-    typer.Option("--registry", "-r", envvar="SNEKHOUSE_REGISTRY", help="The registry.", show_default=True),
+    typer.Option(
+        "--registry",
+        "-r",
+        envvar="SNEKHOUSE_REGISTRY",
+        help="The registry.",
+        show_default=_SHOWN,
+        callback=_found_and_told,
+    ),
 ]
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LoggedRegistryOption = Annotated[
+    Path,
+    typer.Option(
+        "--registry", "-r", envvar="SNEKHOUSE_REGISTRY", help="The registry.", show_default=_SHOWN, callback=_found
+    ),
+]
+"""For a command that says in its log which registry it uses."""
 
-DEFAULT_REGISTRY = Path("runtimes.toml")
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

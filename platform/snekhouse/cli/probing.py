@@ -16,7 +16,7 @@ from snekhouse.registry.root import wrong_with_root
 
 async def probed(registry: Registry) -> list[Ready]:
     """Make every runtime of a registry ready, and let go of them again."""
-    async with open_house(registry) as house:
+    async with open_house(registry, require_runtime=False) as house:
         await house.settled()
         return list(house.runtimes.values())
 

@@ -12,13 +12,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from snekhouse import allocator
 from snekhouse.cli import logs, sentry
-from snekhouse.cli.options import DEFAULT_REGISTRY, RegistryOption
+from snekhouse.cli.options import DEFAULT_REGISTRY, LoggedRegistryOption, is_given
 from snekhouse.cli.secrets import take_admin_token
 from snekhouse.cli.workers import become_worker
 from snekhouse.errors import HostError
 from snekhouse.registry.loading import load
 from snekhouse.registry.values import Bind
 from snekhouse.web import server
+
+_log = logging.getLogger(__name__)
 
 
 def _raise_descriptor_limit() -> None:
@@ -36,12 +38,15 @@ def _address(text: str) -> str:
 
 
 def serve(
-    registry: RegistryOption = DEFAULT_REGISTRY,
+    context: typer.Context,
+    registry: LoggedRegistryOption = DEFAULT_REGISTRY,
     bind: Annotated[str, typer.Option(help="host:port, instead of the registry's.", callback=_address)] = "",
 ) -> None:
     """Serve the runtimes of a registry over HTTP."""
     loaded = load(registry)
     logs.set_up(loaded.server.log)
+    if not is_given(context, "registry"):
+        _log.info("using the registry %s; name another with --registry", registry)
     sentry.set_up()
     token = take_admin_token()
     _raise_descriptor_limit()

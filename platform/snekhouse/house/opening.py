@@ -22,11 +22,15 @@ _log = logging.getLogger(__package__)
 
 
 @asynccontextmanager
-async def open_house(registry: Registry) -> AsyncIterator[House]:
+async def open_house(registry: Registry, *, require_runtime: bool = True) -> AsyncIterator[House]:
     """Make every runtime of a registry ready, and hold what they need until the end.
 
+    Args:
+        registry: What to serve.
+        require_runtime: Whether at least one runtime must be available.
+
     Raises:
-        HostError: The host lacks a wall, and the registry does not allow it to.
+        HostError: The host lacks a wall, and the registry does not allow it to; or no runtime is available.
     """
     host = survey_for(registry)
     if not registry.server.allow_degraded:
@@ -41,7 +45,16 @@ async def open_house(registry: Registry) -> AsyncIterator[House]:
         metrics = Metrics()
         async with installer(host, state, means, metrics) as making:
             runtimes = await making.make_ready(registry)
+            if require_runtime and not any(ready.probe for ready in runtimes.values()):
+                raise HostError(_no_runtime(registry.source))
             yield House(registry, runtimes, means, making, metrics)
+
+
+def _no_runtime(source: str) -> str:
+    return (
+        f"no runtime of {source} is available; the messages above say why. Correct the file, or write a registry of "
+        "this machine's interpreters with `snekhouse runtimes discover` and name it with --registry"
+    )
 
 
 _SPARE_IDS = 32
