@@ -71,7 +71,7 @@ def test_an_error_of_ours_is_reported_without_anything_of_the_clients(
         assert server.client.post("/eval", json=body, headers=headers).json()["status"] == "internal_error"
     (report,) = (report for report in collector.reports if '"level":"error"' in report)
     assert "snekhouse.house" in report
-    assert "the jail of only did not start" in report
+    assert f"mounts: the source '{tmp_path}/needed' does not exist" in report
     assert not [report for report in collector.reports if MINE in report]
 
 

@@ -199,7 +199,7 @@ def _wrong(ready: Ready) -> str:
     """Say what is wrong with a runtime; empty where nothing is."""
     if ready.reason or not ready.cold_reason:
         return ready.reason
-    return f'evaluations cannot fork: {ready.cold_reason}; mend that, or write start = "cold"'
+    return f'evaluations cannot fork: {ready.cold_reason}; correct that, or write start = "cold"'
 
 
 def _row(ready: Ready, registry: Registry) -> tuple[str, ...]:

@@ -223,7 +223,7 @@ def _require_all(registry: Registry, before: Mapping[str, Ready], runtimes: Mapp
     """
     lost = [ready for name, ready in runtimes.items() if not ready.probe and name in before and before[name].probe]
     if lost:
-        remedy = "mend it, or remove the runtime"
+        remedy = "correct it, or remove the runtime"
         raise RegistryError(
             [
                 Problem(registry.source, f'runtimes."{ready.runtime.name}"', f"cannot evaluate: {ready.reason}", remedy)

@@ -48,13 +48,13 @@ class Ending:
     log: str
 
     @property
-    def reason(self) -> str:
-        """Say what NsJail complained of, for when the jail did not come up."""
+    def complaint(self) -> str:
+        """What NsJail complained of, for when the jail did not come up; empty for nothing."""
         lines: list[tuple[str, str]] = _LINE.findall(self.log)
         for (level_before, before), (level, message) in pairwise([("", ""), *lines]):
             if level in "EF":  # what comes after is its consequence; a warning just before has its cause
                 return before if level_before == "W" else message
-        return f"NsJail ended with {self.code} and did not say why"
+        return ""
 
 
 _LINE = re.compile(r"^\[([DIWEF])\]\[[^\]]*\](?:\[\d+\])?(?: \S+\(\):\d+)? (.*)$", re.MULTILINE)

@@ -19,8 +19,8 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LAST_WORDS = 0.2
 """Seconds that reading them may take: there is an end to wait for only when nobody holds the pipe's other one."""
 
-_SHOWN = 1_000
-"""Characters of the last line that are told."""
+_LINES, _SHOWN = 20, 200
+"""How many of the last lines are told, and how many characters of each."""
 
 
 class OutputLimitError(Exception):
@@ -85,12 +85,12 @@ class Drain:
             self._budget.left -= len(chunk)
         return False
 
-    async def last_words(self) -> str:
-        """Read what a jail said last that did not come as far as a program: its loader, or the interpreter."""
+    async def last_words(self) -> list[str]:
+        """Read the last lines of a jail that did not come as far as a program: of its loader, or the interpreter."""
         with suppress(OutputLimitError), anyio.move_on_after(_LAST_WORDS):
             await self.drain()
         lines = _COLOUR.sub("", self.content.decode(errors="replace")).strip().splitlines()
-        return lines[-1][:_SHOWN] if lines else ""
+        return [line[:_SHOWN] for line in lines[-_LINES:]]
 
     def close_writer(self) -> None:
         """Let go of the program's end, so that the stream ends with the program."""

@@ -14,6 +14,7 @@ import anyio.to_thread
 from snekhouse.errors import JailError
 from snekhouse.jail.cgroups import GroupUsage, RunGroup
 from snekhouse.jail.control import receive_report, send_request
+from snekhouse.jail.diagnosis import diagnose
 from snekhouse.jail.evaluation import Encoding, File, Job, Result, Status, Usage
 from snekhouse.jail.home import FilesError, collect, is_empty
 from snekhouse.jail.inputs import Request, stdin_file
@@ -193,8 +194,7 @@ class _Run:
         if counters.oom_kills:
             verdict = judge(ending, self.job.limits, counters, timed_out=False, flooded=False)
             return _result(verdict, usage=usage)
-        said = await self.streams[-1].last_words()
-        message = f"the jail of {self.jail.runtime.name} did not start: {ending.reason}{said and f' ({said})'}"
+        message = diagnose(self.jail.runtime, ending, await self.streams[-1].last_words())
         return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=message, usage=usage)
 
     async def _without_program(self, text: str, message: str = "") -> Result:

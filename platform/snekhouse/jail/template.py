@@ -12,6 +12,7 @@ from snekhouse.errors import JailError
 from snekhouse.jail import protocol
 from snekhouse.jail.cgroups import RunGroup
 from snekhouse.jail.control import Hello, receive, receive_hello, send
+from snekhouse.jail.diagnosis import diagnose
 from snekhouse.jail.inputs import stdin_file
 from snekhouse.jail.kit import Jail, Means
 from snekhouse.jail.nsjail import Ending, NsJail, started, template_options
@@ -258,7 +259,7 @@ async def opened(jail: Jail, means: Means) -> AsyncIterator[Template]:
                     await template.try_out()
             except (JailError, TimeoutError) as error:
                 template.close()
-                known = str(error) if isinstance(error, TemplateError) else await _reason(process, words)
+                known = str(error) if isinstance(error, TemplateError) else await _reason(process, jail, words)
                 raise TemplateError(f"its template did not start: {known}") from error
             try:
                 yield template
@@ -273,7 +274,8 @@ async def _greet(process: NsJail, jail: Jail) -> None:
         raise JailError("it did not say hello")
 
 
-async def _reason(process: NsJail, words: Drain) -> str:
+async def _reason(process: NsJail, jail: Jail, words: Drain) -> str:
     """Tell why a template did not come up: what its interpreter said last, or NsJail."""
     ending = await process.end()
-    return await words.last_words() or ending.reason
+    said = await words.last_words()
+    return said[-1] if said else diagnose(jail.runtime, ending, said)

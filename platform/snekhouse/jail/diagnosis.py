@@ -1,0 +1,154 @@
+"""Why a jail did not come as far as its program, in terms of the registry: the key, what is wrong, the remedy."""
+
+import mmap
+import os
+import posixpath
+import re
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+
+from snekhouse.jail.nsjail import Ending
+from snekhouse.registry.models import Mount, Runtime
+from snekhouse.registry.userbase import seen
+
+
+def diagnose(runtime: Runtime, ending: Ending, said: Sequence[str]) -> str:
+    """Explain a jail that did not start.
+
+    Args:
+        runtime: What the registry says of it.
+        ending: How NsJail ended.
+        said: Lines that the loader or the interpreter printed.
+
+    Returns:
+        ``key: what is wrong; the remedy``, with the key below the runtime's table; what NsJail logged where nothing
+        better is known.
+    """
+    return _missing_source(runtime) or _unusable_executable(runtime) or _lacking(said) or _ended(runtime, ending, said)
+
+
+def _missing_source(runtime: Runtime) -> str:
+    for mount in runtime.mounts:
+        if mount.mandatory and not os.path.lexists(mount.source):
+            remedy = "correct the path, or write mandatory = false"
+            return f"mounts: the source {mount.source!r} does not exist on this host; {remedy}"
+    return ""
+
+
+def _unusable_executable(runtime: Runtime) -> str:
+    path, file = _followed(runtime.executable, seen(runtime))
+    named = repr(runtime.executable) + (
+        f" (a link to {path!r})" if path != posixpath.normpath(runtime.executable) else ""
+    )
+    if file is None:
+        return f"executable: no mount contains {named}; correct the path, or add a mount that contains it"
+    if not file.exists():
+        on_host = "" if str(file) == path else f" (on the host: {str(file)!r})"
+        return f"executable: {named} does not exist{on_host}; correct the path"
+    if not file.is_file():
+        return f"executable: {named} is not a file; write the path of the interpreter itself"
+    if not file.stat().st_mode & 0o001:
+        return f"executable: users other than its owner may not execute {named}; run chmod o+rx {file}"
+    return _unusable_program(runtime, named, file)
+
+
+def _unusable_program(runtime: Runtime, named: str, file: Path) -> str:
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content[:2] == b"#!":
+            return f"executable: {named} is a script; write the path of the interpreter itself"
+        if all(content.find(mark) < 0 for mark in _PYTHON_MARKS):
+            return f"executable: {named} is not a Python interpreter; write the path of one"
+        loader = _loader(content)
+    if loader and not _exists(loader, runtime):
+        remedy = f'add {{ source = "{loader}" }} to mounts'
+        return f"mounts: the loader {loader!r} of the interpreter is not in the jail; {remedy}"
+    return ""
+
+
+_PYTHON_MARKS = (b"Py_", b"pypy")
+"""Names that an interpreter defines, or takes from its shared library."""
+
+_LIBRARY = re.compile(r"error while loading shared libraries: (\S+): cannot open shared object file")
+
+
+def _lacking(said: Sequence[str]) -> str:
+    text = "\n".join(said)
+    if found := _LIBRARY.search(text):
+        remedy = "add the folder that contains it to mounts"
+        return f"mounts: the interpreter needs {found[1]} (cannot open shared object file); {remedy}"
+    if "No module named 'encodings'" in text or "can't find the library" in text:
+        remedy = "add the folder that contains it (PREFIX/lib/pythonX.Y) to mounts"
+        return f"mounts: the interpreter does not find its standard library; {remedy}"
+    return ""
+
+
+def _ended(runtime: Runtime, ending: Ending, said: Sequence[str]) -> str:
+    last = f" ({said[-1]})" if said else ""
+    if ending.complaint:
+        return f"the jail did not start: {_without_internals(ending.complaint)}{last}"
+    if ending.signal is None:
+        remedy = "write the path of CPython 3.6 or later, or of PyPy"
+        wrong = f"{runtime.executable!r} ended with {ending.code} before it could take a program{last}"
+        return f"executable: {wrong}; {remedy}"
+    return f"the jail did not start: the interpreter was ended by signal {ending.signal}{last}"
+
+
+_INTERNAL_ROOT = re.compile(r"'[^']*/nsjail\.[^'/]*root/*")
+
+
+def _without_internals(complaint: str) -> str:
+    """Remove the folder in which NsJail builds a jail: `'/run/user/nsjail.0.root//usr'` is ``/usr`` inside."""
+    return _INTERNAL_ROOT.sub("'/", complaint)
+
+
+def _loader(content: mmap.mmap) -> str:
+    """Read which loader a program names (elf(5), PT_INTERP); empty for none."""
+    if content[:5] != b"\x7fELF\x02":
+        return ""
+    (table,) = struct.unpack_from("=Q", content, 0x20)
+    size, count = struct.unpack_from("=HH", content, 0x36)
+    for at in range(table, table + size * count, size):
+        kind, _, offset, _, _, length = struct.unpack_from("=IIQQQQ", content, at)
+        if kind == _PT_INTERP:
+            return content[offset : offset + length].rstrip(b"\0").decode(errors="replace")
+    return ""
+
+
+_PT_INTERP = 3
+
+_MOST_LINKS = 40
+"""Links that the kernel follows in one path (path_resolution(7))."""
+
+
+def _exists(path: str, runtime: Runtime) -> bool:
+    _, file = _followed(path, seen(runtime))
+    return file is not None and file.exists()
+
+
+def _followed(path: str, mounts: Sequence[Mount]) -> tuple[str, Path | None]:
+    """Follow a path and its links as a jail does; return where it leads there, and on the host, if any mount has it."""
+    for _ in range(_MOST_LINKS):
+        path = posixpath.normpath(path)
+        files = ((prefix, _on_host(prefix, mounts)) for prefix in _prefixes(path))
+        link = next(((prefix, file) for prefix, file in files if file and file.is_symlink()), None)
+        if link is None:
+            break
+        prefix, file = link
+        path = posixpath.join(posixpath.dirname(prefix), file.readlink()) + path[len(prefix) :]
+    return path, _on_host(path, mounts)
+
+
+def _prefixes(path: str) -> list[str]:
+    """List the folders above a path, the highest first, and the path itself."""
+    parts = path.strip("/").split("/")
+    return ["/" + "/".join(parts[: count + 1]) for count in range(len(parts))]
+
+
+def _on_host(path: str, mounts: Sequence[Mount]) -> Path | None:
+    """Find what a path in the jail is on the host; a mount's source is what its own links lead to."""
+    around = [mount for mount in mounts if f"{path}/".startswith(f"{mount.target.rstrip('/')}/")]
+    if not around:
+        return None
+    nearest = max(around, key=lambda mount: len(mount.target))
+    return Path(os.path.realpath(nearest.source) + path[len(nearest.target.rstrip("/")) :])
