@@ -11,7 +11,7 @@ import pytest
 _ROOT = Path(__file__).parents[1]
 _PACKAGE = _ROOT / "platform" / "snekhouse"
 _LAYERS = ("cli", "web", "house", "packages", "jail", "image", "registry", "errors")
-_TOOLS = {"allocator", "assets", "waiting"}
+_TOOLS = {"allocator", "assets", "shortening", "waiting"}
 """What imports nothing of ours, and may be imported by all."""
 
 _BESIDE = {"__init__", "__main__", *_TOOLS}

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from cli.test_logs import logging_server
 from command import snekhouse
-from snekhouse.cli.escaping import escaped, shortened
+from snekhouse.cli.escaping import escaped
+from snekhouse.shortening import shortened
 
 HOSTILE = "\x1b]0;title\x07\x1b[2J\r\b\x00\x7f\x85\x9b31m\u2028\u2029\u202e\u2066\u200b\ufeff\udc80\nforged"
 """Control characters of each kind, separators, bidirectional overrides, what has no width, half a character."""

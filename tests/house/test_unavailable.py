@@ -134,6 +134,24 @@ def _mount_from(source: Path, mount: Mount) -> Mount:
     return mount.model_copy(update={"source": str(source)})
 
 
+async def test_the_reason_is_bounded_whatever_is_in_it(registry: Registry, good: Runtime) -> None:
+    mounts = (*good.mounts, *(Mount(source=f"/no/such/{'x' * 200}/" * 15, target="/x") for _ in range(2)))
+    alone = registry.model_copy(
+        update={"default": good.name, "runtimes": {good.name: _with(good, mounts=mounts)}},
+    )
+    async with open_house(alone, require_runtime=False) as house:
+        ready = house.runtimes[good.name]
+    assert ready.reason.startswith("mounts: the source '/no/such/xxx")
+    assert ready.reason.endswith("; correct the path, or write mandatory = false")
+    assert len(ready.reason) < 550
+    assert ready.installation.last_error == ready.reason
+
+
+async def test_what_an_interpreter_prints_while_it_is_probed_changes_nothing(registry: Registry, good: Runtime) -> None:
+    noisy = _with(good, env={**good.env, "PYTHONWARNINGS": "nonsense"})  # it complains on standard error
+    assert not await reason_of(noisy, registry)
+
+
 def test_check_list_and_eval_use_the_same_words(small: Path) -> None:
     small.write_text(small.read_text().replace('executable = "', 'executable = "/nowhere'))
     checked = snekhouse("runtimes", "check", "-r", small)

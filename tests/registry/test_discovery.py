@@ -315,6 +315,22 @@ def named(registry: Registry) -> dict[str, str]:
     return {name: Path(runtime.executable).parents[1].name for name, runtime in registry.runtimes.items()}
 
 
+def test_pypy_starts_cold_and_without_a_warning_for_want_of_proc() -> None:
+    runtime = rendered([made("3.13.0"), made("3.10.14", implementation="pypy")]).runtimes["pypy3.10"]
+    assert (runtime.start, runtime.env["PYPY_GC_NURSERY"]) == ("cold", "4M")
+
+
+@pytest.mark.skipif(not shutil.which("pypy3"), reason="there is no PyPy on this machine (apt-get install pypy3)")
+def test_pypy_is_found_and_evaluates(tmp_path: Path) -> None:
+    path = tmp_path / "runtimes.toml"
+    write_registry(path, render_registry(FOUND, allow_degraded_reason="the tests run on any host"), force=False)
+    name = next(name for name in load(path).runtimes if name.startswith("pypy"))
+    command = [sys.executable, "-m", "snekhouse", "eval", "-r", str(path), "--json", "--runtime", name]
+    program = "import json, sqlite3, ssl, sys; print(sys.implementation.name)"
+    answer = json.loads(subprocess.run([*command, program], stdout=subprocess.PIPE, check=True).stdout)
+    assert (answer["stdout"], answer["status"]) == ("pypy\n", "ok")
+
+
 def test_what_is_found_loads_as_a_registry_with_every_mount() -> None:
     registry = rendered(FOUND)
     by_executable = {each.executable: each for each in registry.runtimes.values()}

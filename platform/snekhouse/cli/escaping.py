@@ -4,8 +4,6 @@ Names of files, messages of interpreters and requests of clients are foreign: a 
 cursor, set the window's title, or have a line look like another.
 """
 
-_CUT = " ... {} more ... "
-
 
 def escaped(text: str, *, keep: str = "") -> str:
     r"""Write each character that is not printable as an escape, such as ``\x1b``.
@@ -20,16 +18,3 @@ def escaped(text: str, *, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char in keep else ascii(char)[1:-1] for char in text)
-
-
-def shortened(text: str, most: int) -> str:
-    """Cut the middle out of a text that is too long, and tell how many characters that was.
-
-    Args:
-        text: Any.
-        most: Characters of it that stay.
-    """
-    if len(text) <= most:
-        return text
-    head = most // 2
-    return text[:head] + _CUT.format(len(text) - most) + text[len(text) - (most - head) :]

@@ -12,8 +12,9 @@ from typing import Literal
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from snekhouse.cli.escaping import escaped, shortened
+from snekhouse.cli.escaping import escaped
 from snekhouse.cli.repeats import LimitedHandler
+from snekhouse.shortening import shortened
 
 _TRUE = {"1", "true", "yes", "on"}
 

@@ -12,6 +12,7 @@ from snekhouse.jail.kit import Jail
 from snekhouse.jail.probe import Probe
 from snekhouse.packages import Package, installed, site_on_host
 from snekhouse.registry.models import Runtime
+from snekhouse.shortening import MESSAGE, shortened
 
 
 class Installation:
@@ -32,9 +33,9 @@ class Installation:
         self.rendered = rendered
         self.folder = folder
         self.probe = probe
-        self.reason = reason
+        self.reason = shortened(reason, MESSAGE)
         self.keeper = keeper
-        self.last_error = reason
+        self.last_error = self.reason
         self._users = 0
         self._is_retired = False
         self._over = anyio.Event()

@@ -107,8 +107,9 @@ class Installer:
             _require_root(runtime)
             answer, bytecode = await probe(jail, self._source, self._means)
         except (JailError, OSError) as error:
-            _log.error("runtime %s is unavailable: %s", runtime.name, error)
-            return self._kept(jail, Installation(rendered, folder.path, None, reason=str(error)))
+            failed = Installation(rendered, folder.path, None, reason=str(error))
+            _log.error("runtime %s is unavailable: %s", runtime.name, failed.reason)
+            return self._kept(jail, failed)
         compiled = folder.write("bootstrap.pyc", bytecode)
         jail = self._jail(runtime, folder, self._render(runtime, identity, compiled), compiled)
         keeper = None

@@ -14,6 +14,7 @@ from snekhouse.jail.evaluation import Job, Result
 from snekhouse.jail.kit import Jail, Means
 from snekhouse.jail.run import run
 from snekhouse.jail.template import Template, TemplateError, opened
+from snekhouse.shortening import MESSAGE, shortened
 from snekhouse.waiting import first
 
 _log = logging.getLogger(__package__)
@@ -107,7 +108,7 @@ class Keeper:
                         self._metrics.template_started(self._jail.runtime.name, self._cause)
                         await tasks.start(self._hold)
                 except (TemplateError, OSError) as error:
-                    self._explain(str(error))
+                    self._explain(shortened(str(error), MESSAGE))
                     self._cause = "retry"
                     self.tried.set()
                 else:

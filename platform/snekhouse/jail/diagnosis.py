@@ -11,6 +11,7 @@ from pathlib import Path
 from snekhouse.jail.nsjail import Ending
 from snekhouse.registry.models import Mount, Runtime
 from snekhouse.registry.userbase import seen
+from snekhouse.shortening import MESSAGE, shortened
 
 
 def diagnose(runtime: Runtime, ending: Ending, said: Sequence[str]) -> str:
@@ -25,7 +26,8 @@ def diagnose(runtime: Runtime, ending: Ending, said: Sequence[str]) -> str:
         ``key: what is wrong; the remedy``, with the key below the runtime's table; what NsJail logged where nothing
         better is known.
     """
-    return _missing_source(runtime) or _unusable_executable(runtime) or _lacking(said) or _ended(runtime, ending, said)
+    found = _missing_source(runtime) or _unusable_executable(runtime) or _lacking(said)
+    return shortened(found or _ended(runtime, ending, said), MESSAGE)
 
 
 def _missing_source(runtime: Runtime) -> str:

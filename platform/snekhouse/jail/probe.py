@@ -22,7 +22,7 @@ print(json.dumps({{
         "implementation": platform.python_implementation(),
         "version": platform.python_version(),
         "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
-        "jit": bool(jit.is_available() if jit else built_with_jit),
+        "jit": bool(jit.is_available() if jit else built_with_jit or "pypyjit" in sys.builtin_module_names),
         "user_site": site.getusersitepackages(),
     }},
     "bootstrap": bootstrap,
@@ -31,6 +31,9 @@ print(json.dumps({{
 
 _OUTPUT = 1 << 20
 """Bytes that the answer may have, whatever limit the registry sets for programs."""
+
+_SHOWN = 100
+"""Characters of an answer that is not understood which a message repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +73,15 @@ async def probe(jail: Jail, bootstrap: str, means: Means) -> tuple[Probe, bytes]
         args=("-c", _QUESTION.format(inside=BOOTSTRAP_INSIDE)),
         files=(File("bootstrap.py", bootstrap.encode()),),
         limits=jail.runtime.limits.model_copy(update={"output": _OUTPUT}),
+        separate_stderr=True,  # PyPy warns there of what it cannot find in a jail
     )
     result = await run(jail, job, means)
     if result.status is not Status.OK:
-        said = result.stdout.strip().splitlines()[-1:]
+        said = (result.stderr or result.stdout).strip().splitlines()[-1:]
         raise JailError("; ".join(filter(None, [result.message or f"exit code {result.returncode}", *said])))
+    last = result.stdout.rstrip().rpartition("\n")[2]  # a sitecustomize may print before
     try:
-        answer = json.loads(result.stdout)
+        answer = json.loads(last)
         return Probe(**answer["probe"]), base64.b64decode(answer["bootstrap"])
     except (ValueError, TypeError, KeyError) as error:
-        raise JailError(f"the answer to the probe makes no sense: {result.stdout!r}") from error
+        raise JailError(f"the interpreter did not answer what it is, but {last[:_SHOWN]!r}") from error

@@ -117,23 +117,34 @@ def _discovered(name: str, names: Mapping[str, Interpreter], default: str) -> di
     return _table(interpreter, aliases, paths, {str(each.executable) for each in names.values()})
 
 
+_ENV = {"pypy": {"PYPY_GC_NURSERY": "4M"}}
+"""What an implementation needs in a jail: PyPy looks in /proc for the size of its nursery, and complains without."""
+
+
 def _table(
     interpreter: Interpreter, aliases: Sequence[str], paths: Sequence[str], taken: Container[str]
 ) -> dict[str, Any]:
     moved = [str(interpreter.source)] if interpreter.source != interpreter.executable else []
-    library_path = ":".join(map(str, interpreter.library_path))
+    start = {} if interpreter.implementation == "cpython" else {"start": "cold"}
     root = {"root": interpreter.root} if interpreter.root else {}
     mounts = {"mounts": [_mount(mount) for mount in interpreter.mounts]} if interpreter.mounts else {}
+    env = _env(interpreter)
     return (
-        {
+        start
+        | {
             "executable": str(interpreter.executable),
             "aliases": list(aliases),
             "executable_names": [path for path in (*paths, *moved) if path not in taken],
         }
         | root
         | mounts
-        | ({"env": {"LD_LIBRARY_PATH": library_path}} if library_path else {})
+        | ({"env": env} if env else {})
     )
+
+
+def _env(interpreter: Interpreter) -> dict[str, str]:
+    library_path = ":".join(map(str, interpreter.library_path))
+    return ({"LD_LIBRARY_PATH": library_path} if library_path else {}) | _ENV.get(interpreter.implementation, {})
 
 
 def _mount(mount: Mount) -> dict[str, Any]:
