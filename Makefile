@@ -13,9 +13,11 @@ ROOT_PYTHONS = python3.15,python3.14,python3.13
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
 
-serve: $(VENV)/.runtime  ## find this machine's interpreters and serve them on 127.0.0.1:8060
+serve: $(VENV)/.runtime  ## find this machine's interpreters and serve them on 127.0.0.1:8060, or on BIND
+	@test -e $(REGISTRY) || test -w $(dir $(REGISTRY)) || \
+	  { echo "$(REGISTRY) cannot be written here; name another place: make serve REGISTRY=~/runtimes.toml"; exit 1; }
 	@test -e $(REGISTRY) || $(BIN)/snekhouse runtimes discover --output $(REGISTRY)
-	@exec $(BIN)/snekhouse serve --registry $(REGISTRY)
+	@exec $(BIN)/snekhouse serve --registry $(REGISTRY) $(if $(BIND),--bind $(BIND))
 
 test: $(VENV)/.dev  ## the test suite, on real jails
 	$(BIN)/pytest $(PYTEST_ARGS)
@@ -63,6 +65,8 @@ $(ROOT)/.made:
 	@touch $@
 
 $(VENV)/bin/python:
+	@test -w . || { echo "this folder cannot be written, and $(VENV) belongs here; copy the project to a folder of yours"; \
+	  exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "snekhouse needs Python 3.11 or later; name one: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
