@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -298,6 +299,11 @@ def test_ctrl_c_exits_with_130(small: Path) -> None:
         assert "Traceback" not in process.stderr.read()
         assert process.wait(timeout=30) == 130
     assert guests(*uids) == {}
+
+
+def test_the_version_is_printed() -> None:
+    done = snekhouse("--version")
+    assert (done.returncode, done.stdout) == (0, f"snekhouse {version('snekhouse')}\n")
 
 
 def test_unknown_options_are_refused_with_a_hint() -> None:

@@ -6,11 +6,13 @@ code, and with 255 when the jail failed.
 """
 
 import sys
+from importlib.metadata import version as installed_version
+from typing import Annotated
 
 import typer
 
 from snekhouse.cli import doctor, evaluate, packages, render, runtimes, serve
-from snekhouse.cli.output import say
+from snekhouse.cli.output import print_lines, say
 from snekhouse.errors import SnekhouseError
 
 __all__ = ["app", "main"]
@@ -26,6 +28,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # help and usage errors in plain lines, in a pipe as at a terminal
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print_lines([f"snekhouse {installed_version('snekhouse')}"])
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
 app.command("serve")(serve.serve)
 app.command("eval")(evaluate.evaluate)
 app.add_typer(runtimes.app, name="runtimes")
