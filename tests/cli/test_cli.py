@@ -208,6 +208,20 @@ class TestRuntimes:
         assert done.returncode == 1
         assert 'runtimes."only"' in done.stdout
 
+    def test_remove_takes_a_runtime_out_by_an_alias(self, small: Path) -> None:
+        small.write_text(f'default = "other"\n{small.read_text()}\n[runtimes.other]\nexecutable = "/opt/other"\n')
+        done = snekhouse("runtimes", "remove", "one", "-r", small)
+        assert (done.returncode, done.stdout) == (0, f"{small}: removed only\n")
+        assert list(load(small).runtimes) == ["other"]
+
+    def test_remove_refuses_the_default_without_a_new_one(self, small: Path) -> None:
+        text = small.read_text()
+        message = refused(snekhouse("runtimes", "remove", "only", "-r", small))
+        assert message == (
+            f'snekhouse: {small}: runtimes."only": is the default runtime; name the new default with --default\n'
+        )
+        assert small.read_text() == text
+
     def test_discover_writes_a_registry_that_loads(self, tmp_path: Path) -> None:
         path = tmp_path / "new.toml"
         done = snekhouse("runtimes", "discover", "-o", path)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from snekhouse.errors import RegistryError
-from snekhouse.registry.edits import appended, changes, settings
+from snekhouse.registry.edits import appended, changes, removed, settings
 from snekhouse.registry.loading import load
 
 _TABLE = '[runtimes."3.14t"]\nexecutable = "/opt/python"\n'
@@ -60,3 +60,75 @@ def test_settings_are_what_toml_can_hold(tmp_path: Path) -> None:
     assert told["limits"]["memory"] == 70 << 20
     assert told["env"]["LANG"] == "en_US.UTF-8"
     assert "build" not in told
+
+
+_SEVERAL = """\
+# Mine, all of it.
+default = "one"  # the newest
+
+[runtimes.one]
+executable = "/opt/one"  # works
+aliases = ["first"]
+
+# The second.
+[runtimes."two"]  # by hand
+executable = "/opt/two"
+# of two
+
+[[runtimes.two.mounts]]
+source = "/opt"
+
+# The last.
+[runtimes.'three']
+executable = "/opt/three"
+"""
+
+
+def test_a_runtime_is_removed_and_all_else_stays_comments_included(tmp_path: Path) -> None:
+    path = tmp_path / "runtimes.toml"
+    path.write_text(_SEVERAL)
+    removed(path, "two").write()
+    assert path.read_text() == _SEVERAL.replace(
+        _SEVERAL[_SEVERAL.index('[runtimes."two"]') : _SEVERAL.index("\n# The last.")], ""
+    )
+    assert list(load(path).runtimes) == ["one", "three"]
+
+
+def test_the_last_table_of_a_file_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "runtimes.toml"
+    path.write_text(_SEVERAL)
+    path.chmod(0o640)
+    removed(path, "three").write()
+    assert path.read_text() == _SEVERAL[: _SEVERAL.index("[runtimes.'three']")]
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_the_default_is_removed_only_with_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "runtimes.toml"
+    path.write_text(_SEVERAL)
+    with pytest.raises(RegistryError, match="is the default runtime; name the new default with --default"):
+        removed(path, "one")
+    path.write_text(_SEVERAL.replace('default = "one"', 'default = "first"'))
+    with pytest.raises(RegistryError, match="is the default runtime"):
+        removed(path, "one")
+    with pytest.raises(RegistryError, match="there is no runtime 'four'"):
+        removed(path, "one", default="four")
+    removed(path, "one", default="three").write()
+    assert load(path).default == "three"
+    assert 'default = "three"  # the newest\n' in path.read_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'default = "one"\n[runtimes]\none.executable = "/1"\ntwo = { executable = "/2" }\n',
+        'default = "one"\n[runtimes.one]\nexecutable = "/1"\n[runtimes]\ntwo.executable = "/2"\n',
+        'default = "one"\n[runtimes.one]\nexecutable = "/1"\n[runtimes.two]\nexecutable = "/2"\nenv.X = """\n[runtimes.one]\n"""',
+    ],
+)
+def test_what_only_a_person_can_edit_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "runtimes.toml"
+    path.write_text(text)
+    with pytest.raises(RegistryError):
+        removed(path, "two")
+    assert path.read_text() == text

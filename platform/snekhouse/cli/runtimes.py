@@ -1,4 +1,4 @@
-"""``snekhouse runtimes``: list, check, add, show, diff and discover."""
+"""``snekhouse runtimes``: list, check, add, remove, show, diff and discover."""
 
 import dataclasses
 import logging
@@ -28,7 +28,7 @@ from snekhouse.registry.discovery import (
     render_runtime,
     write_registry,
 )
-from snekhouse.registry.edits import appended, changes, settings
+from snekhouse.registry.edits import appended, changes, removed, settings
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry, Server
 from snekhouse.web.schemas import RuntimeOut
@@ -86,6 +86,18 @@ def add(
         raise HostError(f"{executable} does not work in a jail, and {registry} stays as it is: {wrong}")
     draft.write()
     print_lines([f"{registry}: added {name}, {_version(ready)}"])
+
+
+@app.command()
+def remove(
+    name: Annotated[str, typer.Argument(help="Name or alias.")],
+    default: Annotated[str, typer.Option(help="The new default, where the default runtime is removed.")] = "",
+    registry: RegistryOption = DEFAULT_REGISTRY,
+) -> None:
+    """Remove a runtime's tables from a registry; a running server stops serving it at once."""
+    runtime = load(registry).resolve(name)
+    removed(registry, runtime.name, default=default).write()
+    print_lines([f"{registry}: removed {runtime.name}"])
 
 
 @app.command()

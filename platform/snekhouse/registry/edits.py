@@ -1,9 +1,15 @@
-"""What tools do to a person's registry: append to it, and tell it from another. They never rewrite it."""
+"""What tools do to a person's registry: append a table, remove one, compare. All other bytes stay as they are."""
 
-from collections.abc import Iterator, Mapping
+import os
+import re
+import shutil
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import tomli_w
 
 from snekhouse.errors import Problem, RegistryError
 from snekhouse.registry.loading import parse
@@ -54,6 +60,110 @@ def appended(path: Path, table: str) -> Draft:
     gap = b"\n" if before.endswith(b"\n") or not before else b"\n\n"
     addition = gap + table.encode()
     return Draft(path, addition, parse(before + addition, str(path)))
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """A registry's file with a table less, which is not written yet.
+
+    Attributes:
+        path: The file.
+        content: What it would hold.
+    """
+
+    path: Path
+    content: bytes
+
+    def write(self) -> None:
+        """Replace the file; whoever reads it meanwhile sees the old one or the new one, whole.
+
+        Raises:
+            RegistryError: It cannot be written.
+        """
+        target = self.path.resolve()  # a link stays a link
+        draft = target.with_name(f".{target.name}.{os.getpid()}")
+        try:
+            draft.write_bytes(self.content)
+            shutil.copymode(target, draft)
+            draft.replace(target)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            message = f"cannot be written: {error.strerror}"
+            raise RegistryError([Problem(str(self.path), "", message, "allow it, or edit it by hand")]) from error
+
+
+def removed(path: Path, name: str, *, default: str = "") -> Rewrite:
+    """Take the tables of a runtime out of a registry's file; comments outside of them stay.
+
+    Args:
+        path: The file, which is a registry.
+        name: Of the runtime.
+        default: The new default; empty to leave it as it is.
+
+    Raises:
+        RegistryError: It is the default and there is no new one; what is left is not a registry; or the runtime is
+            written in a way that only a person can edit.
+    """
+    before = path.read_bytes()
+    parsed = tomllib.loads(before.decode("utf-8-sig"))
+    table = parsed["runtimes"].pop(name)
+    if not default and parsed.get("default", name) in {name, *table.get("aliases", ())}:
+        message, remedy = "is the default runtime", "name the new default with --default"
+        raise RegistryError([Problem(str(path), _key(name), message, remedy)])
+    text = "".join(_lines_without(before.decode().splitlines(keepends=True), ["runtimes", name]))
+    if default:
+        parsed["default"] = default
+        text = _DEFAULT.sub(lambda found: found[1] + tomli_w.dumps({"d": default})[4:].rstrip(), text, count=1)
+    content = text.encode()
+    registry = parse(content, str(path))  # tells what is wrong with what is left
+    if name in registry.runtimes or tomllib.loads(text.removeprefix("\ufeff")) != parsed:
+        message = "is not written as tables of its own" if not default else "or default is written in an unusual way"
+        raise RegistryError([Problem(str(path), _key(name), message, "remove it by hand")])
+    return Rewrite(path, content)
+
+
+def _key(name: str) -> str:
+    return f'runtimes."{name}"'
+
+
+_HEADER = re.compile(r"\s*(\[.*\])\s*(?:#.*)?$")
+_DEFAULT = re.compile(r"""^(\s*default\s*=\s*)(?:"[^"\n]*"|'[^'\n]*')""", re.MULTILINE)
+
+
+def _lines_without(lines: Iterable[str], table: list[str]) -> Iterator[str]:
+    """Leave out a table and those below it, up to its last key: comments after that stand before the next table."""
+    is_inside, held = False, list[str]()
+    for line in lines:
+        if keys := _table_named(line):
+            yield from held if not is_inside else _tail(held)
+            held, is_inside = [], keys[: len(table)] == table
+        held.append(line)
+    yield from held if not is_inside else _tail(held)
+
+
+def _tail(lines: Sequence[str]) -> Sequence[str]:
+    """Keep the comments at the end of a table that is left out: after an empty line, or else after its last key."""
+    end = max(index for index, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")) + 1
+    blank = next((index for index in range(end, len(lines)) if not lines[index].strip()), end)
+    kept = lines[blank:]
+    return kept if any(line.strip() for line in kept) else ()
+
+
+def _table_named(line: str) -> list[str]:
+    """Read the header of a table as its keys; empty for any other line."""
+    found = _HEADER.match(line)
+    try:
+        parsed: Any = tomllib.loads(found[1]) if found else {}
+    except tomllib.TOMLDecodeError:
+        return []
+    keys = []
+    while isinstance(parsed, list | dict) and parsed:
+        if isinstance(parsed, list):
+            parsed = parsed[0]
+            continue
+        ((key, parsed),) = parsed.items()
+        keys.append(key)
+    return keys
 
 
 def settings(runtime: Runtime) -> dict[str, Any]:
