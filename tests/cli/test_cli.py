@@ -296,7 +296,7 @@ class TestServe:
 
     @pytest.mark.parametrize("address", ["127.0.0.1", "localhost:http", "127.0.0.1:65536", ":8060"])
     def test_what_is_no_address_is_refused(self, small: Path, address: str) -> None:
-        assert "is no address; write host:port" in refused(snekhouse("serve", "-r", small, "--bind", address))
+        assert "is not an address; write host:port" in refused(snekhouse("serve", "-r", small, "--bind", address))
 
 
 def test_ctrl_c_exits_with_130(small: Path) -> None:

@@ -90,8 +90,8 @@ def test_an_executable_that_the_build_does_not_make_is_refused() -> None:
         ("", "version: is missing; add it, or name an image"),
         ('version = "3.14.6"', "sha256: is missing"),
         (f'image = "python:3"\nversion = "3.14.6"\nsha256 = "{_SHA256}"', "version: says how to build"),
-        ('image = "python:3\\nRUN evil"', "is no name of an image"),
-        ('image = "--privileged"', "is no name of an image"),
+        ('image = "python:3\\nRUN evil"', "is not the name of an image"),
+        ('image = "--privileged"', "is not the name of an image"),
     ],
 )
 def test_a_build_that_makes_no_sense_is_refused(build: str, problem: str) -> None:

@@ -34,7 +34,7 @@ def _address(text: str) -> str:
     try:
         return TypeAdapter(Bind).validate_python(text) if text else ""
     except ValidationError:
-        raise typer.BadParameter(f'{text!r} is no address; write host:port, such as "127.0.0.1:8060"') from None
+        raise typer.BadParameter(f'{text!r} is not an address; write host:port, such as "127.0.0.1:8060"') from None
 
 
 def serve(

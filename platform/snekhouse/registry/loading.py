@@ -67,7 +67,7 @@ def _parse(source: str, data: bytes) -> dict[str, Any]:
         problem = Problem(source, "", f"is not UTF-8 (line {line})", "save the file as UTF-8")
         raise RegistryError([problem]) from error
     except (ValueError, RecursionError) as error:  # tomllib lets both through: numbers too long, lists too deep
-        raise RegistryError([Problem(source, "", f"is not TOML: {error}", "mend the syntax there")]) from error
+        raise RegistryError([Problem(source, "", f"is not TOML: {error}", "correct the syntax there")]) from error
 
 
 def _check(parsed: dict[str, Any], source: str) -> File:

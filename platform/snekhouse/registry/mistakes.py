@@ -10,55 +10,62 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from snekhouse.errors import Problem
+from snekhouse.shortening import shortened
 
 Location = tuple[str | int, ...]
 """Where in a file: keys, and indices of lists."""
 
-_SIZE = ("is no size", 'write a number of bytes, or a size such as "64MiB"')
-_TEXT = ("is no text", "put it in quotes")
-_TABLE = ("is no table", "write a table: [{key}]")
+_SIZE = ("{shown} is not a size", "write bytes, or a number with KiB, MiB or GiB")
+_TEXT = ("is not text", "put it in quotes")
+_TABLE = ("is not a table", "write a table: [{key}]")
+
+_SHOWN = 60
+"""Characters of a wrong value that a message repeats."""
 
 _WORDS: Mapping[str, tuple[str, str]] = {
     "missing": ("is missing", "add it"),
-    "bool_type": ("is neither true nor false", "write true or false, without quotes"),
-    "int_type": ("is no whole number", "write a whole number, without quotes"),
-    "float_type": ("is no number", "write a number, without quotes"),
-    "finite_number": ("is no finite number", "write a number greater than 0"),
+    "bool_type": ("is not true or false", "write true or false, without quotes"),
+    "int_type": ("is not a whole number", "write a whole number, without quotes"),
+    "float_type": ("is not a number", "write a number, without quotes"),
+    "finite_number": ("is not a finite number", "write a number greater than 0"),
     "greater_than": ("must be greater than {gt:g}", "write a number greater than {gt:g}"),
     "greater_than_equal": ("must not be less than {ge:g}", "write {ge:g} or more"),
     "less_than_equal": ("must not be more than {le}", "write a smaller number"),
     "string_type": _TEXT,
-    "string_too_short": ("is empty", "write something, or leave the key out"),
+    "string_too_short": ("is empty", "write a value, or leave the key out"),
     "literal_error": ("must be {expected}", "write {expected}, or leave the key out"),
-    "tuple_type": ("is no list", "write a list: [...]"),
+    "tuple_type": ("is not a list", "write a list: [...]"),
     "dict_type": _TABLE,
     "mapping_type": _TABLE,
     "model_type": _TABLE,
     "byte_size": _SIZE,
     "byte_size_unit": _SIZE,
     "size": _SIZE,
-    "not_positive": ("must be greater than 0", 'write a number of bytes greater than 0, or a size such as "64MiB"'),
+    "not_positive": ("must be greater than 0", "write bytes, or a number with KiB, MiB or GiB, greater than 0"),
     "too_many_bytes": ("is more than a file can have", "write a smaller size"),
     "null_byte": ("contains a null byte", "remove it"),
-    "relative_path": ("is not an absolute path", "write the whole path, from / on"),
-    "parent_in_path": ("is a path with '..'", "write the path without it"),
+    "relative_path": ("is not an absolute path", "write the path from / on"),
+    "parent_in_path": ("contains '..'", "write the path without it"),
     "host_root": (
         "is the host's own root",
         "name the folder of another, or leave the key out and mount what is needed",
     ),
-    "name": ("{input!r} is no name", "begin with a letter or digit; go on with those and . _ + - only"),
-    "bind": ("is no address", 'write "host:port", such as "127.0.0.1:8060"'),
+    "name": ("{shown} is not a name", "start with a letter or digit, then use only letters, digits and . _ + -"),
+    "bind": ("is not an address", 'write "host:port", such as "127.0.0.1:8060"'),
     "host": (
-        "is not the name of a host",
+        "is not a host name",
         'write it without scheme and port, such as "snek.example" or "*.snek.example"',
     ),
     "origin": ("is not an origin", 'write scheme and host in lower case, such as "https://snek.example"'),
-    "env_name": ("is no name of an environment variable", "choose one without '=' and null bytes, not empty"),
-    "module_name": ("is no name of a module", 'write it as in an import, such as "numpy.linalg"'),
-    "version": ("is no release of CPython", 'write all of it, such as "3.14.6"'),
-    "range": ("is no range", "write the first id and the last, 2 to 65536 in all, such as [200000, 200999]"),
-    "image_name": ("is no name of an image", 'write it as for docker pull, such as "python:3.14-slim"'),
-    "sha256": ("is no SHA-256 checksum", "write its 64 hexadecimal digits, in lower case"),
+    "env_name": (
+        "is not the name of an environment variable",
+        "choose a name without '=' and null bytes that is not empty",
+    ),
+    "module_name": ("is not the name of a module", 'write it as in an import, such as "numpy.linalg"'),
+    "version": ("is not a release of CPython", 'write the full version, such as "3.14.6"'),
+    "range": ("is not a range of ids", "write the first and the last of 2 to 65536 ids, such as [200000, 200999]"),
+    "image_name": ("is not the name of an image", 'write it as for docker pull, such as "python:3.14-slim"'),
+    "sha256": ("is not a SHA-256 checksum", "write 64 hexadecimal digits in lower case"),
 }
 
 
@@ -101,7 +108,11 @@ def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]
             continue
         if location[-1] == "[key]":  # pydantic's way to say that the key, not its value, is wrong
             location = location[:-1]
-        details = {**finding.get("ctx", {}), "input": finding["input"], "key": dotted(location)}
+        details = {
+            **finding.get("ctx", {}),
+            "shown": shortened(repr(finding["input"]), _SHOWN),
+            "key": dotted(location),
+        }
         message, remedy = (words.format(**details) for words in _WORDS[kind])
         yield Mistake(location, message, remedy)
 
@@ -152,7 +163,7 @@ def _table_at(model: type[BaseModel], location: Sequence[str | int]) -> type[Bas
         annotation = table.model_fields[str(part)].annotation if table else _item_of(annotation)
     table = _table_in(annotation)
     if table is None:
-        raise LookupError(f"{dotted(tuple(location))} is no table")
+        raise LookupError(f"{dotted(tuple(location))} is not a table")
     return table
 
 

@@ -16,6 +16,9 @@ _MOST_PORTS = 0xFFFF
 _LAST_UID = (1 << 32) - 2  # the one above means "none"
 _MOST_UIDS = 1 << 16
 
+_SIZE = re.compile(r"\s*[0-9_]*\.?[0-9]+\s*(?:(?:[kKMGTPE]i?)?B)?\s*")
+"""A number with a unit in bytes: pydantic takes "64Mb" and "64m" as well, which people mean in different ways."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _BIND = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _HOST = re.compile(r"\*|(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
@@ -36,6 +39,8 @@ def _written_as_size(size: object) -> object:
         _refuse("not_positive")
     if isinstance(size, str) and re.match(r"\s*-\s*[0-9]", size):
         _refuse("not_positive")
+    if isinstance(size, str) and not _SIZE.fullmatch(size):
+        _refuse("size")
     return size
 
 
