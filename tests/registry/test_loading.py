@@ -138,3 +138,7 @@ def test_of_runtimes_that_share_an_executable_the_first_is_meant(load_text: Load
     found = load_text(text).by_executable("/py")
     assert found is not None
     assert found.name == "a"
+
+
+def test_a_byte_order_mark_is_passed_over(load_text: Load) -> None:
+    assert load_text('\ufeff[runtimes.one]\nexecutable = "/one"\n').default == "one"

@@ -127,6 +127,18 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
         "is not true or false",
         "true or false",
     ),
+    "the defaults without an s": (
+        _ONE + "[default.limits]\nwall_time = 2",
+        "default",
+        "is a table",
+        "write [defaults] for the table",
+    ),
+    "the defaults without an s, and two runtimes": (
+        "[default]\n" + _ONE + "[runtimes.b]\nexecutable = '/b'",
+        "default",
+        "is a table",
+        "write [defaults] for the table",
+    ),
     "a number for a text": ("default = 3.12" + _ONE, "default", "is not text", "in quotes"),
     "a text for a list": (_ONE + 'aliases = "3"', 'runtimes."3.12".aliases', "is not a list", "[...]"),
     "a text for a table": ('server = "x"' + _ONE, "server", "is not a table", "[server]"),

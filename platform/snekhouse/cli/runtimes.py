@@ -108,7 +108,7 @@ def show(
 ) -> None:
     """Print a runtime's table, as it is written or merged with the defaults, as TOML."""
     runtime = load(registry).resolve(name)
-    written = tomllib.loads(registry.read_text(encoding="utf-8"))["runtimes"].get(runtime.name, {})
+    written = tomllib.loads(registry.read_text(encoding="utf-8-sig"))["runtimes"].get(runtime.name, {})
     write(tomli_w.dumps({"runtimes": {runtime.name: settings(runtime) if effective else written}}))
 
 

@@ -61,7 +61,7 @@ def _read(path: Path) -> bytes:
 
 def _parse(source: str, data: bytes) -> dict[str, Any]:
     try:
-        return tomllib.loads(data.decode())
+        return tomllib.loads(data.decode("utf-8-sig"))  # some editors write a byte order mark
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         problem = Problem(source, "", f"is not UTF-8 (line {line})", "save the file as UTF-8")
@@ -72,7 +72,7 @@ def _parse(source: str, data: bytes) -> dict[str, Any]:
 
 def _check(parsed: dict[str, Any], source: str) -> File:
     """Validate the tables, and what they are to each other; tell the mistakes in the order of the file."""
-    mistakes = _quote_names(parsed)
+    mistakes = [*_name_defaults(parsed), *_quote_names(parsed)]
     try:
         file = File.model_validate(parsed)
     except ValidationError as error:
@@ -83,6 +83,21 @@ def _check(parsed: dict[str, Any], source: str) -> File:
         mistakes.sort(key=lambda mistake: _position(mistake.location, parsed))
         raise RegistryError([mistake.in_file(source) for mistake in mistakes])
     return file
+
+
+def _name_defaults(parsed: dict[str, Any]) -> list[Mistake]:
+    """Read a table ``[default]`` as ``[defaults]``, which was meant."""
+    if not isinstance(parsed.get("default"), dict):
+        return []
+    parsed.setdefault("defaults", parsed["default"])
+    parsed["default"] = next(iter(_tables(parsed.get("runtimes"))), None)
+    if parsed["default"] is None:
+        del parsed["default"]
+    return [Mistake(("default",), "is a table, and must be the name of a runtime", "write [defaults] for the table")]
+
+
+def _tables(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _quote_names(parsed: dict[str, Any]) -> list[Mistake]:
