@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -82,7 +83,11 @@ def test_what_a_runtime_writes_wins_even_where_it_is_the_model_s_default(load_te
 def test_any_limits_merge_as_dictionaries_do(load_text: Load, below: dict[str, int], above: dict[str, int]) -> None:
     tables = {"defaults": {"limits": below}, "runtimes": {"a": {"executable": "/a", "limits": above}}}
     loaded = load_text(tomli_w.dumps(tables))
-    assert loaded.runtimes["a"].limits.model_dump() == {**Limits().model_dump(), **below, **above}
+    merged = {**Limits().model_dump(), **below, **above}
+    is_raised = "memory" in above and merged["memory"] > below.get("memory", Limits().memory)
+    if is_raised and "address_space" not in above:
+        merged["address_space"] = max(merged["address_space"], above["memory"] + (630 << 20))
+    assert loaded.runtimes["a"].limits.model_dump() == merged
 
 
 def test_the_default_may_be_left_out_where_there_is_one_runtime(load_text: Load) -> None:
@@ -142,3 +147,25 @@ def test_of_runtimes_that_share_an_executable_the_first_is_meant(load_text: Load
 
 def test_a_byte_order_mark_is_passed_over(load_text: Load) -> None:
     assert load_text('\ufeff[runtimes.one]\nexecutable = "/one"\n').default == "one"
+
+
+@pytest.mark.parametrize(
+    ("defaults", "own", "space"),
+    [
+        ("", "", 700),
+        ("", 'memory = "2GiB"', 2048 + 630),
+        ('memory = "1GiB"', "", 1024 + 630),
+        ('memory = "1GiB"', 'memory = "2GiB"', 2048 + 630),
+        ('memory = "70MiB"\naddress_space = "700MiB"', 'memory = "2GiB"', 2048 + 630),
+        ('memory = "1GiB"', 'memory = "50MiB"', 1024 + 630),
+        ("", 'memory = "50MiB"', 700),
+        ('address_space = "100MiB"', 'memory = "50MiB"', 100),
+        ("", 'memory = "2GiB"\naddress_space = "800MiB"', 800),
+        ('address_space = "4GiB"', 'memory = "2GiB"', 4096),
+    ],
+)
+def test_the_address_space_follows_a_memory_that_is_raised(
+    load_text: Load, defaults: str, own: str, space: int
+) -> None:
+    text = f"[defaults.limits]\n{defaults}\n{_ONE}[runtimes.'3.12'.limits]\n{own}\n"
+    assert load_text(text).runtimes["3.12"].limits.address_space == space << 20

@@ -6,12 +6,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ByteSize, ValidationError
 
 from snekhouse.errors import Problem, RegistryError
 from snekhouse.registry.crosscheck import cross_check
 from snekhouse.registry.mistakes import Location, Mistake, explain
-from snekhouse.registry.models import DEFAULT_ENV, File, Mount, Registry, Runtime, RuntimeTable, Settings
+from snekhouse.registry.models import (
+    ADDRESS_SPACE_BESIDE_MEMORY,
+    DEFAULT_ENV,
+    File,
+    Limits,
+    Mount,
+    Registry,
+    Runtime,
+    RuntimeTable,
+    Settings,
+)
 from snekhouse.registry.root import is_of_system, resolved_inside
 
 _Table = TypeVar("_Table", bound=BaseModel)
@@ -137,7 +147,7 @@ def _merge(name: str, table: RuntimeTable, defaults: Settings) -> Runtime:
         **_written(defaults),
         **_written(table),
         "name": name,
-        "limits": _over(defaults.limits, table.limits),
+        "limits": _limits(defaults.limits, table.limits),
         "files": _over(defaults.files, table.files),
         "env": {**DEFAULT_ENV, **defaults.env, **table.env},
         "mounts": tuple(mounts.values()),
@@ -150,6 +160,18 @@ def _inherited_mounts(table: RuntimeTable, defaults: Settings) -> tuple[Mount, .
     if table.root is None:
         return defaults.mounts
     return tuple(mount for mount in defaults.mounts if not is_of_system(mount.target))
+
+
+def _limits(*tables: Limits) -> Limits:
+    """Lay limits over each other; where a table raises the memory alone, the address space follows it."""
+    limits = Limits()
+    for table in tables:
+        is_raised = "memory" in table.model_fields_set and table.memory > limits.memory
+        limits = _over(limits, table)
+        if is_raised and "address_space" not in table.model_fields_set:
+            least = ByteSize(limits.memory + ADDRESS_SPACE_BESIDE_MEMORY)
+            limits = limits.model_copy(update={"address_space": max(limits.address_space, least)})
+    return limits
 
 
 def _over(below: _Table, above: _Table) -> _Table:

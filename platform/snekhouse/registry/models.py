@@ -45,6 +45,10 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+ADDRESS_SPACE_BESIDE_MEMORY = 630 * _MIB
+"""Address space that a process has beyond the memory of the run, if the registry says nothing: 700 MiB for 70 MiB."""
+
+
 class Limits(_Table):
     """What a run may use."""
 
