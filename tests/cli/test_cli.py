@@ -196,6 +196,16 @@ class TestRuntimes:
         done = snekhouse("runtimes", "check", "-r", broken, "--json")
         assert json.loads(done.stdout) == snekhouse("runtimes", "check", "-r", broken).stdout.splitlines()
 
+    def test_check_tells_of_limits_that_no_run_can_reach(self, small: Path) -> None:
+        small.write_text(f"{small.read_text()}\n[defaults.limits]\ncpus = 100_000\n")
+        done = snekhouse("runtimes", "check", "-r", small)
+        assert done.returncode == 0
+        assert f"snekhouse: {small}: limits.cpus is 100000, and this host has " in done.stderr
+
+    def test_a_program_may_use_a_memory_that_is_raised(self, small: Path) -> None:
+        small.write_text(f'{small.read_text()}\n[defaults.limits]\nmemory = "1GiB"\n')
+        assert snekhouse("eval", "-r", small, "print(len(b'x' * (800 << 20)))").stdout == f"{800 << 20}\n"
+
     def test_check_tells_what_cannot_be_imported_ahead(self, small: Path) -> None:
         small.write_text(small.read_text().replace("mounts = [", 'preload = ["nomodule"]\nmounts = ['))
         done = snekhouse("runtimes", "check", "-r", small)

@@ -13,7 +13,7 @@ import typer
 
 from snekhouse.cli.admin_client import ask
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from snekhouse.cli.output import print_json, print_lines, print_table, write
+from snekhouse.cli.output import print_json, print_lines, print_table, say, write
 from snekhouse.cli.probing import find_in_root, probed
 from snekhouse.cli.releases import RELEASES, newer_release, newest_releases
 from snekhouse.errors import HostError, Problem, RegistryError
@@ -29,6 +29,7 @@ from snekhouse.registry.discovery import (
     write_registry,
 )
 from snekhouse.registry.edits import appended, changes, removed, settings
+from snekhouse.registry.hints import hints
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry, Server
 from snekhouse.web.schemas import RuntimeOut
@@ -203,6 +204,8 @@ def _problems(path: Path) -> list[str]:
         loaded = load(path)
     except RegistryError as error:
         return [str(problem) for problem in error.problems]
+    for hint in hints(loaded):
+        say(f"{path}: {hint}")
     ready = anyio.run(probed, loaded)
     return [f'{path}: runtimes."{each.runtime.name}": {wrong}' for each in ready if (wrong := _wrong(each))]
 

@@ -16,6 +16,7 @@ from snekhouse.jail.ids import taken_ids
 from snekhouse.jail.kit import Means
 from snekhouse.jail.state import state_folder
 from snekhouse.registry.crosscheck import ids_needed
+from snekhouse.registry.hints import hints
 from snekhouse.registry.models import Registry
 
 _log = logging.getLogger(__package__)
@@ -37,6 +38,8 @@ async def open_house(registry: Registry, *, require_runtime: bool = True) -> Asy
         host.require_walls()
     for wall in host.missing_walls():
         _log.warning("degraded: %s: %s", wall.name, wall.detail)
+    for hint in hints(registry):
+        _log.warning("registry: %s", hint)
     layout = host.cgroups.layout
     with ExitStack() as held:
         state = held.enter_context(state_folder(registry.server.state_path, layout))

@@ -15,6 +15,7 @@ from snekhouse.errors import HostError, RegistryError
 from snekhouse.house.house import House
 from snekhouse.house.worker import Worker
 from snekhouse.registry import live
+from snekhouse.registry.hints import hints
 from snekhouse.registry.models import Registry
 
 _log = logging.getLogger(__package__)
@@ -69,6 +70,8 @@ class Reloader:
                 self.last = Reload(datetime.now(UTC), "refused", str(error))
             else:
                 _log.info("registry reloaded", extra={"digest": found.registry.digest[:12]})
+                for hint in hints(found.registry):
+                    _log.warning("registry: %s", hint)
                 if found.kept:
                     _log.warning("the server must be started again for: %s", ", ".join(found.kept))
                 self.last = Reload(datetime.now(UTC), "reloaded", kept=found.kept)
