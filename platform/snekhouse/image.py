@@ -45,9 +45,13 @@ def render_dockerfile(registry: Registry) -> str:
     """Render the Dockerfile of a registry.
 
     Raises:
-        RegistryError: A runtime lacks what its stage needs.
+        RegistryError: A runtime lacks what its stage needs, or no runtime is built.
     """
     stages = _stages(registry)
+    if not stages:
+        remedy = 'add [runtimes."NAME".build] with version and sha256, or with image'
+        message = "none has a table build, and the image would have no interpreter"
+        raise RegistryError([Problem(registry.source, "runtimes", message, remedy)])
     default = next((stage for stage in stages if stage.runtime == registry.default), None)
     return (
         _environment()

@@ -33,6 +33,15 @@ def test_the_one_in_the_repository_is_what_the_registry_renders() -> None:
     assert (_ROOT / "Dockerfile").read_text() == snekhouse("render", "dockerfile", "-r", _IMAGE, cwd=_ROOT).stdout
 
 
+def test_a_registry_that_builds_nothing_is_refused(small: Path) -> None:
+    done = snekhouse("render", "dockerfile", "-r", small)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"snekhouse: {small}: runtimes: none has a table build, and the image would have no interpreter; "
+        'add [runtimes."NAME".build] with version and sha256, or with image\n'
+    )
+
+
 def test_one_more_runtime_is_one_more_stage_and_one_more_copy() -> None:
     before = render_dockerfile(load(_IMAGE))
     table = (
