@@ -205,6 +205,21 @@ async def test_missing_walls_are_a_refusal_unless_allowed(small: Registry, monke
             pass
 
 
+async def test_missing_walls_are_one_warning_with_the_details_below_it(
+    small: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("snekhouse.jail.host.detect", lambda: NO_CGROUPS)
+    caplog.set_level("INFO", "snekhouse.house")
+    async with open_house(only(small, *small.runtimes.values(), state=small.server.state)):
+        pass
+    (warning,) = (each.getMessage() for each in caplog.records if each.levelname == "WARNING")
+    assert warning.startswith("degraded: missing walls: cgroup memory, cgroup pids, cgroup cpu")
+    assert "snekhouse doctor" in warning
+    told = [each.getMessage() for each in caplog.records if each.getMessage().startswith("missing wall: ")]
+    assert "nothing is mounted here" in told[0]
+    assert len(told) >= 3
+
+
 @pytest.mark.parametrize("start", ["fork", "cold"])
 async def test_without_cgroups_the_rlimits_stand_and_memory_is_unmeasured(
     small: Registry, monkeypatch: pytest.MonkeyPatch, start: str

@@ -36,8 +36,11 @@ async def open_house(registry: Registry, *, require_runtime: bool = True) -> Asy
     host = survey_for(registry)
     if not registry.server.allow_degraded:
         host.require_walls()
-    for wall in host.missing_walls():
-        _log.warning("degraded: %s: %s", wall.name, wall.detail)
+    if missing := host.missing_walls():
+        names = ", ".join(wall.name for wall in missing)
+        _log.warning("degraded: missing walls: %s; `snekhouse doctor` says why, and how to get them", names)
+    for wall in missing:
+        _log.info("missing wall: %s: %s", wall.name, wall.detail)
     for hint in hints(registry):
         _log.warning("registry: %s", hint)
     layout = host.cgroups.layout
