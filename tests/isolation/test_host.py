@@ -8,7 +8,7 @@ import pytest
 from isolation.attacks import Prison, table
 
 SECRETS = (
-    "/root/.ssh", "/root/.bashrc", "/etc/shadow", "/etc/passwd", "/etc/hostname", "/etc/ssh", "/proc/1/environ", "/proc/self/mem", "/proc/kcore",
+    "/root/.ssh", "/root/.bashrc", "/etc/shadow", "/etc/hostname", "/etc/ssh", "/proc/1/environ", "/proc/self/mem", "/proc/kcore",
     "/proc/sys/kernel", "/sys/kernel", "/sys/fs/cgroup", "/run/docker.sock", "/var/run/docker.sock", "/var/log", "/tmp",
     "/boot", "/dev/mem", "/dev/kmsg", "/dev/fuse", "/dev/kvm", "/dev/net/tun", "/dev/tty", "/dev/ptmx", "/dev/pts",
     "/dev/loop0", "/dev/sda", "/dev/vda", "/dev/vsock", "/dev/userfaultfd", "/dev/stdin", "/dev/fd", "/home/..data",
@@ -18,6 +18,17 @@ SECRETS = (
 @pytest.mark.parametrize("path", SECRETS)
 def test_a_place_of_the_host_is_not_there(prison: Prison, path: str) -> None:
     prison.attack(f"attempt(lambda: os.stat({path!r}), errno.ENOENT)")
+
+
+def test_a_program_finds_out_who_it_is_and_nobody_else(prison: Prison) -> None:
+    program = (
+        "import getpass, grp, os, pwd, tarfile\n"
+        "names = {each.pw_name for each in pwd.getpwall()} | {each.gr_name for each in grp.getgrall()}\n"
+        "print(getpass.getuser(), grp.getgrgid(os.getgid()).gr_name, names, pwd.getpwuid(os.getuid()).pw_dir)\n"
+        "print(os.path.expanduser('~nobody'), os.path.expanduser('~x'))"
+    )
+    assert prison.run(program)["stdout"] == "nobody nobody {'nobody'} /home\n/home ~x\n"
+    prison.attack("attempt(lambda: open('/etc/passwd', 'a'), errno.EROFS, errno.EACCES)")
 
 
 def test_every_file_in_the_jail_is_of_its_runtime(prison: Prison) -> None:

@@ -97,6 +97,16 @@ def test_mounts_are_read_only_without_setuid_or_devices_unless_said_otherwise() 
     assert fields["/w"] == [("dst", '"/w"'), ("is_bind", "true"), ("rw", "true"), ("mandatory", "false"), *common]
 
 
+def test_the_only_accounts_are_those_of_the_runs() -> None:
+    assert 'src_content: "nobody:x:65534:65534:nobody:/home:/bin/false\\012" dst: "/etc/passwd"' in render(runtime())
+    assert 'src_content: "nobody:x:65534:\\012nobody:x:65535:\\012" dst: "/etc/group"' in render(runtime(), ids=2)
+
+
+@pytest.mark.parametrize("target", ["/etc", "/etc/passwd"])
+def test_a_mount_of_the_registry_takes_the_place_of_the_accounts(target: str) -> None:
+    assert 'dst: "/etc/passwd"' not in render(runtime(mounts=[{"source": "/s", "target": target}])).replace("  dst", "")
+
+
 def test_processes_are_limited_by_rlimit_only_without_cgroups() -> None:
     assert "rlimit_nproc" not in render(runtime())
     assert "rlimit_nproc: 15\n" in render(runtime(), cgroups=False)

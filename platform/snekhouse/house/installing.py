@@ -127,7 +127,14 @@ class Installer:
         cgroups = "pids" not in self._host.cgroups.missing
         return (
             render_profile(runtime, identity=identity, bootstrap=bootstrap, cgroups=cgroups),
-            render_profile(runtime, identity=identity, bootstrap=bootstrap, cgroups=cgroups, template=self._template),
+            render_profile(
+                runtime,
+                identity=identity,
+                bootstrap=bootstrap,
+                cgroups=cgroups,
+                template=self._template,
+                ids=self._means.ids.count - 1,  # the last is the template's own
+            ),
         )
 
     def _jail(self, runtime: Runtime, folder: State, texts: tuple[str, str], bootstrap: Path) -> Jail:

@@ -7,9 +7,9 @@ from pathlib import Path
 import jinja2
 
 from snekhouse.assets import asset
-from snekhouse.jail.identity import Identity
+from snekhouse.jail.identity import NOBODY, Identity
 from snekhouse.jail.seccomp import render_policy
-from snekhouse.registry.models import Runtime
+from snekhouse.registry.models import HOME, Runtime
 from snekhouse.registry.userbase import seen
 
 BOOTSTRAP_INSIDE = "/snekhouse/bootstrap.py"
@@ -34,6 +34,7 @@ def render_profile(
     cgroups: bool,
     template: Path | None = None,
     network: bool = False,
+    ids: int = 1,
 ) -> str:
     """Render the profile of a runtime.
 
@@ -43,6 +44,7 @@ def render_profile(
         bootstrap: The host's path of the bootstrap.
         cgroups: Whether cgroups limit the run; otherwise more rlimits are set.
         template: The host's path of the template's part, where the profile is for a template and not for one run.
+        ids: How many user and group ids its runs may have inside, from that of nobody on.
         network: Whether it shares the network of the host, to install packages; no evaluation does.
 
     Returns:
@@ -64,6 +66,7 @@ def render_profile(
             mounts=seen(runtime),
             identity=identity,
             own=own,
+            accounts=_accounts(runtime, ids),
             home=home,
             shm=shm,
             cgroups=cgroups,
@@ -74,6 +77,20 @@ def render_profile(
             MIB=_MIB,
         )
     )
+
+
+def _accounts(runtime: Runtime, ids: int) -> list[tuple[str, str]]:
+    """Write the files of users and groups, unless the runtime mounts its own (passwd(5), group(5)).
+
+    Forked runs have ids of their own inside, and each is nobody: programs look up who they are by their id.
+    """
+    users = range(NOBODY, NOBODY + ids)
+    files = {
+        "/etc/passwd": "".join(f"nobody:x:{user}:{user}:nobody:{HOME}:/bin/false\n" for user in users),
+        "/etc/group": "".join(f"nobody:x:{user}:\n" for user in users),
+    }
+    taken = {mount.target for mount in runtime.mounts}
+    return [(content, path) for path, content in files.items() if not taken & {path, "/etc"}]
 
 
 def writable(runtime: Runtime) -> tuple[str, str]:
