@@ -132,7 +132,8 @@ class _Collector:
             if not name.endswith(b"/"):
                 yield _Entry(folder, name, path)
                 continue
-            descriptor = _unless_dead_end(partial(os.open, name, _FOLDER, dir_fd=folder))
+            # Without its slash: the kernel follows a link that has one, whatever O_NOFOLLOW says (path_resolution(7)).
+            descriptor = _unless_dead_end(partial(os.open, name.rstrip(b"/"), _FOLDER, dir_fd=folder))
             if descriptor is not None:
                 with _closing(descriptor):
                     yield from self._walk(descriptor, path, depth + 1)
