@@ -228,15 +228,15 @@ def test_a_token_that_is_no_good_is_refused_at_the_start(small: Path, env: dict[
 
 def test_diff_tells_what_a_server_does_not_serve_yet(administered: Server, small: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
-    other.write_text(small.read_text() + "limits.memory = 99_999_744\n")
+    other.write_text(small.read_text() + "limits.processes = 16\n")
     options = ("--url", str(administered.client.base_url), "--registry")
     env = {"SNEKHOUSE_ADMIN_TOKEN": TOKEN}
     same = snekhouse("runtimes", "diff", *options, str(small), env=env)
     assert (same.returncode, same.stdout) == (0, f"{small}: served as it is\n")
     differs = snekhouse("runtimes", "diff", *options, str(other), env=env)
-    assert (differs.returncode, differs.stdout) == (1, "~ runtimes.only.limits.memory = 73400320 -> 99999744\n")
+    assert (differs.returncode, differs.stdout) == (1, "~ runtimes.only.limits.processes = 15 -> 16\n")
     (change,) = json.loads(snekhouse("runtimes", "diff", "--json", *options, str(other), env=env).stdout)
-    assert change == {"key": "runtimes.only.limits.memory", "before": 73400320, "after": 99999744}
+    assert change == {"key": "runtimes.only.limits.processes", "before": 15, "after": 16}
     refused = snekhouse("runtimes", "diff", *options, str(small), env={"SNEKHOUSE_ADMIN_TOKEN": TOKEN + "x"})
     assert refused.returncode == 2
     assert "401 send the admin token" in refused.stderr
