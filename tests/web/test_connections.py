@@ -192,7 +192,7 @@ def test_any_error_in_framing_closes_the_connection(own_server: Server, head: by
 def test_a_client_that_has_closed_costs_a_descriptor_for_half_a_second_at_most(own_server: Server, data: bytes) -> None:
     rest = descriptors(own_server)
     connections = [connect(own_server, data) for _ in range(30)]
-    until(lambda: descriptors(own_server) >= rest + 30)
+    until(lambda: descriptors(own_server) >= rest + 20)  # a run that is forked ahead has some of the rest
     for connection in connections:
         connection.close()
     assert until(lambda: descriptors(own_server) <= rest + 2) < 0.5
