@@ -53,26 +53,27 @@ def _answer(status: int, description: str, headers: dict[str, str] | None = None
     return Response(body.model_dump_json(), status, headers, media_type="application/json")
 
 
-def _on_http(_request: Request, error: Exception) -> Response:
+# Starlette runs each handler that is a plain function in a thread of its own, 40 in a flood: these are coroutines.
+async def _on_http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - the table below says so
     return _answer(error.status_code, error.detail, dict(error.headers or {}))
 
 
-def _on_request(_request: Request, error: Exception) -> Response:
+async def _on_request(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)  # noqa: S101 - the table below says so
     return _answer(HTTPStatus.BAD_REQUEST, str(error), title=error.title)
 
 
-def _on_unknown(_request: Request, error: Exception) -> Response:
+async def _on_unknown(_request: Request, error: Exception) -> Response:
     return _answer(HTTPStatus.NOT_FOUND, str(error))
 
 
-def _on_busy(_request: Request, error: Exception) -> Response:
+async def _on_busy(_request: Request, error: Exception) -> Response:
     assert isinstance(error, BusyError)  # noqa: S101 - the table below says so
     return _answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": str(error.retry_after)})
 
 
-def _on_bug(request: Request, error: Exception) -> Response:
+async def _on_bug(request: Request, error: Exception) -> Response:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; the server's log has the details")
 

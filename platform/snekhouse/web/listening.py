@@ -26,7 +26,7 @@ _log = logging.getLogger("snekhouse.server")
 _BACKLOG = 1024
 """Connections that the kernel holds until they are accepted (listen(2))."""
 
-_BURST = 64
+_BURST = 8
 """Connections that are accepted before others on the event loop have a turn."""
 
 _REPORT_INTERVAL_S = 1.0
