@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from snekhouse.jail.cgroups import Cgroups, Detection, GroupUsage, RunGroup, detect
+from snekhouse.jail.cgroups.detection import own_undelegated_unit
 from snekhouse.jail.cgroups.groups import Layout, server_group, sweep
 from snekhouse.jail.cgroups.v1 import V1
 from snekhouse.jail.cgroups.v2 import V2
@@ -110,6 +111,40 @@ def test_a_server_started_again_in_its_leaf_goes_back_up(tmp_path: Path) -> None
     (own / "cgroup.subtree_control").write_text("cpu memory pids\n")
     found = detect(host(tmp_path, V2_MOUNTS, "0::/service/snekhouse-server\n"))
     assert found.layout == V2(own, frozenset({"cpu", "memory", "pids"}))
+
+
+def unit(tmp_path: Path, name: str) -> Path:
+    """A host whose server is in a unit of systemd; return its folder in procfs."""
+    own = tmp_path / "cgroup/system.slice" / name
+    make(own, tmp_path / "booted")
+    for folder in (own, tmp_path / "cgroup"):
+        (folder / "cgroup.controllers").write_text("cpu memory pids\n")
+    (own / "cgroup.subtree_control").write_text("")
+    return host(tmp_path, V2_MOUNTS, f"0::/system.slice/{name}\n")
+
+
+def test_a_unit_that_does_not_delegate_has_no_cgroups_to_give(tmp_path: Path) -> None:
+    proc = unit(tmp_path, "web.service")
+    found = detect(proc, tmp_path / "booted")
+    assert found.missing == {"memory", "pids", "cpu"}
+    assert "web.service" in found.reason
+    assert "Delegate=yes" in found.reason
+    assert own_undelegated_unit(proc, tmp_path / "booted") == tmp_path / "cgroup/system.slice/web.service"
+
+
+def test_a_unit_that_delegates_is_used(tmp_path: Path) -> None:
+    proc = unit(tmp_path, "web.service")
+    os.setxattr(tmp_path / "cgroup/system.slice/web.service", "user.delegate", b"1")
+    assert detect(proc, tmp_path / "booted").version == "v2"
+    assert own_undelegated_unit(proc, tmp_path / "booted") is None
+
+
+def test_a_scope_that_a_server_made_for_itself_is_used(tmp_path: Path) -> None:
+    assert detect(unit(tmp_path, "snekhouse-17.scope"), tmp_path / "booted").version == "v2"
+
+
+def test_units_count_only_where_systemd_runs(tmp_path: Path) -> None:
+    assert detect(unit(tmp_path, "web.service"), tmp_path / "nowhere").version == "v2"
 
 
 def test_without_any_cgroups_everything_is_missing(tmp_path: Path) -> None:

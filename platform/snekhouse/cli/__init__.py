@@ -13,6 +13,7 @@ import typer
 
 from snekhouse.cli import doctor, evaluate, packages, render, runtimes, serve
 from snekhouse.cli.output import print_lines, say
+from snekhouse.cli.scope import enter_own_scope
 from snekhouse.errors import SnekhouseError
 
 __all__ = ["app", "main"]
@@ -37,12 +38,14 @@ def _print_version(wanted: bool) -> None:
 
 
 @app.callback()
-def _options(
-    version: Annotated[
+def _begin(
+    context: typer.Context,
+    _version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand != "render":  # all others may make jails
+        enter_own_scope()
 
 
 app.command("serve")(serve.serve)

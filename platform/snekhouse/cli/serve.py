@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from snekhouse import allocator
 from snekhouse.cli import logs, sentry
 from snekhouse.cli.options import DEFAULT_REGISTRY, LoggedRegistryOption, is_given
+from snekhouse.cli.scope import left_unit
 from snekhouse.cli.secrets import take_admin_token
 from snekhouse.cli.workers import become_worker
 from snekhouse.errors import HostError
@@ -47,6 +48,8 @@ def serve(
     logs.set_up(loaded.server.log)
     if not is_given(context, "registry"):
         _log.info("using the registry %s; name another with --registry", registry)
+    if left := left_unit():
+        _log.info("%s does not delegate its cgroup: moved to a scope of systemd that does", left)
     sentry.set_up()
     token = take_admin_token()
     _raise_descriptor_limit()

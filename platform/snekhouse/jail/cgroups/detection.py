@@ -8,6 +8,7 @@ from pathlib import Path
 
 from snekhouse.jail.cgroups import v1, v2
 from snekhouse.jail.cgroups.groups import Layout
+from snekhouse.jail.cgroups.units import BOOTED, undelegated_unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +31,18 @@ class Detection:
 _ALL = frozenset(v2.CONTROLLERS)
 
 
-def detect(proc: Path = Path("/proc/self")) -> Detection:
+def detect(proc: Path = Path("/proc/self"), booted: Path = BOOTED) -> Detection:
     """Find the version of cgroups whose memory, pids and cpu controllers the server may use.
 
     On a hybrid host the controllers live in the v1 hierarchies, and v2 has none to offer.
 
     Args:
         proc: The server's folder in procfs.
+        booted: What exists where systemd runs.
     """
     mounts = list(_cgroup_mounts((proc / "mountinfo").read_text()))
     own = _own_groups((proc / "cgroup").read_text())
-    candidates = [*(_detect_v2(mount, own) for mount in mounts if mount.is_v2), _detect_v1(mounts, own)]
+    candidates = [*(_detect_v2(mount, own, booted) for mount in mounts if mount.is_v2), _detect_v1(mounts, own)]
     return min(candidates, key=lambda found: len(found.missing))
 
 
@@ -60,6 +62,20 @@ def mounted_groups(controller: str, proc: Path = Path("/proc/self")) -> Iterator
             yield _folder(mount, own[""]), mount.point
         elif controller in mount.controllers and controller in own:
             yield _folder(mount, own[controller]), mount.point
+
+
+def own_undelegated_unit(proc: Path = Path("/proc/self"), booted: Path = BOOTED) -> Path | None:
+    """Find the unit of systemd that the server is in, if runs cannot have cgroups below it (see `units`).
+
+    Args:
+        proc: The server's folder in procfs.
+        booted: What exists where systemd runs.
+    """
+    own = _own_groups((proc / "cgroup").read_text())
+    for mount in _cgroup_mounts((proc / "mountinfo").read_text()):
+        if mount.is_v2 and "" in own and "memory" in _controllers(mount.point):  # a hybrid host has it in v1
+            return undelegated_unit(_folder(mount, own[""]), booted)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +125,15 @@ def _detect_v1(mounts: list[_Mount], own: dict[str, str]) -> Detection:
     return Detection(v1.V1(bases), "v1", missing, _REMEDY if missing else "")
 
 
-def _detect_v2(mount: _Mount, own: dict[str, str]) -> Detection:
+def _detect_v2(mount: _Mount, own: dict[str, str], booted: Path) -> Detection:
     if "" not in own:
         return Detection(None, "none", _ALL, _REMEDY)
     folder = _folder(mount, own[""])
     if folder.name == v2.LEAF:  # a server before this one, in the same service or container, moved in there
         folder = folder.parent
-    controllers = _ALL & set((folder / "cgroup.controllers").read_text().split())
+    if unit := undelegated_unit(folder, booted):
+        return Detection(None, "none", _ALL, _UNDELEGATED.format(unit.name))
+    controllers = _ALL & _controllers(folder)
     if not controllers or not _usable(folder):
         return Detection(None, "none", _ALL, _REMEDY)
     layout = v2.V2(folder, controllers)
@@ -124,6 +142,15 @@ def _detect_v2(mount: _Mount, own: dict[str, str]) -> Detection:
     missing = _ALL - controllers
     return Detection(layout, "v2", missing, _REMEDY if missing else "")
 
+
+def _controllers(folder: Path) -> set[str]:
+    return set((folder / "cgroup.controllers").read_text().split())
+
+
+_UNDELEGATED = (
+    "{} does not delegate its cgroup, and systemd would stop it for the first program that runs out of memory: add "
+    "Delegate=yes to the unit, or start the server by systemd-run --scope --property=Delegate=yes"
+)
 
 _REMEDY = (
     "the cgroup file system is not mounted writable for this user, or its controllers are not delegated: "
