@@ -1,17 +1,22 @@
 """Waiting for several things at once."""
 
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import anyio
 
+T = TypeVar("T")
 
-async def first(*waits: Callable[[], Awaitable[object]]) -> None:
-    """Wait until one of several is over, and cancel the others."""
+
+async def first(*waits: Callable[[], Awaitable[T]]) -> T:
+    """Wait until one of several is over, and cancel the others; return what it returned."""
+    results: list[T] = []
     async with anyio.create_task_group() as tasks:
 
-        async def until(wait: Callable[[], Awaitable[object]]) -> None:
-            await wait()
+        async def until(wait: Callable[[], Awaitable[T]]) -> None:
+            results.append(await wait())
             tasks.cancel_scope.cancel()
 
         for wait in waits:
             tasks.start_soon(until, wait)
+    return results[0]

@@ -129,9 +129,10 @@ def test_the_page_lists_exactly_the_fields_of_a_request() -> None:
 
 def test_the_page_lists_exactly_the_fields_of_an_answer() -> None:
     fields = set(_fields(schemas.EvalResponse)) - {"usage"}
-    same_as_the_request = {f"limits.{name}" for name in schemas.LimitsOut.model_fields}
-    assert same_as_the_request <= set(_fields(EvalRequest))
-    assert _rows(_HTTP, "Answer") == fields - same_as_the_request
+    same_as_the_request = {name for name in _fields(EvalRequest) if name.startswith("limits.")}
+    by_the_names_of_limits = {f"limits.enforced_by.{name}" for name in schemas.EnforcementOut.model_fields}
+    assert same_as_the_request | by_the_names_of_limits <= fields
+    assert _rows(_HTTP, "Answer") == fields - same_as_the_request - by_the_names_of_limits
 
 
 def test_the_page_lists_exactly_the_fields_of_a_runtime() -> None:

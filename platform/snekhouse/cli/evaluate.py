@@ -12,7 +12,7 @@ from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_json, say, write
 from snekhouse.errors import HostError
 from snekhouse.house import open_house
-from snekhouse.jail.evaluation import Job, Result
+from snekhouse.jail.evaluation import Enforcement, Job, Result
 from snekhouse.jail.verdict import JAIL_FAILED
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry, Runtime
@@ -48,9 +48,9 @@ def evaluate(
     )
     if save:
         files.make_folder(save)
-    result = anyio.run(_evaluate, loaded, chosen, job)
+    result, enforcement = anyio.run(_evaluate, loaded, chosen, job)
     if json:
-        print_json(EvalResponse.of(chosen.name, chosen.limits, result).model_dump(mode="json"))
+        print_json(EvalResponse.of(chosen.name, chosen.limits, enforcement, result).model_dump(mode="json"))
     else:
         _print(result)
     if save or not json:
@@ -79,11 +79,11 @@ def _source(code: str | None, program: Path | None) -> str:
         raise typer.BadParameter(f"{program or 'standard input'} is not UTF-8: {error.reason}") from error
 
 
-async def _evaluate(registry: Registry, runtime: Runtime, job: Job) -> Result:
+async def _evaluate(registry: Registry, runtime: Runtime, job: Job) -> tuple[Result, Enforcement]:
     once = runtime.model_copy(update={"start": "cold"})
     alone = registry.model_copy(update={"default": runtime.name, "runtimes": {runtime.name: once}})
     async with open_house(alone, require_runtime=False) as house:
-        return await house.evaluate(runtime, job)
+        return await house.evaluate(runtime, job), house.enforcement
 
 
 def _print(result: Result) -> None:

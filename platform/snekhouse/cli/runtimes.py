@@ -17,7 +17,7 @@ from snekhouse.cli.output import print_json, print_lines, print_table, say, writ
 from snekhouse.cli.probing import find_in_root, probed
 from snekhouse.cli.releases import RELEASES, newer_release, newest_releases
 from snekhouse.errors import HostError, Problem, RegistryError
-from snekhouse.house import Ready
+from snekhouse.house import Ready, open_house
 from snekhouse.jail.host import survey
 from snekhouse.jail.identity import identity_for
 from snekhouse.registry.discovery import (
@@ -32,9 +32,15 @@ from snekhouse.registry.edits import appended, changes, removed, settings
 from snekhouse.registry.hints import hints
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry, Server
-from snekhouse.web.schemas import RuntimeOut
+from snekhouse.web.schemas import RuntimesOut
 
 app = typer.Typer(help="The runtimes of a registry.", no_args_is_help=True)
+
+
+async def _as_served(registry: Registry) -> RuntimesOut:
+    async with open_house(registry, require_runtime=False) as house:
+        await house.settled()
+        return RuntimesOut.of(house)
 
 
 @app.command("list")
@@ -42,10 +48,10 @@ def list_runtimes(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption 
     """List the runtimes, each probed in its own jail."""
     logging.getLogger("snekhouse").setLevel(logging.CRITICAL)  # the table tells it
     loaded = load(registry)
-    ready = anyio.run(probed, loaded)
     if json:
-        print_json([RuntimeOut.of(each, loaded).model_dump() for each in ready])
+        print_json(anyio.run(_as_served, loaded).model_dump(mode="json")["runtimes"])
         return
+    ready = anyio.run(probed, loaded)
     columns = ("NAME", "STATUS", "VERSION", "DEFAULT", "ALIASES", "EXECUTABLE")
     print_table(columns, [_row(each, loaded) for each in ready])
 

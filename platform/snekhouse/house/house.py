@@ -14,7 +14,7 @@ from snekhouse.house.admission import Admission
 from snekhouse.house.installation import Ready
 from snekhouse.house.installing import Installer
 from snekhouse.house.metrics import Metrics
-from snekhouse.jail.evaluation import Job, Result, Status
+from snekhouse.jail.evaluation import Enforcement, Job, Result, Status
 from snekhouse.jail.identity import OutsideIds
 from snekhouse.jail.kit import Means
 from snekhouse.jail.run import run
@@ -56,6 +56,11 @@ class House:
             raise BusyError(_CLOSING)
         if self.runtimes[self.registry.default].probe is None:
             raise BusyError(f"the default runtime {self.registry.default} is unavailable", retry_after=5)
+
+    @property
+    def enforcement(self) -> Enforcement:
+        """Who keeps runs to their limits on this host."""
+        return self._means.enforcement
 
     async def settled(self) -> None:
         """Wait until every runtime's first template has started, or failed to."""

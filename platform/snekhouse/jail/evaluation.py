@@ -85,6 +85,25 @@ class Usage:
     queue_time: float = 0.0
 
 
+class Enforcer(StrEnum):
+    """Who keeps a run to a limit: the kernel, which refuses or kills, or the server, which looks and ends the run."""
+
+    KERNEL = "kernel"
+    SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcement:
+    """Who keeps runs to each of their limits on this host; None where nobody does."""
+
+    memory: Enforcer | None
+    cpus: Enforcer | None
+    wall_time: Enforcer = Enforcer.SERVER
+    address_space: Enforcer = Enforcer.KERNEL
+    processes: Enforcer = Enforcer.KERNEL
+    output: Enforcer = Enforcer.SERVER
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """How an evaluation ended, and what it left.

@@ -10,6 +10,7 @@ from snekhouse.jail import namespaces
 from snekhouse.jail.cgroups import Detection, detect
 from snekhouse.jail.identity import Identity, OutsideIds, identity_for
 from snekhouse.jail.nsjail import find_nsjail
+from snekhouse.jail.watching import CAN_WATCH
 from snekhouse.registry.models import Registry, Runtime
 from snekhouse.registry.userbase import seen
 
@@ -54,7 +55,7 @@ class Host:
                 name not in found.missing,
                 f"{effect} limited by cgroups {found.version}"
                 if name not in found.missing
-                else f"{effect} limited only by rlimits: {found.reason}",
+                else f"{_INSTEAD[name]}: {found.reason}",
             )
             for name, effect in _CGROUP_WALLS.items()
         ]
@@ -118,6 +119,17 @@ def _has_swap() -> bool:
 
 
 _CGROUP_WALLS = {"memory": "memory", "pids": "processes", "cpu": "CPU"}
+
+_INSTEAD = {
+    "memory": (
+        "the server reads the memory of runs every 20 ms, and ends those above their limit"
+        if CAN_WATCH
+        else "memory is limited only for each process (address_space)"
+    ),
+    "pids": "processes are limited by RLIMIT_NPROC",
+    "cpu": "CPU is not limited",
+}
+"""What holds where a controller is missing."""
 
 
 def survey(identities: Mapping[str, Identity], uids: Sequence[int]) -> Host:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snekhouse.jail.cgroups import Cgroups, RunGroup
+from snekhouse.jail.evaluation import Enforcement, Enforcer
 from snekhouse.jail.identity import OutsideIds
+from snekhouse.jail.watching import CAN_WATCH
 from snekhouse.registry.models import Limits, Runtime
 
 
@@ -52,6 +54,15 @@ class Means:
 
     cgroups: Cgroups | None
     ids: OutsideIds
+
+    @property
+    def enforcement(self) -> Enforcement:
+        """Who keeps runs to their limits."""
+        walls = self.cgroups.walls if self.cgroups else frozenset[str]()
+        watched = Enforcer.SERVER if CAN_WATCH else None
+        return Enforcement(
+            memory=Enforcer.KERNEL if "memory" in walls else watched, cpus=Enforcer.KERNEL if "cpu" in walls else None
+        )
 
     def group(self, limits: Limits) -> AbstractContextManager[RunGroup | None]:
         """Make a group for one run, where the host has cgroups."""

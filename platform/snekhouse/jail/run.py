@@ -24,7 +24,9 @@ from snekhouse.jail.output import Drain, OutputLimitError, drains
 from snekhouse.jail.profile import START_TIMEOUT, bootstrap_inside
 from snekhouse.jail.protocol import Refusal, Stamp
 from snekhouse.jail.template import Forked, Template, TemplateError
-from snekhouse.jail.verdict import JAIL_FAILED, Verdict, judge
+from snekhouse.jail.verdict import JAIL_FAILED, Stopped, Verdict, judge
+from snekhouse.jail.watching import CAN_WATCH, MemoryWatch
+from snekhouse.waiting import first
 
 
 async def run(jail: Jail, job: Job, means: Means, template: Template | None = None) -> Result:
@@ -83,6 +85,7 @@ class _Run:
     held: AsyncExitStack
     home: int = -1
     stamps: Mapping[str, Stamp] = field(default_factory=dict)
+    watch: MemoryWatch | None = None
 
     async def result(self) -> Result:
         try:
@@ -104,10 +107,9 @@ class _Run:
             text = f"{type(reason).__name__}: Failed to create file '{path}'."
             return await self._without_program(text, f"{text} ({reason.strerror})")
         begin = time.monotonic()
-        timed_out, flooded = await self._live()
+        stopped = await self._live()
         ending = await self.process.end()
-        wall_time = time.monotonic() - begin
-        return await self._conclude(ending, wall_time, timed_out=timed_out, flooded=flooded)
+        return await self._conclude(ending, stopped, time.monotonic() - begin)
 
     async def _meet(self) -> None:
         """Wait for the bootstrap, take its home, and set it limits."""
@@ -117,8 +119,13 @@ class _Run:
         if self.group:
             self.group.add(hello.pid)
         _limit(hello.pid, resource.RLIMIT_SIGPENDING, _SIGNALS)
-        if self.group is None:
+        walls = self.group.walls if self.group else frozenset[str]()
+        if "pids" not in walls:
             _limit(hello.pid, resource.RLIMIT_NPROC, self.job.limits.processes)
+        if CAN_WATCH and "memory" not in walls:
+            shm = os.open(f"/proc/{hello.pid}/root/dev/shm", os.O_PATH | os.O_CLOEXEC)
+            self.held.callback(os.close, shm)
+            self.watch = MemoryWatch(hello.pid, (hello.home, shm), int(self.job.limits.memory))
 
     async def _brief(self) -> Refusal | None:
         """Tell the bootstrap what to run, and bring it to the point where it does."""
@@ -134,20 +141,29 @@ class _Run:
         self.stamps = {path.decode(): stamp for (path, _), stamp in zip(self.request.files, report, strict=True)}
         return None
 
-    async def _live(self) -> tuple[bool, bool]:
-        """Drain the program's output to its end or a limit; tell whether it was the time or the output's."""
+    async def _live(self) -> Stopped | None:
+        """Wait for the program's end, or for a limit that the server ends it for."""
+        with anyio.move_on_after(self.job.limits.wall_time):
+            return await (first(self._ended, self._above_memory) if self.watch else self._ended())
+        return Stopped.TIME
+
+    async def _ended(self) -> Stopped | None:
         try:
-            with anyio.move_on_after(self.job.limits.wall_time) as clock:
-                if len(self.streams) == 1:
-                    await self.streams[0].drain()
-                else:
-                    await self._drain_all()
-                await self.process.ended()
+            await self._drain_all()
         except OutputLimitError:
-            return False, True
-        return clock.cancelled_caught, False
+            return Stopped.OUTPUT
+        await self.process.ended()
+        return None
+
+    async def _above_memory(self) -> Stopped:
+        assert self.watch  # noqa: S101 - `_live` has looked
+        await self.watch.above()
+        return Stopped.MEMORY
 
     async def _drain_all(self) -> None:
+        if len(self.streams) == 1:
+            await self.streams[0].drain()
+            return
         try:
             async with anyio.create_task_group() as tasks:
                 for stream in self.streams:
@@ -155,19 +171,21 @@ class _Run:
         except* OutputLimitError:
             raise OutputLimitError from None
 
-    async def _conclude(self, ending: Ending, wall_time: float, *, timed_out: bool, flooded: bool) -> Result:
+    async def _conclude(self, ending: Ending, stopped: Stopped | None, wall_time: float) -> Result:
         counters = self.group.usage() if self.group else GroupUsage()
-        verdict = judge(ending, self.job.limits, counters, timed_out=timed_out, flooded=flooded)
+        verdict = judge(ending, self.job.limits, counters, stopped)
         usage = _usage(counters, ending, wall_time=wall_time)
         try:
-            stdout, stderr = self._text(cut=flooded or timed_out)
+            stdout, stderr = self._text(cut=stopped is not None)
         except UnicodeDecodeError:
             return Result(Status.ERROR, None, _NOT_UTF8, message=_NOT_UTF8, usage=usage)
         try:
             files = await self._files()
         except FilesError as error:
             return Result(Status.FILE_ERROR, None, str(error), message=str(error), usage=usage)
-        result = _result(verdict, stdout=stdout, stderr=stderr, truncated=flooded, files=files, usage=usage)
+        result = _result(
+            verdict, stdout=stdout, stderr=stderr, truncated=stopped is Stopped.OUTPUT, files=files, usage=usage
+        )
         return replace(result, encoding=self.job.encoding)
 
     def _text(self, *, cut: bool) -> tuple[str, str | None]:
@@ -192,7 +210,7 @@ class _Run:
         counters = self.group.usage() if self.group else GroupUsage()
         usage = _usage(counters, ending, wall_time=0.0)
         if counters.oom_kills:
-            verdict = judge(ending, self.job.limits, counters, timed_out=False, flooded=False)
+            verdict = judge(ending, self.job.limits, counters)
             return _result(verdict, usage=usage)
         message = diagnose(self.jail.runtime, ending, await self.streams[-1].last_words())
         return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=message, usage=usage)

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from snekhouse.jail.cgroups import GroupUsage
 from snekhouse.jail.evaluation import Status
@@ -24,23 +25,30 @@ class Verdict:
     signal: str | None = None
 
 
-def judge(ending: Ending, limits: Limits, counters: GroupUsage, *, timed_out: bool, flooded: bool) -> Verdict:
+class Stopped(Enum):
+    """For which limit the server ended a run."""
+
+    TIME = auto()
+    OUTPUT = auto()
+    MEMORY = auto()
+
+
+def judge(ending: Ending, limits: Limits, counters: GroupUsage, stopped: Stopped | None = None) -> Verdict:
     """Say how a program ended.
 
     Args:
         ending: How NsJail ended.
         limits: The limits that were in force.
         counters: What the kernel counted in the run's group.
-        timed_out: Whether the server ended the run for its wall time.
-        flooded: Whether the server ended the run for its output.
+        stopped: What the server ended the run for, if it did.
     """
-    if flooded:
+    if stopped is Stopped.OUTPUT:
         message = f"more than {limits.output} bytes of output (limits.output): ended, and cut there"
         return Verdict(Status.OUTPUT_LIMIT, FLOODED, message, "SIGTERM")
-    if timed_out:
+    if stopped is Stopped.TIME:
         message = f"still running after {limits.wall_time:g} s (limits.wall_time): killed"
         return Verdict(Status.TIMEOUT, KILLED, message, "SIGKILL")
-    if ending.signal == signal.SIGKILL and counters.oom_kills:
+    if stopped is Stopped.MEMORY or (ending.signal == signal.SIGKILL and counters.oom_kills):
         message = f"more memory than {limits.memory} bytes (limits.memory): killed"
         return Verdict(Status.OUT_OF_MEMORY, KILLED, message, "SIGKILL")
     if ending.signal is not None:

@@ -80,7 +80,7 @@ class AdminRuntimesOut(BaseModel):
 
 def _told(ready: Ready, house: House) -> dict[str, Any]:
     return {
-        **RuntimeOut.of(ready, house.registry).model_dump(),
+        **RuntimeOut.of(ready, house.registry, house.enforcement).model_dump(),
         "settings": ready.runtime,
         "evaluations": house.metrics.evaluations(ready.runtime.name),
         "last_error": ready.installation.last_error,

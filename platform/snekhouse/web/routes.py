@@ -47,7 +47,7 @@ class Evaluation(HTTPEndpoint):
         share_of(request.scope).hold(job.size)
         result = await _while_connected(request, lambda: house.evaluate(runtime, job))
         share_of(request.scope).hold(result.size)
-        return answer(EvalResponse.of(runtime.name, job.limits, result))
+        return answer(EvalResponse.of(runtime.name, job.limits, house.enforcement, result))
 
     async def options(self, _request: Request) -> Response:
         """Tell what is allowed."""

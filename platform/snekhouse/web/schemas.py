@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from snekhouse.house import House, Ready
-from snekhouse.jail.evaluation import Encoding, Result, Status
+from snekhouse.jail.evaluation import Encoding, Enforcement, Enforcer, Result, Status
 from snekhouse.registry.models import Limits, Registry
 
 
@@ -24,13 +24,42 @@ class FileOut(BaseModel):
     content: Annotated[bytes, PlainSerializer(_to_base64, return_type=str), Field(description="Base64 of the bytes.")]
 
 
+class EnforcementOut(BaseModel):
+    """Who keeps runs to each limit; null where nobody does on this host."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    wall_time: Enforcer
+    memory: Enforcer | None
+    address_space: Enforcer
+    processes: Enforcer
+    cpus: Enforcer | None
+    output: Enforcer
+
+
 class LimitsOut(BaseModel):
-    """The limits in force."""
+    """The limits in force; null for one that nobody enforces."""
 
     wall_time: Annotated[float, Field(description="Seconds.")]
-    memory: Annotated[int, Field(description="Bytes.")]
+    memory: Annotated[int | None, Field(description="Bytes of all processes.")]
+    address_space: Annotated[int, Field(description="Bytes of each process.")]
     processes: int
+    cpus: Annotated[float | None, Field(description="CPUs that may be busy at once.")]
     output: Annotated[int, Field(description="Bytes.")]
+    enforced_by: Annotated[EnforcementOut, Field(description="Who keeps runs to each limit.")]
+
+    @classmethod
+    def of(cls, limits: Limits, enforcement: Enforcement) -> Self:
+        """Convert limits, as they hold on this host."""
+        return cls(
+            wall_time=limits.wall_time,
+            memory=int(limits.memory) if enforcement.memory else None,
+            address_space=int(limits.address_space),
+            processes=limits.processes,
+            cpus=limits.cpus if enforcement.cpus else None,
+            output=int(limits.output),
+            enforced_by=EnforcementOut.model_validate(enforcement),
+        )
 
 
 Seconds = Annotated[float, PlainSerializer(lambda value: round(value, 6), return_type=float)]
@@ -62,7 +91,7 @@ class EvalResponse(BaseModel):
     usage: UsageOut
 
     @classmethod
-    def of(cls, runtime: str, limits: Limits, result: Result) -> Self:
+    def of(cls, runtime: str, limits: Limits, enforcement: Enforcement, result: Result) -> Self:
         """Convert a result."""
         usage = result.usage
         return cls(
@@ -76,7 +105,7 @@ class EvalResponse(BaseModel):
             stderr=result.stderr,
             encoding=result.encoding,
             truncated=result.truncated,
-            limits=_limits_out(limits),
+            limits=LimitsOut.of(limits, enforcement),
             usage=UsageOut(
                 wall_time=usage.wall_time,
                 cpu_time=usage.cpu_time,
@@ -113,7 +142,7 @@ class RuntimeOut(BaseModel):
     limits: LimitsOut
 
     @classmethod
-    def of(cls, ready: Ready, registry: Registry) -> Self:
+    def of(cls, ready: Ready, registry: Registry, enforcement: Enforcement) -> Self:
         """Convert a runtime as the house holds it."""
         runtime, found = ready.runtime, ready.probe
         return cls(
@@ -129,7 +158,7 @@ class RuntimeOut(BaseModel):
             free_threaded=found.free_threaded if found else None,
             jit=found.jit if found else None,
             packages=tuple(map(PackageOut.model_validate, ready.packages())),
-            limits=_limits_out(runtime.limits),
+            limits=LimitsOut.of(runtime.limits, enforcement),
         )
 
 
@@ -141,7 +170,8 @@ class RuntimesOut(BaseModel):
     @classmethod
     def of(cls, house: House) -> Self:
         """List the runtimes of a house; looks at the disk for their packages."""
-        return cls(runtimes=tuple(RuntimeOut.of(ready, house.registry) for ready in house.runtimes.values()))
+        registry, enforcement = house.registry, house.enforcement
+        return cls(runtimes=tuple(RuntimeOut.of(ready, registry, enforcement) for ready in house.runtimes.values()))
 
 
 class IndexOut(BaseModel):
@@ -181,12 +211,3 @@ _LONGEST = 500
 
 def _bounded(message: str) -> str:
     return message if len(message) <= _LONGEST else message[: _LONGEST - 4] + " ..."
-
-
-def _limits_out(limits: Limits) -> LimitsOut:
-    return LimitsOut(
-        wall_time=limits.wall_time,
-        memory=int(limits.memory),
-        processes=limits.processes,
-        output=int(limits.output),
-    )

@@ -74,6 +74,11 @@ class RunGroup:
         self._name = name
         self.doors = doors
 
+    @property
+    def walls(self) -> frozenset[str]:
+        """Which of ``memory``, ``pids`` and ``cpu`` are limited."""
+        return self._layout.walls
+
     def add(self, pid: int) -> None:
         """Move a process in, by its pid as the server sees it, unless it came in by the doors.
 
