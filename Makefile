@@ -19,8 +19,13 @@ serve: $(VENV)/.runtime  ## find this machine's interpreters and serve them on 1
 	@test -e $(REGISTRY) || $(BIN)/snekhouse runtimes discover --output $(REGISTRY)
 	@exec $(BIN)/snekhouse serve --registry $(REGISTRY) $(if $(BIND),--bind $(BIND))
 
-test: $(VENV)/.dev  ## the test suite, on real jails
+test: $(VENV)/.dev  ## the test suite, on real jails; PYTEST_ARGS names a part of it
+ifdef PYTEST_ARGS
 	$(BIN)/pytest $(PYTEST_ARGS)
+else
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not alone and not soak and not image"
+	$(BIN)/pytest -m alone
+endif
 
 root: $(ROOT)/.made  ## the newest Pythons, in a root file system of Debian sid for the tests (needs root and debootstrap)
 

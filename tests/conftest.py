@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import cast
 
 import httpx
+import hypothesis
 import pytest
 
 from serving import Server, await_templates, running_server
@@ -17,6 +18,9 @@ from snekhouse.cli.probing import find_in_root
 from snekhouse.registry.discovery import find_interpreters, render_registry
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
+
+hypothesis.settings.register_profile("any machine", deadline=None)  # one may be slow, or do other things as well
+hypothesis.settings.load_profile("any machine")
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """What is started in the background may ignore it, and so would everything that these tests start."""

@@ -12,6 +12,8 @@ import pytest
 from leftovers import held
 from serving import Server, running_server
 
+pytestmark = pytest.mark.alone
+
 EVALUATIONS = 1000
 
 KINDS: tuple[dict[str, Any], ...] = (

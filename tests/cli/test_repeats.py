@@ -15,6 +15,8 @@ import pytest
 from cli.test_logs import logging_server
 from crowds import until
 
+pytestmark = pytest.mark.alone
+
 BEGIN = """
 import asyncio, logging, sys, time
 from snekhouse.cli import logs

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from contract.peerlike import Peerlike, contents, upload
 
 ONE_SERVER = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 FIELDS = (

@@ -18,7 +18,7 @@ from snekhouse.jail.evaluation import Job, Result, Status
 from snekhouse.packages import site_on_host
 from snekhouse.registry.loading import load
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.alone]
 
 
 @pytest.fixture

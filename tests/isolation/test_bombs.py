@@ -6,6 +6,8 @@ import pytest
 
 from isolation.attacks import Prison
 
+pytestmark = pytest.mark.alone
+
 BOMBS = {
     "forks": "import os\nwhile True:\n  try: os.fork()\n  except OSError: pass",
     "forks that end": "import os\nwhile True:\n  try: os.fork() or os._exit(0)\n  except OSError: pass",

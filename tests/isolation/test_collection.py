@@ -7,6 +7,8 @@ import pytest
 
 from isolation.attacks import Prison
 
+pytestmark = pytest.mark.alone
+
 SECRETS = (
     "/etc/shadow",
     "/proc/self/environ",

@@ -6,6 +6,8 @@ from isolation.attacks import Prison
 from leftovers import held
 from serving import Server
 
+pytestmark = pytest.mark.alone
+
 FORK = "import os, signal, time\nif os.fork(): {parent}\nelse: {child}"
 WAIT = "time.sleep(0.2)"
 FOREVER = "time.sleep(60)"

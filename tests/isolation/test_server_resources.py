@@ -25,7 +25,7 @@ from isolation.meter import MIB, T, assert_unharmed
 from serving import Server, await_templates, running_server
 from snekhouse.jail.cgroups import detect
 
-pytestmark = pytest.mark.own_server
+pytestmark = [pytest.mark.own_server, pytest.mark.alone]
 
 X = TypeVar("X")
 

@@ -22,6 +22,8 @@ from isolation.attacks import PREAMBLE, Prison
 from leftovers import descendants
 from serving import Server
 
+pytestmark = pytest.mark.alone
+
 NUMBERS = syscalls()
 
 HOG = """

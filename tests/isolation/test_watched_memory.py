@@ -15,7 +15,7 @@ WITHOUT_CGROUPS = (
     "unshare", "--mount", "sh", "-c", 'umount --recursive /sys/fs/cgroup; exec "$0" "$@"', sys.executable, "-m", "snekhouse",
 )  # fmt: skip
 
-pytestmark = pytest.mark.own_server
+pytestmark = [pytest.mark.own_server, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module", params=["fork", "cold"])

@@ -13,6 +13,8 @@ from snekhouse.jail.evaluation import File
 from snekhouse.jail.home import FilesError, collect
 from snekhouse.registry.models import Files
 
+pytestmark = pytest.mark.alone
+
 SECRET = b"secret"
 
 

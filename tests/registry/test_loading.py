@@ -79,7 +79,7 @@ def test_what_a_runtime_writes_wins_even_where_it_is_the_model_s_default(load_te
     below=st.dictionaries(st.sampled_from(sorted(Limits.model_fields)), st.integers(1, 1000)),
     above=st.dictionaries(st.sampled_from(sorted(Limits.model_fields)), st.integers(1, 1000)),
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 def test_any_limits_merge_as_dictionaries_do(load_text: Load, below: dict[str, int], above: dict[str, int]) -> None:
     tables = {"defaults": {"limits": below}, "runtimes": {"a": {"executable": "/a", "limits": above}}}
     loaded = load_text(tomli_w.dumps(tables))

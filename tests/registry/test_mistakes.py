@@ -516,7 +516,7 @@ _VALUES: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(tables=st.dictionaries(_KEYS, _VALUES, max_size=4))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_a_file_holds_it_loads_or_tells_why_not(load_text: Load, tables: dict[str, Any]) -> None:
     problems = _problems_if_any(load_text, tables)
     assert all(problem.message and problem.remedy for problem in problems)
@@ -526,7 +526,7 @@ def test_whatever_a_file_holds_it_loads_or_tells_why_not(load_text: Load, tables
     runtimes=st.dictionaries(_KEYS, _VALUES | st.fixed_dictionaries({"executable": st.just("/a"), "mounts": _VALUES})),
     defaults=_VALUES,
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_tables_hold_every_key_is_one_of_toml(
     load_text: Load, runtimes: dict[str, Any], defaults: object
 ) -> None:

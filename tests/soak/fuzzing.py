@@ -11,7 +11,6 @@ MINUTES = 10.0
 ROUND = settings(
     max_examples=200,
     phases=[Phase.generate],
-    deadline=None,
     database=None,
     suppress_health_check=list(HealthCheck),
     print_blob=True,

@@ -87,7 +87,7 @@ def test_random_edits_under_load(small: Path, tmp_path: Path) -> None:
             calm = (time.monotonic(), time.monotonic() + 10)
             time.sleep(10)
 
-            @settings(max_examples=EDITS, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+            @settings(max_examples=EDITS, database=None, suppress_health_check=list(HealthCheck))
             @given(RUNTIMES, st.none() | MISTAKES, WAYS)
             def edit(runtimes: dict[str, dict[str, str]], mistake: str | None, way: str) -> None:
                 text = f"# {time.time_ns()}\n{written(runtimes)}{mistake or ''}"

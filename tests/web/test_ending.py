@@ -16,6 +16,8 @@ import leftovers
 from leftovers import descendants, groups, state_of
 from serving import Server, running_server
 
+pytestmark = pytest.mark.alone
+
 UIDS = (1_900_100_000, 1_900_100_009)
 """Host ids that only runs of these tests have."""
 

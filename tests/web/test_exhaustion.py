@@ -14,6 +14,8 @@ from leftovers import descendants
 from serving import Server, await_templates, running_server
 from snekhouse.jail.cgroups import detect
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def own_server(small: Path, tmp_path: Path) -> Iterator[Server]:

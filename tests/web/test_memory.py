@@ -9,6 +9,8 @@ import pytest
 
 from serving import Server
 
+pytestmark = pytest.mark.alone
+
 
 class Memory:
     """Resident memory of a process, in bytes (proc_pid_status(5), proc_pid_clear_refs(5))."""

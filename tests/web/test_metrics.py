@@ -58,7 +58,7 @@ parts = st.sampled_from(
 headers = st.lists(parts | st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=5)).map("".join)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(accept=headers)
 def test_no_header_makes_it_fail(client: httpx.Client, accept: str) -> None:
     answer = client.get("/metrics", headers={"Accept": accept.strip()})

@@ -86,7 +86,7 @@ CHECKED = [
 
 
 @SCHEMA.parametrize()
-@settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, database=None, suppress_health_check=list(HealthCheck))
 def test_what_is_asked_at_random_is_answered_as_described(case: schemathesis.Case[Any], described: Server) -> None:
     """schemathesis makes requests that fit the description, and some that do not."""
     url = str(described.client.base_url)

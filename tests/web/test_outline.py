@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from snekhouse.web.longstring import LongString
@@ -60,7 +60,6 @@ VALUES = st.recursive(
 
 
 @given(VALUES, CUTS, st.booleans())
-@settings(deadline=None)
 def test_whatever_a_text_says_and_however_it_is_cut_it_says_the_same(
     value: Any, sizes: list[int], ascii_only: bool
 ) -> None:

@@ -4,9 +4,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
+import pytest
 
 from serving import Server
 from web.test_memory import Memory
+
+pytestmark = pytest.mark.alone
 
 PACKETS = """
 import fcntl, os, time

@@ -10,6 +10,8 @@ import pytest
 
 from serving import running_server
 
+pytestmark = pytest.mark.alone
+
 SECRET = "planted-secret"
 RUNS, NAMES = 100, 100
 """Together ten thousand names that race, each read once."""

@@ -12,6 +12,8 @@ from crowds import until
 from leftovers import descendants, guests
 from serving import Server, await_templates, running_server
 
+pytestmark = pytest.mark.alone
+
 UIDS = (1_900_700_000, 1_900_700_099)
 """Host ids that only runs of these tests have."""
 

@@ -11,6 +11,8 @@ import pytest
 
 from serving import Server, running_server
 
+pytestmark = pytest.mark.alone
+
 MOST = 500
 
 

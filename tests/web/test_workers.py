@@ -16,6 +16,8 @@ from serving import Server, running_server
 from snekhouse.house import Worker
 from snekhouse.registry.models import Server as Settings
 
+pytestmark = pytest.mark.alone
+
 UIDS = (1_900_200_000, 1_900_200_099)
 """Host ids that only runs of these tests have."""
 
