@@ -1,11 +1,22 @@
-"""The policy compiled here says what Kafel makes of it: tried on a machine of its own, and in tests/isolation for real."""
+"""The policy compiled here decides what Kafel's does: on a machine of its own, and in tests/isolation for real."""
 
+import ctypes
+import os
+import re
 import struct
+import subprocess
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 from system_calls import syscalls
 
+from crowds import until
 from snekhouse.jail.filters import compile_filter
+from snekhouse.jail.nsjail import find_nsjail
+from snekhouse.jail.policy import ALLOW as LET_THROUGH
+from snekhouse.jail.policy import Group, always, numbers
+from snekhouse.jail.rules import policy
 from snekhouse.jail.seccomp import render_policy
 
 ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000
@@ -29,8 +40,12 @@ def decide(program: bytes, number: int, machine: int, *arguments: int) -> int:
                 at += value
             case 0x15:
                 at += true if accumulator == value else false
+            case 0x25:
+                at += true if accumulator > value else false
             case 0x35:
                 at += true if accumulator >= value else false
+            case 0x45:
+                at += true if accumulator & value else false
             case 0x06:
                 return int(value)
             case _:
@@ -76,29 +91,124 @@ def test_a_call_is_decided_as_the_policy_says(
     machine: str, name: str, arguments: tuple[int, ...], decision: int
 ) -> None:
     table, audit = MACHINES[machine]
-    program = compile_filter(render_policy(machine, cgroups=True), machine)
+    program = compile_filter(policy(cgroups=True), machine)
     assert decide(program, syscalls().get(name, table), audit, *arguments) == decision
 
 
 def test_numbers_beyond_all_and_those_of_x32_do_not_exist() -> None:
-    program = compile_filter(render_policy("x86_64", cgroups=True), "x86_64")
+    program = compile_filter(policy(cgroups=True), "x86_64")
     for number in (5000, 0x40000000, 0x40000000 | 59, 0xFFFFFFFF):
         assert decide(program, number, 0xC000003E) == ERRNO | ENOSYS
 
 
 def test_another_entry_ends_the_program() -> None:
-    program = compile_filter(render_policy("x86_64", cgroups=True), "x86_64")
+    program = compile_filter(policy(cgroups=True), "x86_64")
     assert decide(program, 3, 0x40000003) == KILL
 
 
 def test_a_template_may_do_what_seals_its_runs() -> None:
-    policy = render_policy("x86_64", cgroups=True, template=True)
-    program = compile_filter(policy, "x86_64")
+    program = compile_filter(policy(cgroups=True, template=True), "x86_64")
     for name in ("unshare", "setns", "mount", "capset", "prctl"):
         assert decide(program, syscalls().get(name, "x86_64"), 0xC000003E, 22) == ALLOW
     assert decide(program, syscalls().get("ptrace", "x86_64"), 0xC000003E) == ERRNO | EPERM
 
 
-def test_what_the_language_has_besides_is_refused() -> None:
-    with pytest.raises(ValueError, match="'KILL' where 'ERRNO' should be"):
-        compile_filter("POLICY p { KILL { SYSCALL[1] } } USE p DEFAULT ALLOW", "x86_64")
+VALUES = sorted(
+    {
+        int(test.value)
+        for group in policy(cgroups=True)
+        for rule in group.rules
+        for each in rule.condition
+        for test in each
+    }
+    | {1, 4, 8, 1024, 0x5412, 0x40000, 0x40022, 0x10000000, 0x01200011, 0x7E020000, 0xFFFFFFFF, 1 << 32 | 16}
+)
+"""Of arguments: all that the rules name, and some besides."""
+
+
+def decisions(program: bytes, machine: int) -> Iterator[tuple[int, tuple[int, ...], int]]:
+    """Decide every system call, with arguments of each value."""
+    for number in (*range(600), 0x40000000, 0x40000001, 0xFFFFFFFF):
+        for arguments in (
+            (),
+            *(tuple(value * (n == place) for n in range(4)) for place in range(4) for value in VALUES),
+        ):
+            yield number, arguments, decide(program, number, machine, *arguments)
+
+
+PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_SECCOMP_GET_FILTER = 0x4206, 0x4207, 0x420C
+WALL = 0x40000000
+
+
+def filter_in_force(pid: int) -> bytes:
+    """Have the kernel tell the filter of a process (ptrace(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def ptrace(request: int, data: object = None) -> int:
+        result = libc.ptrace(ctypes.c_long(request), ctypes.c_long(pid), None, data)
+        assert result >= 0, os.strerror(ctypes.get_errno())
+        return int(result)
+
+    ptrace(PTRACE_SEIZE)
+    ptrace(PTRACE_INTERRUPT)
+    os.waitpid(pid, WALL)
+    program = ctypes.create_string_buffer(8 * ptrace(PTRACE_SECCOMP_GET_FILTER))
+    ptrace(PTRACE_SECCOMP_GET_FILTER, program)
+    return program.raw
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the kernel tells filters only to root")
+@pytest.mark.parametrize("cgroups", [True, False])
+def test_nsjail_decides_every_call_as_the_filter_compiled_here(cgroups: bool) -> None:
+    nobody = ("--user", "65534:65534:1", "--group", "65534:65534:1")
+    policy_text = render_policy(cgroups=cgroups)
+    command = [str(find_nsjail()), "-Mo", "--quiet", "--disable_proc", "--chroot", "/", *nobody]
+    with subprocess.Popen([*command, "--seccomp_string", policy_text, "--", "/bin/sleep", "60"]) as nsjail:
+        try:
+            children = Path(f"/proc/{nsjail.pid}/task/{nsjail.pid}/children")
+            until(
+                lambda: (
+                    bool(children.read_text())
+                    and "sleep" in Path(f"/proc/{children.read_text().strip()}/comm").read_text()
+                )
+            )
+            theirs = filter_in_force(int(children.read_text()))
+        finally:
+            nsjail.kill()
+    audit = MACHINES[os.uname().machine][1]
+    ours = decisions(compile_filter(policy(cgroups=cgroups)), audit)
+    for call, other in zip(ours, decisions(theirs, audit), strict=True):
+        assert call == other
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_text_for_nsjail_lists_what_the_filter_allows_and_refuses(machine: str) -> None:
+    audit = MACHINES[machine][1]
+    program = compile_filter(policy(cgroups=True), machine)
+    text = render_policy(machine, cgroups=True)
+    conditional = {
+        name for group in policy(cgroups=True) for rule in group.rules if rule.condition for name in rule.calls
+    }
+    listed = [
+        (int(number), ERRNO | int(error) if error else ALLOW)
+        for error, calls in re.findall(r"(?:ALLOW|ERRNO\((\d+)\)) \{ (SYSCALL[^{}]*) \}", text)
+        for number, name in re.findall(r"SYSCALL\[(\d+)\]/\*(\w+)\*/", calls)
+        if name not in conditional
+    ]
+    assert len(listed) > 250
+    assert [(number, decide(program, number, audit)) for number, _ in listed] == listed
+    named = dict(listed)
+    rest = [number for number in range(600) if number not in named and number not in numbers_of(conditional, machine)]
+    assert {decide(program, number, audit) for number in rest} == {ERRNO | ENOSYS}
+
+
+def numbers_of(names: Iterable[str], machine: str) -> set[int]:
+    """Look up the numbers of some calls."""
+    return {number for _, number in numbers(tuple(names), machine)}
+
+
+def test_a_policy_can_allow_all_but_some_calls() -> None:
+    alone = (Group("one", "", (always(EPERM, "unshare"),)),)
+    program = compile_filter(alone, "x86_64", LET_THROUGH)
+    assert decide(program, 272, 0xC000003E) == ERRNO | EPERM
+    assert decide(program, 0, 0xC000003E) == ALLOW

@@ -24,7 +24,7 @@ from snekhouse.jail.identity import Identity
 from snekhouse.jail.kit import Jail, Means, Mould
 from snekhouse.jail.probe import probe
 from snekhouse.jail.profile import render_profile
-from snekhouse.jail.seccomp import render_policy
+from snekhouse.jail.rules import policy
 from snekhouse.jail.state import State
 from snekhouse.packages import executable_on_host, make_room, site_on_host
 from snekhouse.registry.models import Registry, Runtime
@@ -147,7 +147,7 @@ class Installer:
             nsjail=self._host.nsjail,
             mould=Mould(
                 profile=folder.write("template.cfg", of_template),
-                policy=compile_filter(render_policy(cgroups=cgroups)),
+                policy=compile_filter(policy(cgroups=cgroups)),
             ),
         )
 

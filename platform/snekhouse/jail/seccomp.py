@@ -1,17 +1,15 @@
-"""The seccomp policy of every jail, rendered from its template for this machine."""
+"""The seccomp policy in NsJail's language, Kafel (https://github.com/google/kafel), rendered for this machine."""
 
 import platform
 import textwrap
+from enum import IntEnum
 from functools import lru_cache
 
 import jinja2
-from system_calls import NotSupportedSystemCall, syscalls
 
 from snekhouse.assets import asset
-from snekhouse.errors import HostError
-
-_TABLES = {"x86_64": "x86_64", "aarch64": "arm64"}
-"""Machines as uname(2) calls them, and the tables of their system calls."""
+from snekhouse.jail.policy import ALLOW, Condition, Rule, Test, numbers, require_machine
+from snekhouse.jail.rules import UNLISTED, policy
 
 
 @lru_cache
@@ -24,50 +22,49 @@ def render_policy(machine: str = "", *, cgroups: bool, template: bool = False) -
         template: Whether it is for a template, which makes what the runs that it forks are to have.
 
     Returns:
-        A policy in Kafel (https://github.com/google/kafel), with comments.
+        A policy in Kafel, with comments.
 
     Raises:
         HostError: No policy is written for such a machine.
     """
     machine = machine or platform.machine()
-    if machine not in _TABLES:
-        raise HostError(f"there is no seccomp policy for {machine}; there is one for {' and '.join(_TABLES)}")
+    require_machine(machine)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(asset("templates/nsjail")),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # noqa: S701 - HTML has no part in this, nor has any value from outside
         keep_trailing_newline=True,
     )
-    environment.globals["calls"] = lambda names: _numbers(names.split(), _TABLES[machine])
-    environment.globals["one_of"] = _one_of
-    return environment.get_template("seccomp.policy.jinja").render(cgroups=cgroups, template=template)
+    environment.globals["lines"] = _in_lines
+    environment.globals["action"] = _action
+    environment.globals["calls"] = lambda rule: _calls(rule, machine)
+    return environment.get_template("seccomp.policy.jinja").render(
+        groups=policy(cgroups=cgroups, template=template), unlisted=UNLISTED
+    )
 
 
-def call_number(name: str, machine: str) -> int:
-    """Look up the number of a system call.
-
-    Args:
-        name: Its name.
-        machine: As uname(2) calls it.
-    """
-    return int(syscalls().get(name, _TABLES[machine]))
+def _action(rule: Rule) -> str:
+    return "ALLOW" if rule.action is ALLOW else f"ERRNO({rule.action})"
 
 
-def _numbers(names: list[str], table: str) -> str:
-    """Write system calls as numbers, each with its name, in lines."""
-    known, found = syscalls(), []
-    for name in names:
-        try:
-            found.append(f"SYSCALL[{known.get(name, table)}]/*{name}*/")
-        except NotSupportedSystemCall:  # this machine has another for it; a name that none has is a mistake of ours
-            continue
-    return _in_lines(", ".join(found))
+def _calls(rule: Rule, machine: str) -> str:
+    """Write the calls of a rule: as numbers, which NsJail reads faster; by name where it has to know arguments."""
+    found = numbers(rule.calls, machine)
+    if rule.condition:
+        return ", ".join(f"{name} {{ {_condition(rule.condition)} }}" for name, _ in found)
+    return ", ".join(f"SYSCALL[{number}]/*{name}*/" for name, number in found)
 
 
-def _one_of(argument: str, values: str) -> str:
-    """Write the condition that an argument has one of several values."""
-    return _in_lines(" || ".join(f"{argument} == {value}" for value in values.split()))
+def _condition(condition: Condition) -> str:
+    return " || ".join(" && ".join(map(_test, alternative)) for alternative in condition)
 
 
-def _in_lines(text: str) -> str:
-    return textwrap.fill(text, width=116, subsequent_indent="    ")
+def _test(test: Test) -> str:
+    argument = test.argument
+    left = argument.name if argument.mask is None else f"({argument.name} & {argument.mask:#x})"
+    right = f"{int(test.value)}/*{test.value.name}*/" if isinstance(test.value, IntEnum) else f"{test.value:#x}"
+    return f"{left} {'==' if test.is_equal else '!='} {right}"
+
+
+def _in_lines(text: str, indent: str = "    ") -> str:
+    return textwrap.fill(text, width=116, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

@@ -1,0 +1,118 @@
+"""What a seccomp policy is made of: rules for system calls, by their arguments.
+
+Where several rules name a call, the first whose condition holds decides.
+"""
+
+import platform
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+
+from system_calls import NotSupportedSystemCall, syscalls
+
+from snekhouse.errors import HostError
+
+ALLOW = None
+"""The action that lets a call through; others are the errors that it ends with instead (errno(3)), 0 for none."""
+
+_TABLES = {"x86_64": "x86_64", "aarch64": "arm64"}
+"""Machines as uname(2) calls them, and the tables of their system calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument of a system call, by which rules decide. Those here have their meaning in the low 32 bits.
+
+    Attributes:
+        name: As Kafel has it.
+        index: Its place, from 0 on.
+        mask: Which of its bits count.
+    """
+
+    name: str
+    index: int
+    mask: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A comparison of an argument with a value."""
+
+    argument: Argument
+    value: int
+    is_equal: bool = True
+
+
+Condition = tuple[tuple[Test, ...], ...]
+"""Alternatives, one of which must hold, each of tests that must hold together. None at all holds always."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What becomes of calls.
+
+    Attributes:
+        action: `ALLOW`, or an error.
+        calls: Their names.
+        condition: When; always where it has no alternatives.
+    """
+
+    action: int | None
+    calls: tuple[str, ...]
+    condition: Condition = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rules that belong together.
+
+    Attributes:
+        name: What they are about.
+        reason: Why they are as they are.
+        rules: In their order.
+    """
+
+    name: str
+    reason: str
+    rules: tuple[Rule, ...]
+
+
+def always(action: int | None, names: str) -> Rule:
+    """Decide the same for all calls of some names."""
+    return Rule(action, tuple(names.split()))
+
+
+def among(argument: Argument, values: type[IntEnum]) -> Condition:
+    """Hold where an argument has one of several values."""
+    return tuple((Test(argument, value),) for value in values)
+
+
+@lru_cache
+def require_machine(machine: str = "") -> str:
+    """Name the table of a machine's system calls.
+
+    Args:
+        machine: As uname(2) calls it; by default this one.
+
+    Raises:
+        HostError: The policy is not written for such a machine.
+    """
+    machine = machine or platform.machine()
+    if machine not in _TABLES:
+        raise HostError(f"there is no seccomp policy for {machine}; there is one for {' and '.join(_TABLES)}")
+    return _TABLES[machine]
+
+
+def numbers(names: tuple[str, ...], machine: str) -> Iterator[tuple[str, int]]:
+    """Look up system calls, without those that the machine has no need of; a name that no machine has is an error.
+
+    Args:
+        names: Their names.
+        machine: As uname(2) calls it.
+    """
+    known = syscalls()
+    for name in names:
+        with suppress(NotSupportedSystemCall):
+            yield name, int(known.get(name, _TABLES[machine]))
