@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from snekhouse.registry.environment import DEFAULT_ENV
 from snekhouse.registry.models import (
-    DEFAULT_ENV,
     Build,
     File,
     Files,

@@ -3,8 +3,9 @@
 import tomllib
 from pathlib import Path
 
+from snekhouse.registry.environment import DEFAULT_ENV
 from snekhouse.registry.loading import load
-from snekhouse.registry.models import DEFAULT_ENV, Files, Limits, Server
+from snekhouse.registry.models import Files, Limits, Server
 
 _IMAGE = Path(__file__).parents[2] / "runtimes.toml"
 

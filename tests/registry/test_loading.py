@@ -10,7 +10,8 @@ import tomli_w
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snekhouse.registry.models import DEFAULT_ENV, Files, Limits, Mount, Registry
+from snekhouse.registry.environment import DEFAULT_ENV
+from snekhouse.registry.models import Files, Limits, Mount, Registry
 
 Load = Callable[[str], Registry]
 

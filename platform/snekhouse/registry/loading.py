@@ -10,10 +10,10 @@ from pydantic import BaseModel, ByteSize, ValidationError
 
 from snekhouse.errors import Problem, RegistryError
 from snekhouse.registry.crosscheck import cross_check
+from snekhouse.registry.environment import DEFAULT_ENV
 from snekhouse.registry.mistakes import Location, Mistake, explain
 from snekhouse.registry.models import (
     ADDRESS_SPACE_BESIDE_MEMORY,
-    DEFAULT_ENV,
     File,
     Limits,
     Mount,

@@ -96,20 +96,6 @@ class Build(_Table):
     configure: Annotated[tuple[str, ...], Field(strict=False, description="Further arguments of configure.")] = ()
 
 
-_THREADS = ("OMP_NUM", "OPENBLAS_NUM", "MKL_NUM", "VECLIB_MAXIMUM", "NUMEXPR_NUM")
-
-DEFAULT_ENV: Mapping[str, str] = {
-    "HOME": HOME,
-    "LANG": "en_US.UTF-8",
-    **{f"{pool}_THREADS": "15" for pool in _THREADS},
-    "PYTHONDONTWRITEBYTECODE": "true",
-    "PYTHONIOENCODING": "utf-8:strict",
-    "PYTHONUNBUFFERED": "true",
-    "PYTHONUSERBASE": "/snekbox/user_base",
-    "PYTHON_COLORS": "1",
-}
-"""The environment of every program where the registry says nothing else: the peer's."""
-
 Env = Annotated[Mapping[EnvName, EnvValue], *_READ_ONLY]
 
 
