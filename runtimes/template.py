@@ -7,7 +7,6 @@ import __main__ as bootstrap
 
 CLONE_NEWPID = 0x20000000
 CLONE_OTHERS = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x40000000  # mount, cgroup, UTS, IPC, network
-MS_NOSUID, MS_NODEV = 2, 4
 PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 22, 24, 47, 4
 SYS_PIDFD_OPEN = 434  # on every machine
 SIGKILL = 9
@@ -30,7 +29,7 @@ def serve():
     if template:
         posix._exit(outlive(template))
     control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, bootstrap.CONTROL)
-    seal = Seal(bootstrap.receive_field(), [bootstrap.receive_field(), bootstrap.receive_field()])
+    seal = Seal(bootstrap.receive_field(), [receive_mount() for _ in range(bootstrap.receive_number())])
     preload([bootstrap.receive_field().decode() for _ in range(bootstrap.receive_number())])
     control.sendall(b"snekhouse template 1\n")
     runs, watches, poll = {}, {}, select.poll()
@@ -63,6 +62,11 @@ def serve():
                     posix.kill(runs[number], SIGKILL)
             else:
                 posix._exit(0)    # the host is gone, and nothing of the jail stays
+
+
+def receive_mount():
+    """Take path, options and flags of a folder that each run mounts for itself."""
+    return bootstrap.receive_field(), bootstrap.receive_field(), bootstrap.receive_number()
 
 
 def outlive(template):
@@ -217,7 +221,7 @@ class Seal:
     """What closes a run off: from the host, from the template, and from other runs."""
 
     def __init__(self, policy, mounts):
-        self.mounts = list(zip([b"/home", b"/dev/shm"], mounts))
+        self.mounts = mounts
         self.policy = in_memory(policy)
         address = _ctypes.addressof(self.policy).to_bytes(8, sys.byteorder)
         self.program = (len(policy) // 8).to_bytes(8, sys.byteorder) + address  # struct sock_fprog
@@ -241,8 +245,8 @@ class Seal:
         if user != posix.getuid():
             posix.setresgid(user, user, user)
             posix.setresuid(user, user, user)
-        for folder, options in self.mounts:
-            call("mount", b"tmpfs", folder, b"tmpfs", MS_NOSUID | MS_NODEV, options)
+        for folder, options, flags in self.mounts:
+            call("mount", b"tmpfs", folder, b"tmpfs", flags, options)
         posix.chdir("/home")
         call("capset", b"\x22\x05\x08\x20" + bytes(4), bytes(24))  # _LINUX_CAPABILITY_VERSION_3, none of any set
         call("prctl", PR_SET_SECCOMP, 2, self.program, 0, 0)

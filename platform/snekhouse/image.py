@@ -9,7 +9,8 @@ import jinja2
 
 from snekhouse.assets import asset
 from snekhouse.errors import Problem, RegistryError
-from snekhouse.registry.models import Build, Registry, Runtime
+from snekhouse.registry.build import Build
+from snekhouse.registry.models import Registry, Runtime
 
 _FOLDER = "/snekbin/python"
 

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from snekhouse.registry.build import Build
 from snekhouse.registry.environment import DEFAULT_ENV
 from snekhouse.registry.models import (
-    Build,
     File,
     Files,
     Limits,
-    Mount,
+    MountTable,
     RuntimeTable,
     Server,
     Settings,
@@ -28,7 +28,7 @@ _SECTIONS: dict[str, type[BaseModel]] = {
     "`[defaults]`": Settings,
     '`[defaults.limits]`, `[runtimes."NAME".limits]`': Limits,
     '`[defaults.files]`, `[runtimes."NAME".files]`': Files,
-    '`[[defaults.mounts]]`, `[[runtimes."NAME".mounts]]`': Mount,
+    '`[[defaults.mounts]]`, `[[runtimes."NAME".mounts]]`': MountTable,
     '`[runtimes."NAME"]`': RuntimeTable,
     '`[runtimes."NAME".build]`': Build,
 }
@@ -77,8 +77,8 @@ def test_every_key_shows_the_default_of_its_model(model: type[BaseModel], key: s
         assert cell == "see below"
     elif (model, key) == (File, "runtimes"):  # the models let it be empty, so that the loader can say it better
         assert cell == "required"
-    elif (model, key) == (Mount, "target"):
-        assert Mount(source="/x").target == "/x"
+    elif (model, key) == (MountTable, "target"):
+        assert MountTable(source="/x").target == "/x"
         assert cell == "the source"
     elif field.is_required():
         assert cell == "required"
@@ -86,7 +86,7 @@ def test_every_key_shows_the_default_of_its_model(model: type[BaseModel], key: s
         assert cell == "none"
     else:
         shown = tomllib.loads(f"{key} = {cell.strip('`')}")
-        required = {"executable": "/x"} if model is RuntimeTable else {"source": "/x"} if model is Mount else {}
+        required = {"executable": "/x"} if model is RuntimeTable else {}
         if model is Build:
             required = {"version": "3.14.6", "sha256": "0" * 64}
         assert getattr(model.model_validate({**required, **shown}), key) == field.default

@@ -43,9 +43,13 @@ path = text.map(lambda value: "/" + value).filter(lambda value: ".." not in valu
 
 @given(executable=path, key=text.filter(lambda key: key and "=" not in key), value=text, source=path, target=path)
 def test_no_value_adds_a_field(executable: str, key: str, value: str, source: str, target: str) -> None:
-    plain = runtime(executable="/x", env={"k": "v"}, mounts=[{"source": "/s", "target": "/t"}])
+    mount, tmpfs = {"source": "/s", "target": "/t"}, {"target": "/t", "size": 1}
+    plain = runtime(executable="/x", env={"k": "v"}, mounts=[mount], tmpfs=[tmpfs])
     hostile = runtime(
-        executable=executable, env={key: value}, mounts=[Mount(source=source, target=target).model_dump()]
+        executable=executable,
+        env={key: value},
+        mounts=[Mount(source=source, target=target).model_dump()],
+        tmpfs=[{**tmpfs, "target": target}],
     )
     assert skeleton(render(hostile)) == skeleton(render(plain))
 
@@ -95,6 +99,17 @@ def test_mounts_are_read_only_without_setuid_or_devices_unless_said_otherwise() 
     common = [("nosuid", "true"), ("nodev", "true")]
     assert fields["/s"] == [("dst", '"/s"'), ("is_bind", "true"), ("rw", "false"), ("mandatory", "true"), *common]
     assert fields["/w"] == [("dst", '"/w"'), ("is_bind", "true"), ("rw", "true"), ("mandatory", "false"), *common]
+
+
+def test_a_tmpfs_is_mounted_after_the_home_and_nothing_in_it_can_be_executed() -> None:
+    profile = render(runtime(tmpfs=[{"target": "/tmp", "size": "1MiB"}, {"target": "/t", "size": 1}]))
+    mounts = re.findall(r'mount \{\n  dst: "(\S+)"\n  fstype: "tmpfs"\n  options: "(\S+)"\n(.*?)\}', profile, re.DOTALL)
+    assert [(target, options) for target, options, _ in mounts[2:]] == [
+        ("/tmp", "size=1048576,nr_inodes=256,mode=1777"),
+        ("/t", "size=1,nr_inodes=2,mode=1777"),  # 0 would be any number
+    ]
+    flags = [re.findall(r"(\w+): true", rest) for *_, rest in mounts]
+    assert flags == [["rw", "nosuid", "nodev"]] * 2 + [["rw", "nosuid", "nodev", "noexec"]] * 2
 
 
 def test_the_only_accounts_are_those_of_the_runs() -> None:

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from snekhouse.errors import RegistryError
 from snekhouse.registry.edits import appended, changes, removed, settings
-from snekhouse.registry.loading import load
+from snekhouse.registry.loading import load, parse
 
 _TABLE = '[runtimes."3.14t"]\nexecutable = "/opt/python"\n'
 _WRITTEN = '# Mine.\n[runtimes.one]\nexecutable = "/usr/bin/python3" # the system\'s'
@@ -60,6 +61,16 @@ def test_settings_are_what_toml_can_hold(tmp_path: Path) -> None:
     assert told["limits"]["memory"] == 70 << 20
     assert told["env"]["LANG"] == "en_US.UTF-8"
     assert "build" not in told
+
+
+def test_settings_written_as_a_table_say_the_same_again(tmp_path: Path) -> None:
+    path = tmp_path / "runtimes.toml"
+    mounts = 'mounts = [{ source = "/opt" }, { target = "/tmp", tmpfs = "16MiB" }]'
+    path.write_text(f'[defaults]\n{mounts}\n[runtimes.one]\nexecutable = "/opt/one"\n')
+    told = settings(load(path).runtimes["one"])
+    assert told["mounts"][1] == {"target": "/tmp", "tmpfs": 16 << 20, "writable": True, "mandatory": True}
+    again = parse(tomli_w.dumps({"runtimes": {"one": told}}).encode(), str(path))
+    assert again.runtimes == load(path).runtimes
 
 
 _SEVERAL = """\

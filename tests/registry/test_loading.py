@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from snekhouse.registry.environment import DEFAULT_ENV
 from snekhouse.registry.models import Files, Limits, Mount, Registry
+from snekhouse.registry.userbase import user_base
 
 Load = Callable[[str], Registry]
 
@@ -69,6 +70,40 @@ def test_mounts_append_and_an_equal_target_replaces(load_text: Load) -> None:
     replaced = Mount(source="/other", target="/opt", writable=True)
     assert registry.runtimes["a"].mounts == (Mount(source="/usr/lib"), replaced, Mount(source="/a"))
     assert registry.runtimes["b"].mounts == (Mount(source="/usr/lib"), Mount(source="/opt"))
+
+
+TMPFS = """
+default = "a"
+[defaults]
+mounts = [{ source = "/opt" }, { target = "/tmp", tmpfs = "1MiB" }, { target = "/usr/tmp", tmpfs = "1MiB" }]
+[runtimes.a]
+executable = "/a"
+mounts = [{ target = "/scratch/", tmpfs = 4096 }]
+[runtimes.b]
+executable = "/b"
+mounts = [{ source = "/var/tmp", target = "/tmp" }, { target = "/opt", tmpfs = "2MiB" }]
+[runtimes.c]
+executable = "/c"
+root = "/srv/sid"
+"""
+
+
+def test_tmpfs_append_and_an_equal_target_replaces_whatever_is_there(load_text: Load) -> None:
+    runtimes = load_text(TMPFS).runtimes
+    mib = 1 << 20
+    assert {name: [(each.target, each.size) for each in runtime.tmpfs] for name, runtime in runtimes.items()} == {
+        "a": [("/tmp", mib), ("/usr/tmp", mib), ("/scratch", 4096)],
+        "b": [("/opt", 2 * mib), ("/usr/tmp", mib)],
+        "c": [("/tmp", mib)],  # what is at /usr comes from its root
+    }
+    assert runtimes["a"].mounts == (Mount(source="/opt"),)
+    assert runtimes["b"].mounts == (Mount(source="/var/tmp", target="/tmp"),)
+
+
+def test_a_tmpfs_may_be_as_large_as_the_memory_and_lie_where_the_packages_would(load_text: Load) -> None:
+    text = '[runtimes.a]\nexecutable = "/a"\nmounts = [{ target = "/snekbox/user_base", tmpfs = "70MiB" }]'
+    runtime = load_text(text).runtimes["a"]
+    assert (runtime.tmpfs[0].size, user_base(runtime)) == (70 << 20, None)
 
 
 def test_what_a_runtime_writes_wins_even_where_it_is_the_model_s_default(load_text: Load) -> None:

@@ -378,6 +378,108 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
         "takes the place of what comes from the root /srv/sid",
         "remove the mount, or root",
     ),
+    "a mount of nothing": (
+        _ONE + 'mounts = [{ target = "/a" }]',
+        'runtimes."3.12".mounts[0].source',
+        "is missing",
+        "add it, or tmpfs",
+    ),
+    "a tmpfs of the host's": (
+        _ONE + 'mounts = [{ source = "/a", target = "/tmp", tmpfs = "1MiB" }]',
+        'runtimes."3.12".mounts[0].source',
+        "names a file of the host",
+        "remove one of them",
+    ),
+    "a tmpfs that need not be there": (
+        '[defaults]\nmounts = [{ target = "/tmp", tmpfs = "1MiB", mandatory = false }]' + _ONE,
+        "defaults.mounts[0].mandatory",
+        "must be true for a tmpfs",
+        "remove it, or tmpfs",
+    ),
+    "a tmpfs nowhere": (
+        _ONE + 'mounts = [{ tmpfs = "1MiB" }]',
+        'runtimes."3.12".mounts[0].target',
+        "is missing",
+        "at which programs see",
+    ),
+    "a tmpfs at a path from somewhere": (
+        _ONE + 'mounts = [{ target = "tmp", tmpfs = "1MiB" }]',
+        'runtimes."3.12".mounts[0].target',
+        "not an absolute path",
+        "from / on",
+    ),
+    "a tmpfs of nothing": (
+        _ONE + 'mounts = [{ target = "/tmp", tmpfs = 0 }]',
+        'runtimes."3.12".mounts[0].tmpfs',
+        "must be greater than 0",
+        "greater than 0",
+    ),
+    "a tmpfs of megabits": (
+        _ONE + 'mounts = [{ target = "/tmp", tmpfs = "16Mb" }]',
+        'runtimes."3.12".mounts[0].tmpfs',
+        "'16Mb' is not a size",
+        "MiB",
+    ),
+    "a tmpfs of more than the memory": (
+        '[defaults]\nmounts = [{ target = "/tmp", tmpfs = "71MiB" }]' + _ONE,
+        "defaults.mounts[0].tmpfs",
+        "is larger than limits.memory, 70.0MiB, which it counts as (runtime 3.12)",
+        "raise limits.memory",
+    ),
+    "a tmpfs of more than the memory that a runtime leaves": (
+        '[defaults]\nmounts = [{ target = "/tmp", tmpfs = "16MiB" }]' + _ONE + 'limits = { memory = "8MiB" }',
+        "defaults.mounts[0].tmpfs",
+        "is larger than limits.memory, 8.0MiB",
+        "write a smaller size",
+    ),
+    "a tmpfs over everything": (
+        _ONE + 'mounts = [{ target = "/", tmpfs = "1MiB" }]',
+        'runtimes."3.12".mounts[0].target',
+        "jail's own /",
+        "another target",
+    ),
+    "a tmpfs below the home": (
+        _ONE + 'mounts = [{ target = "/home/tmp", tmpfs = "1MiB" }]',
+        'runtimes."3.12".mounts[0].target',
+        "jail's own /home",
+        "another target",
+    ),
+    "a tmpfs for untrusted processes": (
+        _ONE + 'mounts = [{ target = "/proc", tmpfs = "1MiB" }]',
+        'runtimes."3.12".mounts[0].target',
+        "jail's own /proc",
+        "another target",
+    ),
+    "a tmpfs below a mount": (
+        _ONE + 'mounts = [{ source = "/opt" }, { target = "/opt/cache", tmpfs = "1MiB" }]',
+        'runtimes."3.12".mounts[1].target',
+        "lies below '/opt', which 3.12 has as well",
+        "beside it",
+    ),
+    "a tmpfs that hides a mount of the defaults": (
+        '[defaults]\nmounts = [{ source = "/tmp/x" }]' + _ONE + 'mounts = [{ target = "/tmp", tmpfs = "1MiB" }]',
+        'runtimes."3.12".mounts[0].target',
+        "would hide '/tmp/x', which 3.12 has as well",
+        "beside it",
+    ),
+    "a tmpfs in another": (
+        _ONE + 'mounts = [{ target = "/tmp/x", tmpfs = "1MiB" }, { target = "/tmp", tmpfs = "1MiB" }]',
+        'runtimes."3.12".mounts[0].target',
+        "lies below '/tmp'",
+        "beside it",
+    ),
+    "a tmpfs that hides packages": (
+        _ONE + 'mounts = [{ target = "/snekbox", tmpfs = "1MiB" }]',
+        'runtimes."3.12".mounts[0].target',
+        "would hide '/snekbox/user_base'",
+        "beside it",
+    ),
+    "a tmpfs below what comes from the root": (
+        _ONE + 'root = "/srv/sid"\nmounts = [{ target = "/usr/tmp", tmpfs = "1MiB" }]',
+        'runtimes."3.12".mounts[0].target',
+        "lies below '/usr'",
+        "beside it",
+    ),
     "a mount over everything": (
         _ONE + 'mounts = [{ source = "/" }]',
         'runtimes."3.12".mounts[0].source',
@@ -473,6 +575,18 @@ def test_a_mistake_in_the_defaults_is_told_once(load_text: Load) -> None:
     assert [problem.key for problem in _problems(load_text, 'default = "a"\n' + text)] == ["defaults.limits.memory"]
 
 
+def test_a_tmpfs_of_the_defaults_that_fits_no_runtime_is_told_once(load_text: Load) -> None:
+    text = (
+        'default = "a"\n[defaults]\nmounts = [{ target = "/opt/x", tmpfs = "1GiB" }]\n'
+        '[runtimes.a]\nexecutable = "/a"\nmounts = [{ source = "/opt" }]\n'
+        '[runtimes.b]\nexecutable = "/b"\nmounts = [{ source = "/opt" }]\n'
+    )
+    assert [problem.key for problem in _problems(load_text, text)] == [
+        "defaults.mounts[0].target",
+        "defaults.mounts[0].tmpfs",
+    ]
+
+
 def test_a_mistake_in_one_place_makes_up_none_in_another(load_text: Load) -> None:
     text = 'default = "x"\n[runtimes.a]\nexecutable = "/a"\naliases = ["x", "not good"]'
     assert [problem.key for problem in _problems(load_text, text)] == ["runtimes.a.aliases[1]"]
@@ -497,6 +611,8 @@ _KEYS = st.sampled_from(
         "env",
         "mounts",
         "source",
+        "target",
+        "tmpfs",
         "aliases",
         "executable",
         "3",

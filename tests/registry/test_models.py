@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from snekhouse.errors import RuntimeUnknownError
+from snekhouse.registry.build import Build
 from snekhouse.registry.environment import DEFAULT_ENV
-from snekhouse.registry.models import Build, Files, Limits, Mount, Registry, Runtime, Server
+from snekhouse.registry.models import Files, Limits, Mount, Registry, Runtime, Server
 
 _SIZES = ("memory", "address_space", "output", "home", "shm")
 _COUNTS = ("processes", "open_files")

@@ -82,6 +82,19 @@ def test_it_tells_what_is_served_and_how_it_stands(administered: Server, small: 
     assert {key: runtime[key] for key in public} == public
 
 
+def test_it_tells_tmpfs_as_the_registry_writes_them(small: Path, tmp_path: Path) -> None:
+    small.write_text(small.read_text().replace("mounts = [", 'mounts = [{ target = "/tmp", tmpfs = "1MiB" }, '))
+    with running_server(small, tmp_path / "log", {"SNEKHOUSE_ADMIN_TOKEN": TOKEN}) as server:
+        (runtime,) = get(server, "runtimes").json()["runtimes"]
+        written = {"source": None, "target": "/tmp", "tmpfs": 1 << 20, "writable": True, "mandatory": True}
+        assert runtime["settings"]["mounts"][-1] == written
+        assert runtime["tmpfs"] == [{"target": "/tmp", "size": 1 << 20}]
+        assert "/tmp" in get(server, "runtimes/only").json()["profile"]
+        options = ("--url", str(server.client.base_url), "--registry", str(small))
+        same = snekhouse("runtimes", "diff", *options, env={"SNEKHOUSE_ADMIN_TOKEN": TOKEN})
+        assert (same.returncode, same.stdout) == (0, f"{small}: served as it is\n")
+
+
 def test_it_shows_the_profile_as_it_is_in_use(administered: Server, small: Path) -> None:
     profile = get(administered, "runtimes/one").json()["profile"]
     assert 'name: "snekhouse only"' in profile

@@ -80,6 +80,23 @@ def test_a_changed_limit_is_that_of_the_next_run(edited: Server, small: Path) ->
     assert result["usage"]["wall_time"] < 5
 
 
+def test_a_tmpfs_comes_and_goes(edited: Server, small: Path) -> None:
+    text = small.read_text()
+
+    def has_tmp() -> bool:
+        code = "import os; print(os.path.ismount('/tmp'))"
+        return "True" in edited.client.post("/eval", json={"input": code}).json()["stdout"]
+
+    with crowd(edited):
+        small.write_text(text.replace("mounts = [", 'mounts = [{ target = "/tmp", tmpfs = "1MiB" }, '))
+        assert until(has_tmp) < 2
+        (runtime,) = edited.client.get("/runtimes").json()["runtimes"]
+        assert runtime["tmpfs"] == [{"target": "/tmp", "size": 1 << 20}]
+        small.write_text(text)
+        assert until(lambda: not has_tmp()) < 2
+        assert edited.client.get("/runtimes").json()["runtimes"][0]["tmpfs"] == []
+
+
 def test_a_broken_file_changes_nothing(edited: Server, small: Path) -> None:
     text, served = small.read_text(), digest(edited)
     with crowd(edited):

@@ -132,7 +132,7 @@ def diff(
         changes(
             {
                 "default": served["registry"]["default"],
-                "runtimes": {each["name"]: _known(each["settings"]) for each in served["runtimes"]},
+                "runtimes": {each["name"]: _known(each["settings"], but="name") for each in served["runtimes"]},
             },
             {
                 "default": loaded.default,
@@ -148,9 +148,13 @@ def diff(
         raise typer.Exit(1)
 
 
-def _known(told: dict[str, Any]) -> dict[str, Any]:
+def _known(told: Any, *, but: str = "") -> Any:
     """Take of a runtime's settings, as a server tells them, what is set."""
-    return {key: value for key, value in told.items() if value is not None and key != "name"}
+    if isinstance(told, list):
+        return [_known(each) for each in told]
+    if isinstance(told, dict):
+        return {key: _known(value) for key, value in told.items() if value is not None and key != but}
+    return told
 
 
 @app.command()

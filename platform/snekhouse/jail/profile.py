@@ -8,8 +8,9 @@ import jinja2
 
 from snekhouse.assets import asset
 from snekhouse.jail.identity import NOBODY, Identity
+from snekhouse.jail.protocol import Writable
 from snekhouse.jail.seccomp import render_policy
-from snekhouse.registry.models import HOME, Runtime
+from snekhouse.registry.models import HOME, SHM, Runtime
 from snekhouse.registry.userbase import seen
 
 BOOTSTRAP_INSIDE = "/snekhouse/bootstrap.py"
@@ -56,7 +57,6 @@ def render_profile(
     own = [(str(bootstrap), bootstrap_inside(bootstrap))]
     if template:
         own.append((str(template), _TEMPLATE_INSIDE))
-    home, shm = writable(runtime)
     return (
         _environment()
         .get_template("profile.cfg.jinja")
@@ -67,8 +67,7 @@ def render_profile(
             identity=identity,
             own=own,
             accounts=_accounts(runtime, ids),
-            home=home,
-            shm=shm,
+            writable=writable(runtime),
             cgroups=cgroups,
             template=template is not None,
             network=network,
@@ -89,15 +88,22 @@ def _accounts(runtime: Runtime, ids: int) -> list[tuple[str, str]]:
         "/etc/passwd": "".join(f"nobody:x:{user}:{user}:nobody:{HOME}:/bin/false\n" for user in users),
         "/etc/group": "".join(f"nobody:x:{user}:\n" for user in users),
     }
-    taken = {mount.target for mount in runtime.mounts}
-    return [(content, path) for path, content in files.items() if not taken & {path, "/etc"}]
+    return [(content, path) for path, content in files.items() if not runtime.targets & {path, "/etc"}]
 
 
-def writable(runtime: Runtime) -> tuple[str, str]:
-    """Write the mount options of the folders that a run may write to: /home and /dev/shm (tmpfs(5))."""
-    sizes = ((runtime.limits.home, "0755"), (runtime.limits.shm, "1777"))
-    home, shm = (f"size={int(size)},nr_inodes={size // _INODE_SHARE},mode={mode}" for size, mode in sizes)
-    return home, shm
+def writable(runtime: Runtime) -> tuple[Writable, ...]:
+    """List the folders that a run may write to: /home, /dev/shm, and the tmpfs that the registry names."""
+    limits = runtime.limits
+    return (
+        Writable(HOME, _options(limits.home, "0755")),
+        Writable(SHM, _options(limits.shm, "1777")),
+        *(Writable(place.target, _options(place.size, "1777"), noexec=True) for place in runtime.tmpfs),
+    )
+
+
+def _options(size: int, mode: str) -> str:
+    """Write the mount options of a tmpfs (tmpfs(5)); one of less than two inodes, its own and a file's, has no use."""
+    return f"size={int(size)},nr_inodes={max(size // _INODE_SHARE, 2)},mode={mode}"
 
 
 def bootstrap_inside(bootstrap: Path) -> str:

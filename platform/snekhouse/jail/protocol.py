@@ -19,6 +19,9 @@ UNSEALED = b"E"
 TEMPLATE_HELLO = b"snekhouse template 1\n"
 """A template's first bytes, when it is ready."""
 
+MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+"""Flags of mount(2) (linux/mount.h)."""
+
 _NUMBER = struct.Struct(">I")
 _READY, _REFUSED = b"R", b"E"
 _STAMP = struct.Struct(">QQ")
@@ -54,22 +57,45 @@ class Refusal:
     errno: int
 
 
+@dataclass(frozen=True, slots=True)
+class Writable:
+    """A tmpfs that a run gets for itself.
+
+    Attributes:
+        target: Its path in the jail.
+        options: Its mount options (tmpfs(5)).
+        noexec: Whether nothing in it may be executed. Set-uid files and devices have no effect in any.
+    """
+
+    target: str
+    options: str
+    noexec: bool = False
+
+    @property
+    def flags(self) -> int:
+        """Its flags for mount(2)."""
+        return MS_NOSUID | MS_NODEV | (MS_NOEXEC if self.noexec else 0)
+
+
 def encode_doors(count: int) -> bytes:
     """Encode how many doors there are; their descriptors travel with it (SCM_RIGHTS)."""
     return _NUMBER.pack(count)
 
 
-def encode_template(policy: bytes, writable: Sequence[str], preload: Sequence[str]) -> bytes:
+def encode_template(policy: bytes, writable: Sequence[Writable], preload: Sequence[str]) -> bytes:
     """Encode what a template is told first.
 
     Args:
         policy: The filter with which runs seal themselves (``struct sock_filter[]``).
-        writable: Mount options of /home and /dev/shm.
+        writable: What they mount for themselves.
         preload: Modules to import ahead.
     """
-    fields = [policy, *(options.encode() for options in writable)]
-    modules = [name.encode() for name in preload]
-    return b"".join(map(_field, fields)) + _NUMBER.pack(len(modules)) + b"".join(map(_field, modules))
+    mounts = [
+        _field(each.target.encode()) + _field(each.options.encode()) + _NUMBER.pack(each.flags) for each in writable
+    ]
+    modules = [_field(name.encode()) for name in preload]
+    lists = [_NUMBER.pack(len(each)) + b"".join(each) for each in (mounts, modules)]
+    return _field(policy) + b"".join(lists)
 
 
 def encode_fork(number: int, user: int) -> bytes:

@@ -9,16 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from snekhouse.registry.mistakes import Location, Mistake, nearest
-from snekhouse.registry.models import HOME, SHM
+from snekhouse.registry.places import check_form, check_tmpfs, own_place
 from snekhouse.registry.root import PLACES
 from snekhouse.registry.values import normal_path
 
 _Tables = dict[str, dict[str, Any]]
-
-_HIDDEN_BELOW = (HOME, SHM, "/proc", "/snekhouse")
-"""Places of the jail's own: what is mounted there or below them would hide them, or be hidden."""
-
-_TAKEN = ("/", "/dev", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 
 
 def cross_check(parsed: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -37,6 +32,7 @@ def cross_check(parsed: Mapping[str, Any]) -> Iterator[Mistake]:
     for name, table in runtimes.items():
         yield from _check_mounts(("runtimes", name), table, table.get("root", defaults.get("root")))
         yield from _check_build(("runtimes", name, "build"), table)
+    yield from _check_tmpfs(runtimes, defaults)
 
 
 def _check_default(parsed: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mistake]:
@@ -113,6 +109,8 @@ def _check_executable_names(runtimes: _Tables) -> Iterator[Mistake]:
 def _check_mounts(table: Location, settings: Mapping[str, Any], root: object) -> Iterator[Mistake]:
     mounts = settings.get("mounts")
     for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
+        if isinstance(mount, dict):
+            yield from check_form((*table, "mounts", index), mount)
         key = "target" if "target" in _table(mount) else "source"
         target = _table(mount).get(key)
         if not isinstance(target, str) or not target.startswith("/"):
@@ -124,6 +122,15 @@ def _check_mounts(table: Location, settings: Mapping[str, Any], root: object) ->
         elif isinstance(root, str) and normal_path(target) in PLACES:
             message = f"{target!r} as a target takes the place of what comes from the root {root}"
             yield Mistake(location, message, "remove the mount, or root")
+
+
+def _check_tmpfs(runtimes: _Tables, defaults: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Find tmpfs that fit no runtime that has them; one of the defaults is told once."""
+    found: dict[Location, Mistake] = {}
+    for name, table in runtimes.items():
+        for mistake in check_tmpfs(name, table, defaults):
+            found.setdefault(mistake.location, mistake)
+    yield from found.values()
 
 
 def _check_build(location: Location, table: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -139,12 +146,6 @@ def _check_build(location: Location, table: Mapping[str, Any]) -> Iterator[Mista
     for key in ("version", "sha256"):
         if key not in build:
             yield Mistake((*location, key), "is missing", "add it, or name an image that has the interpreter")
-
-
-def own_place(target: str) -> str | None:
-    """Name the place of the jail's own that a mount to `target` would take or hide; None where there is none."""
-    below = (place for place in _HIDDEN_BELOW if f"{target}/".startswith(f"{place}/"))
-    return target if target in _TAKEN else next(below, None)
 
 
 def _tables(value: object) -> _Tables:

@@ -17,10 +17,12 @@ from snekhouse.registry.models import (
     File,
     Limits,
     Mount,
+    MountTable,
     Registry,
     Runtime,
     RuntimeTable,
     Settings,
+    Tmpfs,
 )
 from snekhouse.registry.root import is_of_system, resolved_inside
 
@@ -150,12 +152,17 @@ def _merge(name: str, table: RuntimeTable, defaults: Settings) -> Runtime:
         "limits": _limits(defaults.limits, table.limits),
         "files": _over(defaults.files, table.files),
         "env": {**DEFAULT_ENV, **defaults.env, **table.env},
-        "mounts": tuple(mounts.values()),
+        "mounts": tuple(_of_host(mount) for mount in mounts.values() if mount.source),
+        "tmpfs": tuple(Tmpfs(target=mount.target, size=mount.tmpfs) for mount in mounts.values() if mount.tmpfs),
     }
     return Runtime(**merged)
 
 
-def _inherited_mounts(table: RuntimeTable, defaults: Settings) -> tuple[Mount, ...]:
+def _of_host(mount: MountTable) -> Mount:
+    return Mount.model_validate(_written(mount))
+
+
+def _inherited_mounts(table: RuntimeTable, defaults: Settings) -> tuple[MountTable, ...]:
     """List the mounts that a runtime takes from the defaults: with a root of its own, none of the host's system."""
     if table.root is None:
         return defaults.mounts

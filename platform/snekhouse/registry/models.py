@@ -9,9 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, PlainSerializer, field_serializer
 
 from snekhouse.errors import RuntimeUnknownError
+from snekhouse.registry.build import Build
 from snekhouse.registry.values import (
     AbsolutePath,
     Bind,
@@ -20,15 +21,12 @@ from snekhouse.registry.values import (
     EnvName,
     EnvValue,
     HostName,
-    ImageName,
     ModuleName,
     MountPath,
     Name,
     Origin,
     Positive,
-    Release,
     RootPath,
-    Sha256,
     Size,
     UidRange,
 )
@@ -73,27 +71,39 @@ class Files(_Table):
     pattern: Annotated[str, Field(min_length=1, description="Glob that their paths match.")] = "**/[!_]*"
 
 
-class Mount(_Table):
-    """A file or folder of the host that a runtime sees."""
+class MountTable(_Table):
+    """A table of `mounts` as it is written: a mount of the host's, or a tmpfs."""
 
-    source: Annotated[MountPath, Field(description="Path on the host.")]
+    source: Annotated[MountPath | None, Field(description="Path on the host.")] = None
     target: MountPath = Field(
-        default_factory=lambda given: given.get("source", "/"),
+        default_factory=lambda given: given.get("source") or "/",
         description="Path in the jail; that of the source if not given.",
     )
+    tmpfs: Annotated[
+        Size | None,
+        Field(description="Size of the empty folder in memory that each run gets there."),
+    ] = None
     writable: Annotated[bool, Field(description="Whether programs may write to it.")] = False
     mandatory: Annotated[bool, Field(description="Whether the runtime is unavailable without it.")] = True
 
 
-class Build(_Table):
-    """What the image builds: a release from its source, or what another image has already."""
+class Mount(MountTable):
+    """A file or folder of the host that a runtime sees."""
 
-    version: Annotated[Release | None, Field(description="Release of CPython.")] = None
-    sha256: Annotated[Sha256 | None, Field(description="Checksum of its source, Python-VERSION.tar.xz.")] = None
-    image: Annotated[
-        ImageName | None, Field(description="Image whose /usr/local is taken instead, such as python:3.14-slim.")
-    ] = None
-    configure: Annotated[tuple[str, ...], Field(strict=False, description="Further arguments of configure.")] = ()
+    source: MountPath
+    tmpfs: None = None
+
+
+class Tmpfs(_Table):
+    """An empty folder in memory that each run gets for itself (tmpfs(5)).
+
+    Attributes:
+        target: Its path in the jail.
+        size: Bytes that it holds at most.
+    """
+
+    target: MountPath
+    size: Size
 
 
 Env = Annotated[Mapping[EnvName, EnvValue], *_READ_ONLY]
@@ -114,7 +124,9 @@ class Settings(_Table):
     request_env: Annotated[
         tuple[EnvName, ...], Field(strict=False, description="Variables that a request may set with `env`.")
     ] = ()
-    mounts: Annotated[tuple[Mount, ...], Field(strict=False, description="What the runtime sees of the host.")] = ()
+    mounts: Annotated[
+        tuple[MountTable, ...], Field(strict=False, description="What the runtime sees of the host, and tmpfs.")
+    ] = ()
     root: Annotated[
         RootPath | None,
         Field(
@@ -153,9 +165,23 @@ class Runtime(RuntimeTable):
 
     Attributes:
         name: Its name in URLs.
+        mounts: What it sees of the host.
+        tmpfs: Empty folders in memory that each of its runs gets.
     """
 
     name: Name
+    mounts: Annotated[tuple[Mount, ...], Field(strict=False)] = ()
+    tmpfs: Annotated[tuple[Tmpfs, ...], Field(strict=False, exclude=True)] = ()
+
+    @field_serializer("mounts")
+    def _as_written(self, mounts: tuple[Mount, ...]) -> tuple[MountTable, ...]:
+        tmpfs = (MountTable(target=each.target, tmpfs=each.size, writable=True) for each in self.tmpfs)
+        return (*mounts, *tmpfs)
+
+    @property
+    def targets(self) -> frozenset[str]:
+        """The paths in the jail of its mounts and tmpfs."""
+        return frozenset((*(mount.target for mount in self.mounts), *(place.target for place in self.tmpfs)))
 
 
 class Server(_Table):

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from snekhouse.registry.crosscheck import own_place
 from snekhouse.registry.models import Mount, Runtime
+from snekhouse.registry.places import own_place
 from snekhouse.registry.root import root_mounts
 
 _PLACEHOLDER = "{runtime}"
@@ -19,8 +19,7 @@ def user_base(runtime: Runtime) -> Mount | None:
         a place of the jail's own, or that has a mount of its own there.
     """
     target = os.path.normpath(runtime.env.get(_VARIABLE, ""))
-    taken = any(mount.target == target for mount in runtime.mounts)
-    if not target.startswith("/") or own_place(target) or taken:
+    if not target.startswith("/") or own_place(target) or target in runtime.targets:
         return None
     source = (runtime.packages or _usual_folder()).replace(_PLACEHOLDER, runtime.name)
     return Mount(source=source, target=target, mandatory=False)

@@ -124,6 +124,15 @@ class PackageOut(BaseModel):
     version: str
 
 
+class TmpfsOut(BaseModel):
+    """An empty folder in memory that each run gets for itself."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    target: Annotated[str, Field(description="Its path.")]
+    size: Annotated[int, Field(description="Bytes that it holds at most.")]
+
+
 class RuntimeOut(BaseModel):
     """A runtime as the public list shows it."""
 
@@ -139,6 +148,7 @@ class RuntimeOut(BaseModel):
     free_threaded: bool | None
     jit: bool | None
     packages: Annotated[tuple[PackageOut, ...], Field(description="Third-party packages, by name.")]
+    tmpfs: Annotated[tuple[TmpfsOut, ...], Field(description="Where programs may write besides /home and /dev/shm.")]
     limits: LimitsOut
 
     @classmethod
@@ -158,6 +168,7 @@ class RuntimeOut(BaseModel):
             free_threaded=found.free_threaded if found else None,
             jit=found.jit if found else None,
             packages=tuple(map(PackageOut.model_validate, ready.packages())),
+            tmpfs=tuple(map(TmpfsOut.model_validate, runtime.tmpfs)),
             limits=LimitsOut.of(runtime.limits, enforcement),
         )
 

@@ -1,0 +1,137 @@
+"""The places in a jail: its own, and whether those that a registry names for mounts and tmpfs go together.
+
+Like `crosscheck`, it reads the parsed file and passes over what has the wrong type.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
+from snekhouse.registry.environment import DEFAULT_ENV
+from snekhouse.registry.mistakes import Location, Mistake
+from snekhouse.registry.models import HOME, SHM, Limits
+from snekhouse.registry.root import PLACES, is_of_system
+from snekhouse.registry.values import Size, normal_path
+
+_HIDDEN_BELOW = (HOME, SHM, "/proc", "/snekhouse")
+"""Places of the jail's own: what is mounted there or below them would hide them, or be hidden."""
+
+_TAKEN = ("/", "/dev", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+
+_SIZE: TypeAdapter[ByteSize] = TypeAdapter(Size)
+
+
+def own_place(target: str) -> str | None:
+    """Name the place of the jail's own that a mount to `target` would take or hide; None where there is none."""
+    below = (place for place in _HIDDEN_BELOW if f"{target}/".startswith(f"{place}/"))
+    return target if target in _TAKEN else next(below, None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What is mounted at a path of a jail.
+
+    Attributes:
+        target: The path, in its normal form.
+        location: Where the file says so; empty for what the file does not name as a mount.
+        tmpfs: The size as it is written; None for a mount of the host's.
+    """
+
+    target: str
+    location: Location = ()
+    tmpfs: object = None
+
+
+def check_form(location: Location, mount: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Find a mount that is neither of the host nor a tmpfs, or both.
+
+    Args:
+        location: Where it is.
+        mount: As it is written.
+    """
+    if "tmpfs" not in mount:
+        if "source" not in mount:
+            yield Mistake((*location, "source"), "is missing", "add it, or tmpfs")
+        return
+    if "target" not in mount and "source" not in mount:
+        yield Mistake((*location, "target"), "is missing", "add the path at which programs see the tmpfs")
+    if "source" in mount:
+        message = "names a file of the host, where tmpfs asks for an empty folder"
+        yield Mistake((*location, "source"), message, "remove one of them")
+    for key in ("writable", "mandatory"):
+        if mount.get(key) is False:
+            yield Mistake((*location, key), "must be true for a tmpfs", "remove it, or tmpfs")
+
+
+def check_tmpfs(name: str, table: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Find tmpfs of a runtime that another of its mounts would hide, or that are larger than its memory.
+
+    Args:
+        name: Of the runtime.
+        table: Its table.
+        defaults: What it goes over.
+    """
+    places = _places(name, table, defaults)
+    memory = _memory(table, defaults)
+    for place in places:
+        if place.tmpfs is None:
+            continue
+        size = _size(place.tmpfs)
+        if size and memory and size > memory:
+            message = f"is larger than limits.memory, {memory.human_readable()}, which it counts as (runtime {name})"
+            yield Mistake((*place.location, "tmpfs"), message, "write a smaller size, or raise limits.memory")
+        for other in places:
+            if relation := _relation(place, other):
+                message = f"the tmpfs {place.target!r} {relation} {other.target!r}, which {name} has as well"
+                yield Mistake((*place.location, "target"), message, "choose a target beside it")
+
+
+def _relation(tmpfs: _Place, other: _Place) -> str:
+    """Say how a tmpfs and another mount are nested, once for each pair; empty where they are not."""
+    if _is_below(tmpfs.target, other.target):
+        return "lies below"
+    return "would hide" if _is_below(other.target, tmpfs.target) and other.tmpfs is None else ""
+
+
+def _places(name: str, table: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[_Place]:
+    """List what is mounted in the jails of a runtime: its mounts over those of the defaults, its root, its packages."""
+    found = {place: _Place(place) for place in (PLACES if table.get("root", defaults.get("root")) else ())}
+    inherited = _mounted(("defaults",), defaults)
+    if "root" in table:
+        inherited = (place for place in inherited if not is_of_system(place.target))
+    for place in (*inherited, *_mounted(("runtimes", name), table)):
+        found[place.target] = place
+    base = {**DEFAULT_ENV, **_table(defaults.get("env")), **_table(table.get("env"))}["PYTHONUSERBASE"]
+    if isinstance(base, str) and base.startswith("/"):
+        found.setdefault(normal_path(base), _Place(normal_path(base)))
+    return list(found.values())
+
+
+def _mounted(table: Location, settings: Mapping[str, Any]) -> Iterator[_Place]:
+    mounts = settings.get("mounts")
+    for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
+        target = _table(mount).get("target", _table(mount).get("source"))
+        if isinstance(target, str) and target.startswith("/") and not own_place(normal_path(target)):
+            yield _Place(normal_path(target), (*table, "mounts", index), mount.get("tmpfs"))
+
+
+def _memory(table: Mapping[str, Any], defaults: Mapping[str, Any]) -> ByteSize | None:
+    limits = {"memory": Limits().memory, **_table(defaults.get("limits")), **_table(table.get("limits"))}
+    return _size(limits["memory"])
+
+
+def _size(written: object) -> ByteSize | None:
+    try:
+        return _SIZE.validate_python(written)
+    except ValidationError:
+        return None
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(f"{folder}/")
+
+
+def _table(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
