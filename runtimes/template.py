@@ -9,6 +9,8 @@ CLONE_NEWPID = 0x20000000
 CLONE_OTHERS = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x40000000  # mount, cgroup, UTS, IPC, network
 PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 22, 24, 47, 4
 SYS_PIDFD_OPEN = 434  # on every machine
+SIOCSIFFLAGS = 0x8914  # netdevice(7)
+LOOPBACK_UP = b"lo".ljust(16, b"\0") + (1).to_bytes(2, sys.byteorder) + bytes(22)  # struct ifreq, IFF_UP
 SIGKILL = 9
 FAILED = 255
 CAPABILITIES = 64
@@ -29,8 +31,9 @@ def serve():
     if template:
         posix._exit(outlive(template))
     control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, bootstrap.CONTROL)
-    seal = Seal(bootstrap.receive_field(), [receive_mount() for _ in range(bootstrap.receive_number())])
-    preload([bootstrap.receive_field().decode() for _ in range(bootstrap.receive_number())])
+    field, number = bootstrap.receive_field, bootstrap.receive_number
+    seal = Seal(field(), number(), [(field(), field(), number()) for _ in range(number())])
+    preload([field().decode() for _ in range(number())])
     control.sendall(b"snekhouse template 1\n")
     runs, watches, poll = {}, {}, select.poll()
     poll.register(bootstrap.CONTROL, select.POLLIN)
@@ -62,11 +65,6 @@ def serve():
                     posix.kill(runs[number], SIGKILL)
             else:
                 posix._exit(0)    # the host is gone, and nothing of the jail stays
-
-
-def receive_mount():
-    """Take path, options and flags of a folder that each run mounts for itself."""
-    return bootstrap.receive_field(), bootstrap.receive_field(), bootstrap.receive_number()
 
 
 def outlive(template):
@@ -220,8 +218,8 @@ def encode_end(status, seconds):
 class Seal:
     """What closes a run off: from the host, from the template, and from other runs."""
 
-    def __init__(self, policy, mounts):
-        self.mounts = mounts
+    def __init__(self, policy, loopback, mounts):
+        self.loopback, self.mounts = loopback, mounts
         self.policy = in_memory(policy)
         address = _ctypes.addressof(self.policy).to_bytes(8, sys.byteorder)
         self.program = (len(policy) // 8).to_bytes(8, sys.byteorder) + address  # struct sock_fprog
@@ -242,6 +240,10 @@ class Seal:
     def close(self, user):
         """Take namespaces, folders and an id of its own, and give away everything else, for good."""
         call("unshare", CLONE_OTHERS)
+        if self.loopback:
+            carrier = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
+            call("ioctl", carrier.fileno(), SIOCSIFFLAGS, LOOPBACK_UP)    # the kernel gives it 127.0.0.1 and ::1
+            carrier.close()
         if user != posix.getuid():
             posix.setresgid(user, user, user)
             posix.setresuid(user, user, user)
@@ -279,7 +281,7 @@ class Function(_ctypes.CFuncPtr):
 
 FUNCTIONS = {
     name: Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), name))
-    for name in ("capset", "mount", "prctl", "setns", "syscall", "unshare")
+    for name in ("capset", "ioctl", "mount", "prctl", "setns", "syscall", "unshare")
 }
 
 

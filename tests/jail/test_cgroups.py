@@ -218,6 +218,21 @@ def test_a_member_is_killed_for_memory_and_the_group_tells(cgroups: Cgroups) -> 
     assert usage.memory == 32 << 20
 
 
+def test_the_buffers_of_sockets_have_a_limit(cgroups: Cgroups) -> None:
+    flood = (
+        "import socket\nholes = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(200)]\n"
+        "for hole in holes: hole.bind(('127.0.0.1', 0)); hole.setblocking(False)\n"
+        "for hole in holes * 9:\n  try: holes[0].sendto(bytes(60000), hole.getsockname())\n  except OSError: pass\n"
+        "kept = 0\nfor hole in holes:\n  try:\n    while True: kept += len(hole.recv(60000))\n  except BlockingIOError: pass\n"
+        "sys.exit(not 0 < kept < 17 << 20)"
+    )
+    with cgroups.run(Limits(memory="64MiB")) as group:  # type: ignore[arg-type]
+        group.limit_sockets(16 << 20)
+        with member(group, flood) as process:
+            process.communicate(b"\n")
+            assert process.returncode in {0, -signal.SIGKILL}  # the latter where they count as memory
+
+
 def test_a_process_above_the_limit_is_refused_and_the_group_tells(cgroups: Cgroups) -> None:
     with cgroups.run(Limits(processes=1)) as group:
         with member(group, "os.fork()") as process:

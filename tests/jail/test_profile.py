@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from snekhouse.jail.identity import Identity, identity_for
@@ -42,6 +42,7 @@ path = text.map(lambda value: "/" + value).filter(lambda value: ".." not in valu
 
 
 @given(executable=path, key=text.filter(lambda key: key and "=" not in key), value=text, source=path, target=path)
+@settings(deadline=None)  # the first of a process compiles the template
 def test_no_value_adds_a_field(executable: str, key: str, value: str, source: str, target: str) -> None:
     mount, tmpfs = {"source": "/s", "target": "/t"}, {"target": "/t", "size": 1}
     plain = runtime(executable="/x", env={"k": "v"}, mounts=[mount], tmpfs=[tmpfs])
@@ -55,18 +56,21 @@ def test_no_value_adds_a_field(executable: str, key: str, value: str, source: st
 
 
 @given(text)
+@settings(deadline=None)  # the first of a process compiles the template
 def test_a_hostile_name_adds_no_field(name: str) -> None:
     hostile = runtime().model_copy(update={"name": name})
     assert skeleton(render(hostile)) == skeleton(render(runtime()))
 
 
 @given(text)
+@settings(deadline=None)  # the first of a process compiles the template
 def test_a_hostile_bootstrap_adds_no_field(value: str) -> None:
     hostile = render(runtime(), bootstrap=Path("/" + value))
     assert skeleton(hostile) == skeleton(render(runtime()))
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
+@settings(deadline=None)  # the first of a process compiles the template
 def test_quoting_keeps_the_value(value: str) -> None:
     quoted = quote(value)
     assert quoted.startswith('"')
@@ -130,6 +134,22 @@ def test_processes_are_limited_by_rlimit_only_without_cgroups() -> None:
 def test_only_jails_that_install_packages_have_the_network() -> None:
     assert "\nclone_newnet: true\n" in render(runtime())
     assert render(runtime(), network=True) == render(runtime()).replace("clone_newnet: true", "clone_newnet: false")
+
+
+def test_loopback_is_down_unless_the_registry_says_otherwise() -> None:
+    assert "\niface_no_lo: true\n" in render(runtime())
+    assert "\niface_no_lo: false\n" in render(runtime(loopback=True))
+    assert "\niface_no_lo: true\n" in render(runtime(loopback=True), network=True)
+
+
+def test_only_templates_that_raise_loopback_may_do_so() -> None:
+    plain, raising = (render(runtime(loopback=loopback), template=Path("/t.py")) for loopback in (False, True))
+    added = set(raising.splitlines()) - set(plain.splitlines())
+    assert {line.strip() for line in added if "NET_ADMIN" in line or "seccomp" in line} == {
+        'cap: "CAP_NET_ADMIN"',
+        'seccomp_string: "    ioctl { cmd == SIOCSIFFLAGS },"',
+    }
+    assert "NET_ADMIN" not in render(runtime(loopback=True))
 
 
 def test_roots_id_is_mapped_only_for_what_only_root_reaches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,7 +155,9 @@ def test_host_announces_doors() -> None:
 def test_host_speaks_to_templates() -> None:
     vector = _VECTORS["template"]
     writable = [protocol.Writable(target, options, noexec=noexec) for target, options, noexec in vector["writable"]]
-    told = protocol.encode_template(bytes.fromhex(vector["policy"]), writable, vector["preload"])
+    told = protocol.encode_template(
+        bytes.fromhex(vector["policy"]), writable, vector["preload"], loopback=vector["loopback"]
+    )
     assert told == bytes.fromhex(vector["bytes"])
     assert bytes.fromhex(vector["hello"]) == protocol.TEMPLATE_HELLO
     assert protocol.encode_fork(7, 65534) == bytes.fromhex(vector["fork"])

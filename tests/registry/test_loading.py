@@ -106,6 +106,12 @@ def test_a_tmpfs_may_be_as_large_as_the_memory_and_lie_where_the_packages_would(
     assert (runtime.tmpfs[0].size, user_base(runtime)) == (70 << 20, None)
 
 
+def test_loopback_is_off_and_a_runtime_may_differ_from_the_defaults(load_text: Load) -> None:
+    assert not load_text(_ONE).runtimes["3.12"].loopback
+    assert load_text("[defaults]\nloopback = true" + _ONE).runtimes["3.12"].loopback
+    assert not load_text("[defaults]\nloopback = true" + _ONE + "loopback = false").runtimes["3.12"].loopback
+
+
 def test_what_a_runtime_writes_wins_even_where_it_is_the_model_s_default(load_text: Load) -> None:
     text = "[defaults.limits]\nprocesses = 7" + _ONE + f"limits = {{ processes = {Limits().processes} }}"
     assert load_text(text).runtimes["3.12"].limits.processes == Limits().processes

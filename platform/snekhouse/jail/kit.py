@@ -1,6 +1,7 @@
 """What a run is made with."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,19 @@ class Means:
             memory=Enforcer.KERNEL if "memory" in walls else watched, cpus=Enforcer.KERNEL if "cpu" in walls else None
         )
 
-    def group(self, limits: Limits) -> AbstractContextManager[RunGroup | None]:
-        """Make a group for one run, where the host has cgroups."""
-        return self.cgroups.run(limits) if self.cgroups else nullcontext()
+    @contextmanager
+    def group(self, limits: Limits, *, loopback: bool) -> Iterator[RunGroup | None]:
+        """Make a group for one run, where the host has cgroups.
+
+        Args:
+            limits: Of the run.
+            loopback: Whether it has an interface over which it can fill the buffers of sockets.
+        """
+        with self.cgroups.run(limits) if self.cgroups else nullcontext() as group:
+            if group and loopback:
+                group.limit_sockets(limits.memory // _SOCKET_SHARE)
+            yield group
+
+
+_SOCKET_SHARE = 4
+"""Part of the memory that buffers of sockets may have besides, where they do not count as memory: one in so many."""

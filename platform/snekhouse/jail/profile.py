@@ -71,7 +71,9 @@ def render_profile(
             cgroups=cgroups,
             template=template is not None,
             network=network,
-            policy=render_policy(cgroups=cgroups, template=template is not None).splitlines(),
+            policy=render_policy(
+                cgroups=cgroups, template=template is not None, loopback=runtime.loopback
+            ).splitlines(),
             backstop=math.ceil(runtime.limits.wall_time + START_TIMEOUT),
             MIB=_MIB,
         )

@@ -82,20 +82,23 @@ def encode_doors(count: int) -> bytes:
     return _NUMBER.pack(count)
 
 
-def encode_template(policy: bytes, writable: Sequence[Writable], preload: Sequence[str]) -> bytes:
+def encode_template(
+    policy: bytes, writable: Sequence[Writable], preload: Sequence[str], *, loopback: bool = False
+) -> bytes:
     """Encode what a template is told first.
 
     Args:
         policy: The filter with which runs seal themselves (``struct sock_filter[]``).
         writable: What they mount for themselves.
         preload: Modules to import ahead.
+        loopback: Whether their loopback interface is up.
     """
     mounts = [
         _field(each.target.encode()) + _field(each.options.encode()) + _NUMBER.pack(each.flags) for each in writable
     ]
     modules = [_field(name.encode()) for name in preload]
     lists = [_NUMBER.pack(len(each)) + b"".join(each) for each in (mounts, modules)]
-    return _field(policy) + b"".join(lists)
+    return _field(policy) + _NUMBER.pack(loopback) + b"".join(lists)
 
 
 def encode_fork(number: int, user: int) -> bytes:

@@ -101,11 +101,18 @@ _FLAGS_OF_CLONE, _PERSONALITY = Argument("clone_flags", 0, _CLONE_NEW), Argument
 _OPTION, _SECOND = Argument("option", 0), Argument("arg2", 1)
 _FAMILY, _PROTOCOL = Argument("family", 0), Argument("protocol", 2)
 
-_SEALING = Group(
-    "sealing",
-    "What a template does for the runs that it forks, before they seal themselves with the rest of this.",
-    (always(ALLOW, "prctl unshare setns mount capset"),),
-)
+_SIOCSIFFLAGS = 0x8914
+"""The request of ioctl(2) that brings an interface up (netdevice(7))."""
+
+
+def _sealing(*, loopback: bool) -> Group:
+    bring_up = (Rule(ALLOW, ("ioctl",), ((Test(_COMMAND, _SIOCSIFFLAGS),),)),) if loopback else ()
+    return Group(
+        "sealing",
+        "What a template does for the runs that it forks, before they seal themselves with the rest of this.",
+        (always(ALLOW, "prctl unshare setns mount capset"), *bring_up),
+    )
+
 
 _FILES = Group(
     "files",
@@ -262,14 +269,15 @@ def _memory(*, cgroups: bool) -> Group:
     )
 
 
-def policy(*, cgroups: bool, template: bool = False) -> tuple[Group, ...]:
+def policy(*, cgroups: bool, template: bool = False, loopback: bool = False) -> tuple[Group, ...]:
     """List the groups of rules.
 
     Args:
         cgroups: Whether cgroups limit the run; otherwise memory that only they count is refused.
         template: Whether it is for a template, which makes what the runs that it forks are to have.
+        loopback: Whether a loopback interface is among that.
     """
     groups = (
         _FILES, _memory(cgroups=cgroups), _PROCESSES, _SIGNALS, _WAITING_AND_TIME, _SOCKETS, _DEVICES, _REFUSED,
     )  # fmt: skip
-    return (_SEALING, *groups) if template else groups
+    return (_sealing(loopback=loopback), *groups) if template else groups

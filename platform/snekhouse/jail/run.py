@@ -59,7 +59,7 @@ async def run(jail: Jail, job: Job, means: Means, template: Template | None = No
                 return await _Run(jail, job, request, fork, stdio, fork.group, streams, held).result()
         async with _started(jail, means, stdio) as process:
             # While it starts, there is time to make the group.
-            group = held.enter_context(means.group(job.limits))
+            group = held.enter_context(means.group(job.limits, loopback=jail.runtime.loopback))
             return await _Run(jail, job, request, process, (), group, streams, held).result()
 
 

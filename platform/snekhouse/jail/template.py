@@ -18,7 +18,7 @@ from snekhouse.jail.kit import Jail, Means
 from snekhouse.jail.nsjail import Ending, NsJail, started, template_options
 from snekhouse.jail.output import Drain, drains
 from snekhouse.jail.profile import START_TIMEOUT, bootstrap_inside, writable
-from snekhouse.registry.models import Limits
+from snekhouse.registry.models import Runtime
 from snekhouse.waiting import first
 
 _PATIENCE = 5.0
@@ -111,10 +111,10 @@ class Template:
         remains: What runs held that were lost with it.
     """
 
-    def __init__(self, jail: NsJail, limits: Limits, means: Means, remains: ExitStack) -> None:
+    def __init__(self, jail: NsJail, runtime: Runtime, means: Means, remains: ExitStack) -> None:
         self.remains = remains
         self._jail = jail
-        self._limits = limits
+        self._limits, self._loopback = runtime.limits, runtime.loopback
         self._means = means
         self._numbers = count()
         self._runs: dict[int, Forked] = {}
@@ -219,7 +219,7 @@ class Template:
     def _fork(self) -> Forked:
         with ExitStack() as held:
             outside = held.enter_context(self._means.ids.lent())
-            group = held.enter_context(self._means.group(self._limits))
+            group = held.enter_context(self._means.group(self._limits, loopback=self._loopback))
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             held.enter_context(ours)
             with theirs:
@@ -252,7 +252,7 @@ async def opened(jail: Jail, means: Means) -> AsyncIterator[Template]:
         remains = held.enter_context(ExitStack())
         async with started(jail.nsjail, options, command, stdio) as process:
             words.close_writer()
-            template = Template(process, jail.runtime.limits, means, remains)
+            template = Template(process, jail.runtime, means, remains)
             try:
                 with anyio.fail_after(START_TIMEOUT):
                     await _greet(process, jail)
@@ -268,7 +268,8 @@ async def opened(jail: Jail, means: Means) -> AsyncIterator[Template]:
 
 
 async def _greet(process: NsJail, jail: Jail) -> None:
-    told = protocol.encode_template(jail.mould.policy, writable(jail.runtime), jail.runtime.preload)
+    runtime = jail.runtime
+    told = protocol.encode_template(jail.mould.policy, writable(runtime), runtime.preload, loopback=runtime.loopback)
     await send(process.control, told)
     if await receive(process.control, len(protocol.TEMPLATE_HELLO)) != protocol.TEMPLATE_HELLO:
         raise JailError("it did not say hello")

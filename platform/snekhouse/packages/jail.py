@@ -218,6 +218,7 @@ def _widened(runtime: Runtime, mounts: Sequence[Mount], env: Mapping[str, str]) 
             "env": {"PATH": "/usr/local/bin:/usr/bin:/bin", "TMPDIR": kept.get("HOME", "/home"), **kept, **env},
             "mounts": tuple({mount.target: mount for mount in all_mounts}.values()),
             "tmpfs": (),
+            "loopback": False,
             "limits": _LIMITS,
         }
     )

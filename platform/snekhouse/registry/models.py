@@ -127,6 +127,7 @@ class Settings(_Table):
     mounts: Annotated[
         tuple[MountTable, ...], Field(strict=False, description="What the runtime sees of the host, and tmpfs.")
     ] = ()
+    loopback: Annotated[bool, Field(description="Whether programs reach themselves over 127.0.0.1 and ::1.")] = False
     root: Annotated[
         RootPath | None,
         Field(

@@ -149,6 +149,7 @@ class RuntimeOut(BaseModel):
     jit: bool | None
     packages: Annotated[tuple[PackageOut, ...], Field(description="Third-party packages, by name.")]
     tmpfs: Annotated[tuple[TmpfsOut, ...], Field(description="Where programs may write besides /home and /dev/shm.")]
+    loopback: Annotated[bool, Field(description="Whether programs reach themselves over 127.0.0.1 and ::1.")]
     limits: LimitsOut
 
     @classmethod
@@ -168,6 +169,7 @@ class RuntimeOut(BaseModel):
             free_threaded=found.free_threaded if found else None,
             jit=found.jit if found else None,
             packages=tuple(map(PackageOut.model_validate, ready.packages())),
+            loopback=runtime.loopback,
             tmpfs=tuple(map(TmpfsOut.model_validate, runtime.tmpfs)),
             limits=LimitsOut.of(runtime.limits, enforcement),
         )

@@ -57,6 +57,9 @@ class Layout(Protocol):
     def limit(self, name: str, limits: Limits) -> None:
         """Write the limits of the group `name`."""
 
+    def limit_sockets(self, name: str, most: int) -> None:
+        """Limit buffers of network sockets of the group `name` to `most` bytes, where they do not count as memory."""
+
     def usage(self, name: str) -> GroupUsage:
         """Read the counters of the group `name`."""
 
@@ -98,6 +101,17 @@ class RunGroup:
             OSError: The kernel refused one.
         """
         self._layout.limit(self._name, limits)
+
+    def limit_sockets(self, most: int) -> None:
+        """Limit the buffers of its network sockets, which are empty as long as there is no interface.
+
+        Args:
+            most: Bytes, where they do not count as memory of the run anyway.
+
+        Raises:
+            OSError: The kernel refused.
+        """
+        self._layout.limit_sockets(self._name, most)
 
     def usage(self) -> GroupUsage:
         """Read what the run has used so far."""

@@ -69,6 +69,11 @@ class V1:
         if base := self.bases.get("cpu"):
             write(f"{base}/{name}/cpu.cfs_quota_us", str(int(limits.cpus * _PERIOD)))
 
+    def limit_sockets(self, name: str, most: int) -> None:
+        """Have the kernel count and limit buffers of sockets, which it does only when asked, UDP's included."""
+        if base := self.bases.get("memory"):
+            write(f"{base}/{name}/memory.kmem.tcp.limit_in_bytes", str(most))
+
     def usage(self, name: str) -> GroupUsage:
         """Read the counters of the group `name`."""
         memory, cpu_time, oom_kills, refused_forks = None, None, 0, 0

@@ -86,6 +86,9 @@ class V2:
         if "cpu" in self.controllers:
             write(f"{folder}/cpu.max", f"{int(limits.cpus * _PERIOD)} {_PERIOD}")
 
+    def limit_sockets(self, name: str, most: int) -> None:
+        """Do nothing: buffers of sockets count as memory ("sock" in memory.stat)."""
+
     def usage(self, name: str) -> GroupUsage:
         """Read the counters of the group `name`; memory.peak came with Linux 5.19."""
         folder, memory, oom_kills, refused_forks = f"{self.base}/{name}", None, 0, 0

@@ -1,0 +1,86 @@
+"""What options of a runtime cost a forked evaluation: tmpfs, and the loopback interface.
+
+    .venv/bin/python benchmarks/options.py
+
+Processes do what a forked run does before its program: namespaces, mounts, the interface. The kernel tells the CPU that
+each took from its start to its end (getrusage(2)), so other load does not count; what the kernel tidies up later in
+threads of its own is not in it.
+"""
+
+import ctypes
+import os
+import socket
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+ROUNDS = 1000
+
+CLONE_NEWUSER, CLONE_OTHERS = 0x10000000, 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x40000000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 1 << 14, 1 << 18
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def called(name: str, *arguments: int | bytes | None) -> None:
+    """Call a function of the C library, and see that it went well."""
+    if getattr(LIBC, name)(*arguments):
+        raise OSError(ctypes.get_errno(), name)
+
+
+def mount(places: Path, count: int) -> None:
+    """Mount some tmpfs besides the two of the home and of shared memory, as a run does."""
+    for number in range(_ALWAYS + count):
+        folder = os.fsencode(places / str(number))
+        options = b"size=16777216,nr_inodes=4096,mode=1777"
+        called("mount", b"tmpfs", folder, b"tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
+
+
+_ALWAYS = 2
+
+
+def raise_loopback(places: Path) -> None:
+    """Bring the loopback interface up, as a run does."""
+    mount(places, 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as carrier:
+        request = b"lo".ljust(16, b"\0") + IFF_UP.to_bytes(2, "little") + bytes(22)
+        called("ioctl", carrier.fileno(), SIOCSIFFLAGS, request)
+
+
+def timed(work: Callable[[], None]) -> float:
+    """Do some work in a process with namespaces of its own; return the milliseconds of CPU that it took in all."""
+    pid = os.fork()
+    if not pid:
+        called("unshare", CLONE_NEWUSER | CLONE_OTHERS)
+        called("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
+        work()
+        os._exit(0)
+    _, status, usage = os.wait4(pid, 0)
+    assert status == 0
+    return (usage.ru_utime + usage.ru_stime) * 1e3
+
+
+def main() -> None:
+    """Measure in turns, and print a table in Markdown."""
+    with tempfile.TemporaryDirectory() as folder:
+        places = Path(folder)
+        for number in range(6):
+            (places / str(number)).mkdir()
+        works: Mapping[str, Callable[[], None]] = {
+            "neither": partial(mount, places, 0),
+            "one tmpfs": partial(mount, places, 1),
+            "four tmpfs": partial(mount, places, 4),
+            "loopback": partial(raise_loopback, places),
+        }
+        times = [[timed(work) for work in works.values()] for _ in range(ROUNDS)]
+    medians = dict(zip(works, map(statistics.median, zip(*times, strict=True)), strict=True))
+    print("| option | CPU, ms | more, ms |\n| --- | --: | --: |")
+    for option, median in medians.items():
+        print(f"| {option} | {median:.2f} | {median - medians['neither']:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
