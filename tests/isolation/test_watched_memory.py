@@ -25,7 +25,9 @@ def watched(
     """A runtime of a server that finds no cgroups: root hides them, others have none."""
     folder = tmp_path_factory.mktemp("watched")
     registry = folder / "runtimes.toml"
-    registry.write_text(f'{one_runtime.read_text()}\n[defaults]\nstart = "{request.param}"\n')
+    mounts = 'mounts = [{ target = "/tmp", tmpfs = "60MiB" }, '
+    runtimes = one_runtime.read_text().replace("mounts = [", mounts)
+    registry.write_text(f'{runtimes}\n[defaults]\nstart = "{request.param}"\n')
     command = WITHOUT_CGROUPS if os.geteuid() == 0 else WITHOUT_CGROUPS[-3:]
     assert shutil.which(command[0])
     with running_server(registry, folder / "log", command=command) as server:
@@ -50,6 +52,7 @@ TOO_MUCH = {
         + "\nthreading.Thread(target=grow).start()" + SLEEP
     ),
     "files": "open('x', 'wb').write(bytes(40 << 20)); open('/dev/shm/x', 'wb').write(bytes(38 << 20))" + SLEEP,
+    "files of another folder": "open('/tmp/x', 'wb').write(bytes(58 << 20)); x = b'x' * (20 << 20)" + SLEEP,
     "a file that has no name any more": (
         "import os\nf = open('x', 'wb'); os.remove('x'); f.write(bytes(40 << 20)); f.flush()\nx = b'x' * (40 << 20)" + SLEEP
     ),

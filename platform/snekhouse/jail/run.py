@@ -21,7 +21,7 @@ from snekhouse.jail.inputs import Request, stdin_file
 from snekhouse.jail.kit import Jail, Means
 from snekhouse.jail.nsjail import Ending, NsJail, options, started
 from snekhouse.jail.output import Drain, OutputLimitError, drains
-from snekhouse.jail.profile import START_TIMEOUT, bootstrap_inside
+from snekhouse.jail.profile import START_TIMEOUT, bootstrap_inside, writable
 from snekhouse.jail.protocol import Refusal, Stamp
 from snekhouse.jail.template import Forked, Template, TemplateError
 from snekhouse.jail.verdict import JAIL_FAILED, Stopped, Verdict, judge
@@ -123,9 +123,14 @@ class _Run:
         if "pids" not in walls:
             _limit(hello.pid, resource.RLIMIT_NPROC, self.job.limits.processes)
         if CAN_WATCH and "memory" not in walls:
-            shm = os.open(f"/proc/{hello.pid}/root/dev/shm", os.O_PATH | os.O_CLOEXEC)
-            self.held.callback(os.close, shm)
-            self.watch = MemoryWatch(hello.pid, (hello.home, shm), int(self.job.limits.memory))
+            folders = tuple(self._open(hello.pid, place.target) for place in writable(self.jail.runtime))
+            self.watch = MemoryWatch(hello.pid, folders, int(self.job.limits.memory))
+
+    def _open(self, pid: int, target: str) -> int:
+        """Open a folder as a process sees it that has not run a byte of the program."""
+        folder = os.open(f"/proc/{pid}/root{target}", os.O_PATH | os.O_CLOEXEC)
+        self.held.callback(os.close, folder)
+        return folder
 
     async def _brief(self) -> Refusal | None:
         """Tell the bootstrap what to run, and bring it to the point where it does."""
