@@ -88,6 +88,27 @@ def test_the_collections_of_pyenv_and_uv_are_searched_and_a_prefix_there_is_moun
     assert str(found.prefix) in sources(found)
 
 
+def test_the_environments_that_conda_lists_are_searched_and_mounted_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    program = clone(tmp_path / "envs/science")
+    (tmp_path / "envs/science/conda-meta").mkdir()
+    (tmp_path / ".conda").mkdir()
+    (tmp_path / ".conda/environments.txt").write_text(f"{tmp_path}/gone\n\nrelative\n{tmp_path}/envs/science\n")
+    found = next(each for each in find_interpreters() if each.source == program)
+    assert str(tmp_path / "envs/science") in sources(found)
+
+
+def test_a_list_of_conda_environments_that_is_not_text_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".conda").mkdir()
+    (tmp_path / ".conda/environments.txt").write_bytes(b"/caf\xe9\n")
+    assert find_interpreters()
+
+
 def test_an_interpreter_on_the_path_is_found_and_its_prefix_is_not_mounted_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ def _candidates() -> Iterator[Path]:
     # An empty or relative entry of PATH means whatever folder we happen to be in.
     folders = [Path(each) for each in (*SYSTEM_FOLDERS, *os.get_exec_path()) if Path(each).is_absolute()]
     folders += [folder for collection in _collections() for folder in _listing(collection, "*/bin")]
+    folders += [prefix / "bin" for prefix in _conda_environments()]
     for folder in folders:
         yield from (path for path in _listing(folder, "py*") if names_interpreter(path.name))
 
@@ -139,6 +140,17 @@ def _collections() -> Iterator[Path]:
     yield Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv/python")
     yield Path("/snekbin/python")
     yield Path("/opt/python")
+
+
+def _conda_environments() -> Iterator[Path]:
+    """Name the prefixes of this user's conda environments, which conda, mamba and micromamba list in one file.
+
+    Source: https://docs.conda.io/projects/conda/en/23.11.x/dev-guide/api/conda/core/envs_manager/
+    """
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path's raises where there is no home
+    with suppress(OSError, UnicodeDecodeError):
+        lines = (home / ".conda/environments.txt").read_text().splitlines()
+        yield from (Path(line) for line in lines if Path(line).is_absolute())
 
 
 def _listing(folder: Path, pattern: str) -> Iterable[Path]:
@@ -172,7 +184,8 @@ def _look_at(executable: Path) -> Interpreter | None:
     facts = ask(executable)
     if facts is None:
         return None
-    collections = {collection.resolve() for collection in _collections()}
+    prefix = facts.prefix.resolve()
+    in_collection = prefix.parent in {collection.resolve() for collection in _collections()}
     found = Interpreter(
         source=executable,
         executable=inside(executable),
@@ -180,7 +193,7 @@ def _look_at(executable: Path) -> Interpreter | None:
         version=facts.version,
         free_threaded=facts.free_threaded,
         prefix=facts.prefix,
-        mounts=mounts_for(executable, facts, whole_prefix=facts.prefix.resolve().parent in collections),
+        mounts=mounts_for(executable, facts, whole_prefix=in_collection or (prefix / "conda-meta").is_dir()),
         library_path=library_path(facts),
     )
     return found if found.release[:2] >= _OLDEST else None
