@@ -1,4 +1,4 @@
-# One door to everything a developer or an operator's first hour needs.
+# What a developer needs, and an operator in the first hour.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin

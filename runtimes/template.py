@@ -43,7 +43,7 @@ def serve():
                 number = watches.pop(descriptor)
                 poll.unregister(descriptor)
                 posix.close(descriptor)
-                control.sendall(number + bury(runs.pop(number)))
+                control.sendall(number + reap(runs.pop(number)))
                 continue
             order, passed = control.recvmsg(9, _socket.CMSG_SPACE(4))[:2]
             number = order[1:5]
@@ -202,7 +202,7 @@ def refuse(control, error):
     posix.write(control, b"E" + str(error).encode()[:200])
 
 
-def bury(pid):
+def reap(pid):
     """Wait for a run that has ended; encode how, and how much CPU it took."""
     had = "resource" in sys.modules    # wait4 imports it
     _, status, usage = posix.wait4(pid, 0)

@@ -175,7 +175,7 @@ def test_list_prints_a_table_or_json(pantry: Pantry) -> None:
 def test_what_uv_cannot_do_is_an_error_with_uvs_own_words(pantry: Pantry) -> None:
     said = refused(pantry.run("install", pantry.registry.default, "nonesuch"))
     assert "nonesuch" in said
-    assert said.endswith("snekhouse: uv could not install; what it said stands above\n")
+    assert said.endswith("snekhouse: uv could not install; its output is above\n")
 
 
 def test_a_requirement_is_never_an_option_of_uv(pantry: Pantry) -> None:

@@ -87,10 +87,10 @@ def test_what_is_no_list_of_releases_is_told(small: Path, listed: tuple[str, lis
     url, served = listed
     served += entries
     said = refused(snekhouse("runtimes", "outdated", "--registry", small, "--url", url))
-    assert f"{url} gives no list of releases" in said
+    assert f"cannot read a list of releases from {url}" in said
 
 
 def test_without_a_network_that_is_told(small: Path) -> None:
     said = refused(snekhouse("runtimes", "outdated", "--registry", small, "--url", "http://127.0.0.1:1/"))
     assert "Connection refused" in said
-    assert "it takes a network, or another list by --url" in said
+    assert "check the network, or name another list with --url" in said

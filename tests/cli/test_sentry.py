@@ -84,5 +84,5 @@ def test_without_the_setting_nothing_is_sent(fragile: Path, tmp_path: Path, coll
 
 def test_what_is_no_dsn_is_refused_with_what_one_looks_like(small: Path) -> None:
     said = refused(snekhouse("serve", "--registry", small, env={"SNEKHOUSE_SENTRY_DSN": "sentry"}))
-    assert "SNEKHOUSE_SENTRY_DSN is no Sentry DSN" in said
+    assert "SNEKHOUSE_SENTRY_DSN is not a Sentry DSN" in said
     assert "https://KEY@HOST/NUMBER" in said

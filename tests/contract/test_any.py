@@ -115,7 +115,7 @@ TREES = st.dictionaries(
 
 
 def possible(tree: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what has to lie in something that is no folder."""
+    """Leave out what has to lie in something that is not a folder."""
     return {path: node for path, node in tree.items() if not any(str(up) in tree for up in PurePosixPath(path).parents)}
 
 

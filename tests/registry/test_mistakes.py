@@ -242,7 +242,7 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
         "not a finite number",
         "greater than 0",
     ),
-    "a limit that is no number": (
+    "a limit that is not a number": (
         _ONE + "limits = { cpus = nan }",
         'runtimes."3.12".limits.cpus',
         "not a finite number",

@@ -57,7 +57,7 @@ app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:
-    """Run the command line; every error of ours becomes a message and an exit code."""
+    """Run the command line; every error of snekhouse becomes a message and an exit code."""
     try:
         app()
     except SnekhouseError as error:

@@ -29,13 +29,13 @@ def ask(url: str, path: str) -> Any:
     if token is None:
         raise HostError(f"set {ADMIN_TOKEN}, or {ADMIN_TOKEN}_FILE, to the server's token")
     if not url.startswith(("http://", "https://")):
-        raise HostError(f"{url!r} is no URL of a server; write http://HOST:PORT")
+        raise HostError(f"{url!r} is not the URL of a server; write http://HOST:PORT")
     request = urllib.request.Request(f"{url.rstrip('/')}/admin/{path}", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - looked at above
             return json.load(answer)
     except urllib.error.HTTPError as error:
-        raise HostError(f"{url} refuses: {error.code} {_description(error)}") from error
+        raise HostError(f"{url} refused the request: {error.code} {_description(error)}") from error
     except (OSError, ValueError) as error:
         raise HostError(f"{url} does not answer as snekhouse does: {error}; name another with --url") from error
 

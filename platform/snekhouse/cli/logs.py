@@ -89,7 +89,7 @@ _PLAIN = (bool, int, float, type(None))
 
 
 def _shorten(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Make a bounded text of each field that is no number."""
+    """Make a bounded text of each field that is not a number."""
     for key, value in event.items():
         if not isinstance(value, _PLAIN):
             text = value if isinstance(value, str) else repr(value)

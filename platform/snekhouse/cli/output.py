@@ -1,8 +1,10 @@
 """What a command prints: a table for a person at a terminal, plain columns in a pipe, JSON for a program."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -32,6 +34,12 @@ def say(text: str, *, keep: str = "") -> None:
         keep: Characters that are not escaped, such as a newline.
     """
     sys.stderr.write(f"snekhouse: {escaped(text, keep=keep)}\n")
+
+
+def command() -> str:
+    """Name this program as its caller can type it again: by its path where the shell does not find the bare name."""
+    typed = sys.argv[0]
+    return typed if Path(typed).name == "snekhouse" and not shutil.which("snekhouse") else "snekhouse"
 
 
 def print_json(value: Any) -> None:

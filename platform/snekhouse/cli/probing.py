@@ -32,7 +32,7 @@ def find_in_root(root: Path, executable: str | None = None) -> tuple[Interpreter
         At least one.
 
     Raises:
-        HostError: The folder is no root, or none of its interpreters answers.
+        HostError: The folder is not a root, or none of its interpreters answers.
     """
     root = root.resolve()
     if wrong := wrong_with_root(str(root)):

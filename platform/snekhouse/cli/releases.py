@@ -39,7 +39,7 @@ def newest_releases(url: str) -> dict[tuple[int, int], Release]:
             return _newest(json.loads(answer.read(_MOST_BYTES)))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise HostError(
-            f"{url} gives no list of releases: {error}; it takes a network, or another list by --url"
+            f"cannot read a list of releases from {url}: {error}; check the network, or name another list with --url"
         ) from error
 
 

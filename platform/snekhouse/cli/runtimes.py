@@ -13,7 +13,7 @@ import typer
 
 from snekhouse.cli.admin_client import ask
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from snekhouse.cli.output import print_json, print_lines, print_table, say, write
+from snekhouse.cli.output import command, print_json, print_lines, print_table, say, write
 from snekhouse.cli.probing import find_in_root, probed
 from snekhouse.cli.releases import RELEASES, newer_release, newest_releases
 from snekhouse.errors import HostError, Problem, RegistryError
@@ -174,7 +174,7 @@ def discover(
     write_registry(output, render_registry(found, allow_degraded_reason=_degraded(found)), force=force)
     newest_first = sorted(found, key=lambda each: each.release, reverse=True)
     print_table(("VERSION", "EXECUTABLE"), [(each.version, str(each.source)) for each in newest_first])
-    print_lines([f"wrote {output}; serve it with: snekhouse serve --registry {output}"])
+    print_lines([f"wrote {output}; serve it with: {command()} serve --registry {output}"])
 
 
 @app.command()

@@ -80,5 +80,5 @@ def _works(command: list[str]) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     if done.returncode:
-        _log.debug("systemd makes no scope: %s", done.stderr.decode(errors="replace").strip())
+        _log.debug("systemd did not make a scope: %s", done.stderr.decode(errors="replace").strip())
     return done.returncode == 0

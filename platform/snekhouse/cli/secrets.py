@@ -15,7 +15,7 @@ def take_admin_token() -> str | None:
     """Take the admin token out of the environment, that nothing which is started inherits it; None when there is none.
 
     Raises:
-        HostError: It is no good.
+        HostError: It cannot be used.
     """
     file = os.environ.pop(f"{ADMIN_TOKEN}_FILE", None)
     token = os.environ.pop(ADMIN_TOKEN, None)

@@ -30,4 +30,6 @@ def set_up() -> None:
             include_local_variables=False,
         )
     except sentry_sdk.utils.BadDsn as error:
-        raise HostError(f"{VARIABLE} is no Sentry DSN: {error}; it looks like https://KEY@HOST/NUMBER") from error
+        raise HostError(
+            f"{VARIABLE} is not a Sentry DSN: {error}; write one of the form https://KEY@HOST/NUMBER"
+        ) from error

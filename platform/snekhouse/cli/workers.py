@@ -76,7 +76,7 @@ class _Workers:
         raise SystemExit(self._code)
 
     def _killed(self) -> Iterator[int]:
-        """Bury workers; yield the numbers of those to replace."""
+        """Reap workers; yield the numbers of those to replace."""
         while self._workers:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:

@@ -128,7 +128,7 @@ class _Visitor:
     async def answer(self) -> None:
         await self._answered.wait()
         if self.is_refused:
-            raise BusyError("others wait for runtimes that are asked for less")
+            raise BusyError("the queue is full, and most of those who wait in it wait for this runtime")
 
     def admit(self) -> None:
         self._answered.set()

@@ -24,7 +24,7 @@ class Installation:
         probe: What the runtime said of itself; None when it is unavailable.
         reason: Why it is unavailable; empty when it is not.
         keeper: Keeps a template of it; None where evaluations start cold.
-        last_error: The last error of ours in it; empty when there was none.
+        last_error: The last internal error in it; empty when there was none.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ _MOST_AGE = 24 * 3600.0
 """Seconds after which a template is replaced: so long do its runs share hash seed and address layout."""
 
 _PROVEN = 60.0
-"""Seconds after which the loss of a template is no failure of all its like."""
+"""Uptime in seconds after which the loss of a template is not counted as a failure to start."""
 
 _PAUSES = (0.1, 1.0, 5.0, 30.0, 300.0)
 """Seconds until the next attempt after one failed, two failed, ..."""

@@ -66,7 +66,7 @@ class Reloader:
                 found = await anyio.to_thread.run_sync(live.reload, self._served)
                 await self._house.change(self._worker.part(found.registry))
             except (RegistryError, HostError) as error:
-                _log.error("registry refused, all stays as it was: %s", error)
+                _log.error("registry refused, the server keeps the one that it has: %s", error)
                 self.last = Reload(datetime.now(UTC), "refused", str(error))
             else:
                 _log.info("registry reloaded", extra={"digest": found.registry.digest[:12]})

@@ -84,4 +84,4 @@ async def probe(jail: Jail, bootstrap: str, means: Means) -> tuple[Probe, bytes]
         answer = json.loads(last)
         return Probe(**answer["probe"]), base64.b64decode(answer["bootstrap"])
     except (ValueError, TypeError, KeyError) as error:
-        raise JailError(f"the interpreter did not answer what it is, but {last[:_SHOWN]!r}") from error
+        raise JailError(f"the interpreter did not say what it is; it printed {last[:_SHOWN]!r}") from error

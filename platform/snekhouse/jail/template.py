@@ -178,7 +178,7 @@ class Template:
         try:
             socket.send_fds(self._jail.control, [order], descriptors)
         except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
-            raise self.failed("the template takes no orders") from error
+            raise self.failed("the template does not take orders") from error
 
     async def try_out(self) -> None:
         """Fork a first run, to see whether it can be sealed.

@@ -74,7 +74,7 @@ def _resident(pid: int) -> int:
 
 
 def _proportional(pid: int) -> int:
-    """Tell the bytes of memory that is no file's, each divided by how many processes have it; 0 when it is gone."""
+    """Tell the bytes of memory outside files, each divided by how many processes have it; 0 when it is gone."""
     fields = dict(line.split(":", 1) for line in _read(f"/proc/{pid}/smaps_rollup").splitlines()[1:])
     sizes = {name: int(size.split()[0]) << 10 for name, size in fields.items()}
     own = sizes.get("Pss_Anon", 0) + sizes.get("SwapPss", 0)

@@ -154,4 +154,4 @@ class _Change:
             return f"uv could not {name}: {result.message}"
         if not self._builds and _NEEDS_BUILD.search(result.stdout):
             return f"uv could not {name}: there is no wheel for this runtime; {self._remedy}"
-        return f"uv could not {name}; what it said stands above"
+        return f"uv could not {name}; its output is above"

@@ -78,7 +78,7 @@ def _from_form(body: bytes) -> bytes:
     """Write a form as the JSON that says the same: a text for each field, and `args` as often as there are some.
 
     Raises:
-        RequestError: It is no form.
+        RequestError: It is not a form.
     """
     try:
         sent = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_FORM_FIELDS)
@@ -110,7 +110,7 @@ class _Reading:
 
         Raises:
             HTTPException: It is too large or too slow.
-            RequestError: It is no JSON.
+            RequestError: It is not JSON.
         """
         with _outline_errors():
             async with self._in_time() as chunks:
@@ -216,7 +216,7 @@ def _explain(error: ValidationError) -> str:
     told = "; ".join(map(_sentence, islice(problems, _TOLD)))
     more = error.error_count() - _TOLD
     return (told + (f"; and {more} more" if more > 0 else "")).replace(
-        "hex escape", "hex escape (a lone surrogate is no character)"
+        "hex escape", "hex escape (a lone surrogate is not a character)"
     )
 
 

@@ -57,7 +57,7 @@ class LongString:
         """Decode it, and let go of it.
 
         Raises:
-            ValueError: It is no JSON string, or has half of a surrogate pair.
+            ValueError: It is not a JSON string, or has half of a surrogate pair.
         """
         return self._collect(lambda text: text)
 
@@ -65,7 +65,7 @@ class LongString:
         """Decode it, and what it says in base64; let go of it.
 
         Raises:
-            ValueError: It is no JSON string, or not base64.
+            ValueError: It is not a JSON string, or not base64.
         """
         decoder = _Base64()
         content = self._collect(decoder.feed)

@@ -104,11 +104,11 @@ def find_interpreter(executable: Path) -> Interpreter:
         executable: Its path; links, and a venv's copy, lead to the interpreter itself.
 
     Raises:
-        HostError: It is no interpreter that can serve; the text says why.
+        HostError: It is not an interpreter that can serve; the text says why.
     """
     real = _program(executable)
     if real is None:
-        reason = "is no interpreter itself: name the program, not a script or a copy in a venv that leads to it"
+        reason = "is not an interpreter: name the program itself, not a script or a venv's copy that starts it"
         raise HostError(f"{executable} {reason if executable.exists() else 'does not exist'}")
     found = _look_at(real)
     if found is None:

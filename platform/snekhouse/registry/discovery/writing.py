@@ -174,7 +174,7 @@ def write_registry(path: Path, text: str, *, force: bool) -> None:
     """
     if path.exists() and not force:
         remedy = "replace it with --force, or name another file with --output"
-        raise RegistryError([Problem(str(path), "", "there is such a file already", remedy)])
+        raise RegistryError([Problem(str(path), "", "already exists", remedy)])
     target = path.resolve()  # a link stays a link
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     try:
@@ -186,4 +186,4 @@ def write_registry(path: Path, text: str, *, force: bool) -> None:
     except OSError as error:
         draft.unlink(missing_ok=True)
         remedy = "name a file in a folder that exists and that you may write to"
-        raise RegistryError([Problem(str(path), "", f"it cannot be written: {error.strerror}", remedy)]) from error
+        raise RegistryError([Problem(str(path), "", f"cannot be written: {error.strerror}", remedy)]) from error

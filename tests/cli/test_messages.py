@@ -1,0 +1,52 @@
+"""Messages that a person reads on the command line: what is wrong, and what to do."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from command import refused, snekhouse
+
+_ROOT = Path(__file__).parents[2]
+_MODULES = sorted((_ROOT / "platform/snekhouse").rglob("*.py"))
+_RETIRED = re.compile(
+    r"(?i)(?<!there )\b(?:is|are) no (?!longer|more)|\bmend|\blent\b|\bbur(?:y|ie)|\bmould|\bof ours\b"
+)
+
+
+@pytest.mark.parametrize("module", [pytest.param(each, id=str(each.relative_to(_ROOT))) for each in _MODULES])
+def test_messages_are_in_plain_words(module: Path) -> None:
+    nodes = list(ast.walk(ast.parse(module.read_text())))
+    docstrings = {node.value for node in nodes if isinstance(node, ast.Expr)}
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and node not in docstrings]
+    assert [text for text in texts if isinstance(text, str) and _RETIRED.search(text)] == []
+
+
+def test_the_url_of_a_server_must_be_one(small: Path) -> None:
+    token = {"SNEKHOUSE_ADMIN_TOKEN": "t" * 16}
+    message = refused(snekhouse("runtimes", "diff", "--url", "localhost:8060", "-r", small, env=token))
+    assert message == "snekhouse: 'localhost:8060' is not the URL of a server; write http://HOST:PORT\n"
+
+
+def test_add_asks_for_the_program_where_it_is_given_a_script(small: Path, tmp_path: Path) -> None:
+    script = tmp_path / "python3"
+    script.write_text("#!/bin/sh\nexec python3 $@\n")
+    script.chmod(0o755)
+    message = refused(snekhouse("runtimes", "add", "mine", "--executable", script, "-r", small))
+    assert message == (
+        f"snekhouse: {script} is not an interpreter: name the program itself, not a script or a venv's copy that starts it\n"
+    )
+
+
+@pytest.mark.parametrize("on_path", [False, True])
+def test_discover_names_the_command_as_it_can_be_typed(on_path: bool, tmp_path: Path) -> None:
+    installed = Path(sys.executable).with_name("snekhouse")
+    path = str(installed.parent) if on_path else os.defpath
+    command = [str(installed), "runtimes", "discover", "--output", str(tmp_path / "new.toml")]
+    done = subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, check=True)
+    typed = "snekhouse" if on_path else str(installed)
+    assert f"serve it with: {typed} serve --registry" in done.stdout
