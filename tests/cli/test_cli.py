@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from command import SNEKHOUSE, refused, snekhouse
+from filtered import run_under
 from leftovers import guests
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
@@ -287,6 +288,13 @@ class TestDoctor:
         assert set(states.values()) <= {"stands", "missing"}
         assert done.returncode == int("missing" in states.values())
         assert all(detail for _, _, detail in rows)
+
+    def test_names_the_filter_that_refuses_and_what_it_refuses(self, registry_path: Path) -> None:
+        command = [*SNEKHOUSE, "doctor", "-r", str(registry_path), "--json"]
+        walls = json.loads(run_under("ERRNO(1) { mount, unshare }", command).stdout)
+        (namespaces,) = (wall for wall in walls if wall["name"] == "namespaces")
+        assert namespaces["stands"] is False
+        assert "the seccomp filter of this process refuses unshare, mount" in namespaces["detail"]
 
     def test_prints_json(self, registry_path: Path) -> None:
         done = snekhouse("doctor", "-r", registry_path, "--json")

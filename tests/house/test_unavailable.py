@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from command import snekhouse
+from command import SNEKHOUSE, snekhouse
+from filtered import run_under
 from snekhouse.house import open_house
 from snekhouse.registry.models import Mount, Registry, Runtime
 
@@ -162,3 +163,10 @@ def test_check_list_and_eval_use_the_same_words(small: Path) -> None:
     assert reason in snekhouse("runtimes", "list", "-r", small).stdout
     assert reason in snekhouse("eval", "-r", small, "1").stderr
     assert f"runtime only is unavailable: {reason}" in snekhouse("serve", "-r", small, "--bind", "127.0.0.1:0").stderr
+
+
+def test_a_jail_that_a_filter_refuses_points_to_who_tells_that(registry_path: Path) -> None:
+    done = run_under("ERRNO(1) { mount }", [*SNEKHOUSE, "runtimes", "check", "-r", str(registry_path)])
+    assert done.returncode == 1
+    assert "Operation not permitted" in done.stdout
+    assert "; snekhouse doctor tells who refuses" in done.stdout

@@ -1,11 +1,23 @@
-"""Whether the server may make namespaces; asked in namespaces where it may not."""
+"""Whether the server may make namespaces; asked in namespaces, and under filters, where it may not."""
 
 import subprocess
 import sys
+from pathlib import Path
 
-from snekhouse.jail.namespaces import refusal
+import pytest
+
+from filtered import run_under
+from snekhouse.jail.confinement import Confinement
+from snekhouse.jail.namespaces import explain, refusal
 
 ASK = "from snekhouse.jail.namespaces import refusal; print(refusal())"
+
+
+def refusal_under(rules: str) -> str:
+    """Ask in a process under a real seccomp filter."""
+    done = run_under(rules, [sys.executable, "-c", ASK])
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def test_this_host_lets_the_server_make_namespaces() -> None:
@@ -18,3 +30,49 @@ def test_a_kernel_that_refuses_is_told_with_the_remedy() -> None:
     said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     assert said.startswith("the kernel refuses namespaces (")
     assert said.endswith("sysctl user.max_user_namespaces=15000\n")
+
+
+@pytest.mark.parametrize(
+    ("rules", "refused"),
+    [
+        ("ERRNO(1) { unshare, mount, umount2, setns }", "unshare, mount, umount2, setns"),  # as Docker's profile
+        ("ERRNO(38) { unshare }", "unshare"),
+        ("ERRNO(1) { clone { (clone_flags & 0x7E020000) != 0 } }", "clone"),
+        ("ERRNO(1) { pivot_root }", "pivot_root"),
+    ],
+)
+def test_a_filter_that_refuses_is_told_by_name_and_call(rules: str, refused: str) -> None:
+    said = refusal_under(rules)
+    assert f"the seccomp filter of this process refuses {refused}: " in said
+    assert "AppArmor" not in said
+
+
+def test_a_filter_that_refuses_nothing_of_this_is_not_blamed() -> None:
+    assert refusal_under("ERRNO(1) { ptrace, setns }") == ""
+
+
+def test_apparmor_is_told_where_a_filter_lets_the_call_pass(tmp_path: Path) -> None:
+    said = explain("mount Permission denied", Confinement(True, "docker-default", privileged=False), tmp_path)
+    assert "the AppArmor profile docker-default of this process refuses it" in said
+    assert "seccomp" not in said
+
+
+def test_a_filter_is_told_first_and_apparmor_as_what_may_come_next(tmp_path: Path) -> None:
+    said = explain("seccomp unshare", Confinement(True, "docker-default", privileged=False), tmp_path)
+    assert "the seccomp filter of this process refuses unshare" in said
+    assert "the AppArmor profile docker-default confines this process as well" in said
+
+
+@pytest.mark.parametrize("privileged", [True, False])
+def test_a_setting_for_the_unprivileged_is_told_to_root_of_a_container_as_well(
+    tmp_path: Path, privileged: bool
+) -> None:
+    (tmp_path / "kernel").mkdir()
+    (tmp_path / "kernel" / "apparmor_restrict_unprivileged_userns").write_text("1\n")
+    said = explain("mount Permission denied", Confinement(False, "", privileged), tmp_path)
+    assert ("apparmor_restrict_unprivileged_userns=0" in said) is not privileged
+
+
+def test_where_neither_confines_both_are_ruled_out(tmp_path: Path) -> None:
+    said = explain("unshare Operation not permitted", Confinement(False, "", privileged=True), tmp_path)
+    assert "neither a seccomp filter nor AppArmor" in said

@@ -88,13 +88,16 @@ def _lacking(said: Sequence[str]) -> str:
 def _ended(runtime: Runtime, ending: Ending, said: Sequence[str]) -> str:
     last = f" ({said[-1]})" if said else ""
     if ending.complaint:
-        return f"the jail did not start: {_without_internals(ending.complaint)}{last}"
+        who = "; snekhouse doctor tells who refuses" if _REFUSED.search(ending.complaint) else ""
+        return f"the jail did not start: {_without_internals(ending.complaint)}{last}{who}"
     if ending.signal is None:
         remedy = "write the path of CPython 3.6 or later, or of PyPy"
         wrong = f"{runtime.executable!r} ended with {ending.code} before it could take a program{last}"
         return f"executable: {wrong}; {remedy}"
     return f"the jail did not start: the interpreter was ended by signal {ending.signal}{last}"
 
+
+_REFUSED = re.compile(r"Operation not permitted|Permission denied")
 
 _INTERNAL_ROOT = re.compile(r"'[^']*/nsjail\.[^'/]*root/*")
 
