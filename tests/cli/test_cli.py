@@ -289,6 +289,12 @@ class TestDoctor:
         assert done.returncode == int("missing" in states.values())
         assert all(detail for _, _, detail in rows)
 
+    def test_tells_how_concurrency_and_memory_fit_this_machine(self, registry_path: Path) -> None:
+        said = snekhouse("doctor", "-r", registry_path).stderr
+        places = load(registry_path).server.places
+        assert f"snekhouse: concurrency: {places} evaluations at once on " in said
+        assert f"snekhouse: memory: {places} runs with " in said
+
     def test_names_the_filter_that_refuses_and_what_it_refuses(self, registry_path: Path) -> None:
         command = [*SNEKHOUSE, "doctor", "-r", str(registry_path), "--json"]
         walls = json.loads(run_under("ERRNO(1) { mount, unshare }", command).stdout)

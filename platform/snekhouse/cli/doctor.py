@@ -1,22 +1,28 @@
-"""``snekhouse doctor``: which walls stand on this host."""
+"""``snekhouse doctor``: which walls stand on this host, and whether what may run at once fits it."""
 
 import dataclasses
 
 import typer
 
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from snekhouse.cli.output import print_json, print_table
+from snekhouse.cli.output import print_json, print_table, say
+from snekhouse.jail.cgroups.cpu import cpu_limit
+from snekhouse.jail.cgroups.memory import memory_limit
 from snekhouse.jail.host import survey_for
 from snekhouse.registry.loading import load
+from snekhouse.registry.sizing import advice
 
 
 def doctor(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption = False) -> None:
     """Tell of each wall whether it stands on this host, and the remedy; exit 1 when one is missing."""
-    walls = survey_for(load(registry)).walls()
+    loaded = load(registry)
+    walls = survey_for(loaded).walls()
     if json:
         print_json([dataclasses.asdict(wall) for wall in walls])
     else:
         rows = [(wall.name, "stands" if wall.stands else "missing", wall.detail) for wall in walls]
         print_table(("WALL", "STATE", "DETAIL"), rows)
+    for each in advice(loaded, cpu_limit(), memory_limit()):
+        say(each)
     if not all(wall.stands for wall in walls):
         raise typer.Exit(1)
