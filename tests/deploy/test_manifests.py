@@ -1,7 +1,9 @@
-"""What is in deploy/: it fits the schemas of Kubernetes, and says the same as its README."""
+"""What is in deploy/: kustomize renders it, it fits the schemas of Kubernetes, and says the same as its README."""
 
 import json
 import re
+import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,80 +12,182 @@ import pytest
 import yaml
 
 from snekhouse.registry.loading import load
-from snekhouse.registry.models import Server
+from snekhouse.registry.models import Registry, Server
+from snekhouse.registry.sizing import advice
 
 _ROOT = Path(__file__).parents[2]
 _DEPLOY = _ROOT / "deploy"
 _KUBERNETES = _DEPLOY / "kubernetes"
 _README = (_DEPLOY / "README.md").read_text()
-_MANIFESTS = {
-    path.name: yaml.safe_load(path.read_text())
-    for path in sorted(_KUBERNETES.glob("*.yaml"))
-    if path.name != "kustomization.yaml"
-}
 _SECCOMP = json.loads((_DEPLOY / "seccomp.json").read_text())
+_OVERLAYS = sorted(path.name for path in (_KUBERNETES / "overlays").iterdir())
+_EVERY_WALL = sorted({*_OVERLAYS} - {"degraded"})
+_APPARMOR = "deploy/kubernetes/components/apparmor"
+
+Manifest = dict[str, Any]
 
 
-@pytest.mark.parametrize("version", ["1.29", "latest"])
-@pytest.mark.parametrize("name", _MANIFESTS)
-def test_a_manifest_fits_the_schema_of_its_kind(name: str, version: str) -> None:
-    wanted = kubernetes_validate.latest_version() if version == "latest" else version
-    kubernetes_validate.validate(_MANIFESTS[name], wanted, strict=True)
+@cache
+def rendered(folder: Path) -> tuple[Manifest, ...]:
+    """Render a kustomization with the kustomize of kubectl, which applies it too."""
+    done = subprocess.run(["kubectl", "kustomize", folder], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "deprecated" not in done.stderr
+    return tuple(yaml.safe_load_all(done.stdout))
 
 
-def test_all_manifests_are_applied_together() -> None:
-    kustomization = yaml.safe_load((_KUBERNETES / "kustomization.yaml").read_text())
-    assert sorted(kustomization["resources"]) == sorted(_MANIFESTS)
-    (generated,) = kustomization["configMapGenerator"]
-    volumes = pod()["volumes"]
-    assert {"name": "registry", "configMap": {"name": generated["name"]}} in volumes
-    assert all((_KUBERNETES / name).exists() for name in generated["files"])
-
-
-def pod() -> dict[str, Any]:
-    found: dict[str, Any] = _MANIFESTS["deployment.yaml"]["spec"]["template"]["spec"]
+def manifest(overlay: str, kind: str) -> Manifest:
+    (found,) = (each for each in rendered(_KUBERNETES / "overlays" / overlay) if each["kind"] == kind)
     return found
 
 
-def test_everything_selects_the_pods_of_the_deployment() -> None:
-    labels = _MANIFESTS["deployment.yaml"]["spec"]["template"]["metadata"]["labels"]
+def pod(overlay: str) -> Manifest:
+    found: Manifest = manifest(overlay, "Deployment")["spec"]["template"]
+    return found
+
+
+def registry(overlay: str, folder: Path) -> Registry:
+    """Load the registry of an overlay's pods."""
+    data = manifest(overlay, "ConfigMap")["data"]
+    assert data.keys() == {"runtimes.toml"}
+    path = folder / "runtimes.toml"
+    path.write_text(data["runtimes.toml"])
+    return load(path)
+
+
+@pytest.mark.parametrize("version", ["1.29", "latest"])
+@pytest.mark.parametrize("overlay", _OVERLAYS)
+def test_every_manifest_fits_the_schema_of_its_kind(overlay: str, version: str) -> None:
+    wanted = kubernetes_validate.latest_version() if version == "latest" else version
+    manifests = rendered(_KUBERNETES / "overlays" / overlay)
+    for each in manifests:
+        kubernetes_validate.validate(each, wanted, strict=True)
+    kinds = {"Namespace", "ConfigMap", "Service", "Deployment", "PodDisruptionBudget", "HorizontalPodAutoscaler"}
+    assert kinds < {each["kind"] for each in manifests}
+
+
+@pytest.mark.parametrize("overlay", _OVERLAYS)
+def test_everything_is_in_one_namespace_and_selects_the_pods(overlay: str) -> None:
     wanted = "app.kubernetes.io/name"
-    text = json.dumps(list(_MANIFESTS.values()))
+    labels = pod(overlay)["metadata"]["labels"]
+    text = json.dumps(rendered(_KUBERNETES / "overlays" / overlay))
     assert set(re.findall(rf'"{wanted}": "([^"]+)"', text)) == {labels[wanted]}
-    assert _MANIFESTS["service.yaml"]["spec"]["selector"] == labels
-    assert _MANIFESTS["autoscaler.yaml"]["spec"]["scaleTargetRef"]["name"] == "snekhouse"
+    assert manifest(overlay, "Service")["spec"]["selector"] == labels
+    assert manifest(overlay, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]["name"] == "snekhouse"
+    namespaced = [
+        each
+        for each in rendered(_KUBERNETES / "overlays" / overlay)
+        if each["kind"] not in {"Namespace", "RuntimeClass"}
+    ]
+    assert {each["metadata"]["namespace"] for each in namespaced} == {"snekhouse"}
+    volumes = pod(overlay)["spec"]["volumes"]
+    assert {"name": "registry", "configMap": {"name": manifest(overlay, "ConfigMap")["metadata"]["name"]}} in volumes
 
 
-def test_nothing_may_leave_the_pods() -> None:
-    spec = _MANIFESTS["network.yaml"]["spec"]
+@pytest.mark.parametrize("overlay", _OVERLAYS)
+def test_nothing_may_leave_the_pods(overlay: str) -> None:
+    spec = manifest(overlay, "NetworkPolicy")["spec"]
     assert "Egress" in spec["policyTypes"]
     assert spec["egress"] == []
 
 
-def test_the_pod_has_no_privilege() -> None:
-    (container,) = pod()["containers"]
+@pytest.mark.parametrize("overlay", _OVERLAYS)
+def test_no_pod_is_privileged_and_all_are_confined(overlay: str) -> None:
+    spec = pod(overlay)["spec"]
+    (container,) = spec["containers"]
     security = container["securityContext"]
-    assert security == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
-    assert pod()["securityContext"]["runAsNonRoot"] is True
-    assert pod()["automountServiceAccountToken"] is False
+    assert security["allowPrivilegeEscalation"] is False
+    assert security["readOnlyRootFilesystem"] is True
+    assert security["capabilities"]["drop"] == ["ALL"]
+    assert spec["securityContext"]["seccompProfile"] == {"type": "Localhost", "localhostProfile": "snekhouse.json"}
+    assert spec["automountServiceAccountToken"] is False
     assert container["resources"].keys() == {"requests", "limits"}
 
 
-def test_a_pod_has_time_to_drain() -> None:
-    drain = load(_KUBERNETES / "runtimes.toml").server.drain
+@pytest.mark.parametrize("overlay", _EVERY_WALL)
+def test_pods_with_every_wall_have_the_user_and_capabilities_of_docker(overlay: str) -> None:
+    spec = pod(overlay)["spec"]
+    assert spec["securityContext"]["runAsUser"] == 0
+    shown = flags("writable-cgroups")
+    assert spec["containers"][0]["securityContext"]["capabilities"]["add"] == shown["cap-add"]
+    assert manifest(overlay, "Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
+
+
+def test_the_degraded_pod_is_an_ordinary_user_without_capabilities() -> None:
+    spec = pod("degraded")["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    labels = manifest("degraded", "Namespace")["metadata"]["labels"]
+    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_each_overlay_asks_its_cluster_for_a_writable_cgroup() -> None:
+    assert pod("cgroup-writable")["spec"]["runtimeClassName"] == "cgroup-writable"
+    assert manifest("cgroup-writable", "RuntimeClass")["handler"] == "cgroup-writable"
+    crio = pod("crio")["metadata"]["annotations"]
+    assert (
+        crio["cgroup2-mount-hierarchy-rw.crio.io"] == crio["io.kubernetes.cri-o.cgroup2-mount-hierarchy-rw"] == "true"
+    )
+    (container,) = pod("gke")["spec"]["containers"]
+    annotation = f"node.gke.io/enable-writable-cgroups.{container['name']}"
+    assert pod("gke")["metadata"]["annotations"][annotation] == "true"
+    assert pod("gke")["spec"]["nodeSelector"] == {"node.gke.io/enable-writable-cgroups": "true"}
+    assert container["resources"]["requests"] == container["resources"]["limits"]  # QoS class Guaranteed
+
+
+def test_pods_in_user_namespaces_use_ids_that_exist_there(tmp_path: Path) -> None:
+    assert pod("user-namespaces")["spec"]["hostUsers"] is False
+    assert pod("user-namespaces")["spec"]["runtimeClassName"] == "cgroup-writable"
+    first, last = registry("user-namespaces", tmp_path).server.uids
+    assert 0 < first < last < 65534  # kubelet maps 65536 ids; the last but one is nobody
+
+
+def test_the_profile_of_apparmor_is_added_by_a_component(tmp_path: Path) -> None:
+    kustomization = {"resources": ["base"], "components": ["apparmor"]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+    (tmp_path / "base").symlink_to(_KUBERNETES / "base")
+    (tmp_path / "apparmor").symlink_to(_ROOT / _APPARMOR)
+    manifests = rendered(tmp_path)
+    (deployment,) = (each for each in manifests if each["kind"] == "Deployment")
+    kubernetes_validate.validate(deployment, kubernetes_validate.latest_version(), strict=True)
+    security = deployment["spec"]["template"]["spec"]["securityContext"]
+    assert security["appArmorProfile"] == {"type": "Localhost", "localhostProfile": "snekhouse"}
+
+
+@pytest.mark.parametrize("overlay", _OVERLAYS)
+def test_a_pod_has_time_to_drain(overlay: str, tmp_path: Path) -> None:
+    drain = registry(overlay, tmp_path).server.drain
     before = 5  # preStop, see below
-    assert ["sleep", str(before)] == pod()["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
-    assert pod()["terminationGracePeriodSeconds"] > drain + before + 2 * 5  # answers have to be read as well
+    spec = pod(overlay)["spec"]
+    assert ["sleep", str(before)] == spec["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    assert spec["terminationGracePeriodSeconds"] > drain + before + 2 * 5  # answers have to be read as well
 
 
-def test_the_registry_of_the_pods_is_the_images_but_for_walls() -> None:
-    ours, theirs = load(_ROOT / "runtimes.toml"), load(_KUBERNETES / "runtimes.toml")
+@pytest.mark.parametrize("overlay", _OVERLAYS)
+def test_the_registry_of_the_pods_is_the_images_but_for_what_the_overlay_says(overlay: str, tmp_path: Path) -> None:
+    ours, theirs = load(_ROOT / "runtimes.toml"), registry(overlay, tmp_path)
+    differences: dict[str, dict[str, Any]] = {
+        "degraded": {"allow_degraded": True},
+        "user-namespaces": {"uids": (60000, 61023)},
+    }
     assert theirs.runtimes == ours.runtimes
-    assert theirs.server == Server(allow_degraded=True)
+    cpus = int(pod(overlay)["spec"]["containers"][0]["resources"]["limits"]["cpu"])
+    assert theirs.server == Server(concurrency=cpus, **differences.get(overlay, {}))
+
+
+@pytest.mark.parametrize("overlay", _OVERLAYS)
+def test_all_runs_at_once_fit_the_memory_of_a_pod(overlay: str, tmp_path: Path) -> None:
+    limits = pod(overlay)["spec"]["containers"][0]["resources"]["limits"]
+    assert limits["memory"].endswith("Gi")
+    told = list(advice(registry(overlay, tmp_path), float(limits["cpu"]), int(limits["memory"][:-2]) << 30))
+    assert len(told) == 2
+    assert "memory alone allows" in told[-1]
+
+
+def test_every_overlay_and_component_has_its_paragraph() -> None:
+    readme = (_KUBERNETES / "README.md").read_text()
+    parts = [*_OVERLAYS, *(path.name for path in (_KUBERNETES / "components").iterdir())]
+    assert all(f"`{name}`" in readme for name in parts)
 
 
 def added() -> set[str]:
@@ -120,11 +224,30 @@ def flags(command: str) -> dict[str, list[str]]:
 
 def test_compose_has_the_flags_of_the_readme() -> None:
     service = yaml.safe_load((_ROOT / "docker-compose.yml").read_text())["services"]["snekhouse"]
-    shown = flags("--cgroup-parent")
+    shown = flags("writable-cgroups")
     assert service["user"] == shown["user"][0]
     assert service["cap_drop"] == shown["cap-drop"]
     assert service["cap_add"] == shown["cap-add"]
-    assert service["security_opt"] == [shown["security-opt"][0]]
-    assert service["cgroup_parent"] == shown["cgroup-parent"][0]
+    assert service["security_opt"] == shown["security-opt"]
     assert (service["read_only"], service["tmpfs"]) == (True, shown["tmpfs"])
     assert [each.replace("snekhouse-", "", 1) for each in shown["v"]] == service["volumes"]
+
+
+@pytest.mark.parametrize("way", ["writable-cgroups", "snekhouse.slice", "/cgroup/memory"])
+def test_every_way_to_have_every_wall_differs_only_in_how_it_gets_a_cgroup(way: str) -> None:
+    first, shown = flags("writable-cgroups"), flags(way)
+    for cgroup in ("cgroupns", "cgroup-parent"):
+        shown.pop(cgroup, None)
+    for each in (first, shown):
+        each["security-opt"] = [option for option in each["security-opt"] if option != "writable-cgroups=true"]
+        each["v"] = [volume for volume in each["v"] if not volume.startswith("/sys/fs/cgroup")]
+    assert shown == first
+
+
+def test_no_way_gives_up_a_profile_or_is_privileged() -> None:
+    commands = re.findall(r"(?s)    docker run .*?\n\n", _README)
+    assert len(commands) == 4
+    for command in commands:
+        assert "unconfined" not in command
+        assert "--privileged" not in command
+        assert "--security-opt seccomp=deploy/seccomp.json --security-opt apparmor=snekhouse" in command
