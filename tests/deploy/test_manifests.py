@@ -213,6 +213,11 @@ def test_the_profile_allows_nothing_that_reaches_beyond_a_namespace() -> None:
     assert added() <= allowed
 
 
+def test_the_profile_is_for_both_machines() -> None:
+    machines = {each["architecture"] for each in _SECCOMP["archMap"]}
+    assert machines == {"SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"}
+
+
 def flags(command: str) -> dict[str, list[str]]:
     """Read the options of the README's `docker run` that names something."""
     shown = next(each for each in re.findall(r"(?s)    docker run .*?\n\n", _README) if command in each)

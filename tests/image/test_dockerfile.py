@@ -150,3 +150,8 @@ def test_the_image_has_dependencies_that_are_locked_and_are_those_asked_for(lock
 def test_what_builds_an_interpreter_checks_the_source_before_it_is_unpacked() -> None:
     script = (_ROOT / "runtimes" / "build.sh").read_text()
     assert script.index("sha256sum --check --strict") < script.index("tar --extract")
+
+
+def test_it_builds_for_the_machine_that_it_is_built_on() -> None:
+    instructions = re.sub(r"(?m)^#.*$", "", (_ROOT / "Dockerfile").read_text())
+    assert not re.search(r"x86|amd64|aarch64|arm64|--platform", instructions)

@@ -95,22 +95,26 @@ def test_a_call_is_decided_as_the_policy_says(
     assert decide(program, syscalls().get(name, table), audit, *arguments) == decision
 
 
-def test_numbers_beyond_all_and_those_of_x32_do_not_exist() -> None:
-    program = compile_filter(policy(cgroups=True), "x86_64")
-    for number in (5000, 0x40000000, 0x40000000 | 59, 0xFFFFFFFF):
-        assert decide(program, number, 0xC000003E) == ERRNO | ENOSYS
+@pytest.mark.parametrize("machine", MACHINES)
+def test_numbers_beyond_all_do_not_exist(machine: str) -> None:
+    program = compile_filter(policy(cgroups=True), machine)
+    for number in (5000, 0x40000000, 0x40000000 | 59, 0xFFFFFFFF):  # those of x32 among them
+        assert decide(program, number, MACHINES[machine][1]) == ERRNO | ENOSYS
 
 
-def test_another_entry_ends_the_program() -> None:
-    program = compile_filter(policy(cgroups=True), "x86_64")
-    assert decide(program, 3, 0x40000003) == KILL
+@pytest.mark.parametrize(("machine", "other"), [("x86_64", 0x40000003), ("aarch64", 0x40000028)])  # i386, 32-bit ARM
+def test_another_entry_ends_the_program(machine: str, other: int) -> None:
+    program = compile_filter(policy(cgroups=True), machine)
+    assert decide(program, 3, other) == KILL
 
 
-def test_a_template_may_do_what_seals_its_runs() -> None:
-    program = compile_filter(policy(cgroups=True, template=True), "x86_64")
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_template_may_do_what_seals_its_runs(machine: str) -> None:
+    table, audit = MACHINES[machine]
+    program = compile_filter(policy(cgroups=True, template=True), machine)
     for name in ("unshare", "setns", "mount", "capset", "prctl"):
-        assert decide(program, syscalls().get(name, "x86_64"), 0xC000003E, 22) == ALLOW
-    assert decide(program, syscalls().get("ptrace", "x86_64"), 0xC000003E) == ERRNO | EPERM
+        assert decide(program, syscalls().get(name, table), audit, 22) == ALLOW
+    assert decide(program, syscalls().get("ptrace", table), audit) == ERRNO | EPERM
 
 
 VALUES = sorted(

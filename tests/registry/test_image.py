@@ -56,3 +56,13 @@ def test_the_default_of_the_image_is_its_newest_python_with_the_lock() -> None:
     plain = [name for name in registry.runtimes if not name.endswith(("t", "j"))]
     assert registry.default == max(plain, key=lambda name: tuple(map(int, name.split("."))))
     assert next(iter(registry.runtimes)) == registry.default
+
+
+def test_a_runtime_of_the_image_finds_its_libraries_on_both_machines() -> None:
+    for runtime in load(_IMAGE).runtimes.values():
+        folders = {mount.target: mount.mandatory for mount in runtime.mounts if "linux-gnu" in mount.target}
+        for machine in ("x86_64", "aarch64"):
+            wanted = {f"/usr/lib/{machine}-linux-gnu", f"/lib/{machine}-linux-gnu"}
+            assert wanted <= set(folders)
+        assert not any(folders.values())  # those of the other machine are not there
+        assert {"/lib64", "/lib/ld-linux-aarch64.so.1"} <= {mount.target for mount in runtime.mounts}

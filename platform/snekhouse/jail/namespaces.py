@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from snekhouse.jail.confinement import Confinement
-from snekhouse.jail.seccomp import call_number
+from snekhouse.jail.policy import numbers
 
 _TRIAL = """
 import ctypes, errno, os, sys
@@ -74,8 +74,8 @@ def refusal(sysctl: Path = Path("/proc/sys"), process: Path = Path("/proc/self")
         sysctl: Where the kernel's settings are.
         process: The server's folder in procfs.
     """
-    numbers = [str(call_number(name, os.uname().machine)) for name in ("clone", "pivot_root")]
-    trial = [sys.executable, "-I", "-S", "-c", _TRIAL, *numbers]
+    calls = [str(number) for _, number in numbers(("clone", "pivot_root"), os.uname().machine)]
+    trial = [sys.executable, "-I", "-S", "-c", _TRIAL, *calls]
     said = subprocess.run(trial, cwd="/", env={}, capture_output=True, text=True, check=False).stdout.strip()
     return explain(said, Confinement.of(process), sysctl) if said else ""
 
