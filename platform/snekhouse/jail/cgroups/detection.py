@@ -154,7 +154,8 @@ _UNDELEGATED = (
 
 _REMEDY = (
     "the cgroup file system is not mounted writable for this user, or its controllers are not delegated: "
-    "run as root, or delegate them (systemd: Delegate=yes; a container: mount /sys/fs/cgroup writable)"
+    "run as root, or delegate them (systemd: Delegate=yes; Docker 28 or later: --security-opt writable-cgroups=true; "
+    "other engines: deploy/README.md)"
 )
 
 
