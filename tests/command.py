@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from serving import PATIENCE
+
 SNEKHOUSE = (sys.executable, "-m", "snekhouse")
 
 
@@ -15,7 +17,9 @@ def snekhouse(
     """Run the command line to its end; what it prints must be UTF-8, and never a traceback of ours."""
     command = [*SNEKHOUSE, *map(str, args)]
     environment = {**os.environ, **(env or {})}
-    done = subprocess.run(command, check=False, input=stdin, capture_output=True, timeout=60, env=environment, cwd=cwd)
+    done = subprocess.run(
+        command, check=False, input=stdin, capture_output=True, timeout=PATIENCE, env=environment, cwd=cwd
+    )
     stdout, stderr = done.stdout.decode(), done.stderr.decode()
     assert "Traceback" not in stderr
     return subprocess.CompletedProcess(command, done.returncode, stdout, stderr)

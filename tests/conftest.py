@@ -13,7 +13,7 @@ import httpx
 import hypothesis
 import pytest
 
-from serving import Server, await_templates, running_server
+from serving import PATIENCE, SLOWNESS, Server, await_templates, running_server
 from snekhouse.cli.probing import find_in_root
 from snekhouse.registry.discovery import find_interpreters, render_registry
 from snekhouse.registry.loading import load
@@ -38,11 +38,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a server of its own, where the house is elsewhere."""
+    """Leave out what needs a server of its own, where the house is elsewhere; give slow machines more time."""
     if config.getoption("--house"):
         own = [item for item in items if item.get_closest_marker("own_server")]
         config.hook.pytest_deselected(items=own)
         items[:] = [item for item in items if item not in own]
+    for item in items if SLOWNESS > 1 else ():
+        marker = item.get_closest_marker("timeout")
+        seconds = marker.args[0] if marker else float(config.getini("timeout"))
+        item.add_marker(pytest.mark.timeout(seconds * SLOWNESS), append=False)
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +110,7 @@ def cold_server(
 
 def _elsewhere(url: str, pid: int) -> Iterator[Server]:
     process = cast("subprocess.Popen[str]", SimpleNamespace(pid=pid))  # all that tests of what goes on inside ask for
-    with httpx.Client(base_url=url, timeout=60) as client:
+    with httpx.Client(base_url=url, timeout=PATIENCE) as client:
         yield Server(client, process, Path("/dev/null"))
 
 

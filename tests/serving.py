@@ -18,8 +18,10 @@ import httpx
 
 _RUNNING = re.compile(r"Running on (http://[0-9.:]+)")
 _SNEKHOUSE = (sys.executable, "-m", "snekhouse")
-_STARTING = 60.0
-"""Seconds in which a server probes all its runtimes, however loaded the host is."""
+SLOWNESS = float(os.environ.get("SNEKHOUSE_TEST_SLOWNESS", "1"))
+"""By how much longer everything may take: machines that are emulated are ten to twenty times slower."""
+PATIENCE = 60.0 * SLOWNESS
+"""Seconds in which a server answers, or probes all its runtimes, however loaded the host is."""
 
 
 @dataclass(frozen=True)
@@ -56,20 +58,20 @@ def running_server(
     keeping = threading.Thread(target=_keep, args=(process.stderr, log, addresses))
     keeping.start()
     try:
-        address = addresses.get(timeout=_STARTING)
+        address = addresses.get(timeout=PATIENCE)
         assert address, f"the server did not start:\n{log.read_text()}"
-        with httpx.Client(base_url=address, timeout=60) as client:
+        with httpx.Client(base_url=address, timeout=PATIENCE) as client:
             yield Server(client, process, log)
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=PATIENCE)
         keeping.join()
     assert process.returncode in {0, -signal.SIGKILL}, log.read_text()  # the latter is a test's own doing
 
 
 def await_templates(client: httpx.Client) -> None:
     """Wait until every runtime forks its evaluations."""
-    deadline = time.monotonic() + _STARTING
+    deadline = time.monotonic() + PATIENCE
     while waiting := [each for each in client.get("/runtimes").json()["runtimes"] if each["start"] != "fork"]:
         assert time.monotonic() < deadline, waiting
         time.sleep(0.1)
