@@ -8,7 +8,7 @@ REGISTRY ?= runtimes.local.toml
 ROOT ?= $(HOME)/.cache/snekhouse-tests/sid
 ROOT_PYTHONS = python3.15,python3.14,python3.13
 
-.PHONY: help serve test root root-test soak check format bench image image-test lock docs clean
+.PHONY: help serve test root root-test soak host-test check format bench image image-test lock docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
@@ -23,7 +23,7 @@ test: $(VENV)/.dev  ## the test suite, on real jails; PYTEST_ARGS names a part o
 ifdef PYTEST_ARGS
 	$(BIN)/pytest $(PYTEST_ARGS)
 else
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not alone and not soak and not image"
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not alone and not soak and not image and not host"
 	$(BIN)/pytest -m alone
 endif
 
@@ -34,6 +34,9 @@ root-test: $(VENV)/.dev $(ROOT)/.made  ## the tests of what programs see, on the
 
 soak: $(VENV)/.dev  ## the long tests: load, kills, fuzzing; SNEKHOUSE_SOAK=0.01 for a trial
 	$(BIN)/pytest -s -m soak tests/soak $(PYTEST_ARGS)
+
+host-test: $(VENV)/.dev  ## hosts of today, in virtual machines (hours where emulated; root the first time, qemu and debootstrap)
+	$(BIN)/pytest -s -m host tests/hosts $(PYTEST_ARGS)
 
 check: $(VENV)/.dev  ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -1,0 +1,39 @@
+"""What settings.toml says."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_FILE = Path(__file__).with_name("settings.toml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One setting of a host; the file explains its keys."""
+
+    title: str
+    start: str
+    doctor: str
+    log: str
+    stop: str
+    kill: str
+    kernel: str = ""
+    clear: str = ""
+    serves: bool = True
+    missing: list[str] = field(default_factory=list)
+    tests: list[str] = field(default_factory=list)
+    measured: bool = False
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def settings() -> dict[str, Setting]:
+    """Read all settings, by name and in their order. One that is `like` another has its commands, and no more of it."""
+    tables = tomllib.loads(_FILE.read_text())
+    commands = ("start", "stop", "kill", "doctor", "log", "clear")
+    read = {}
+    for name, table in tables.items():
+        other = tables.get(table.pop("like", None), {})
+        inherited = {key: other[key] for key in commands if key in other}
+        read[name] = Setting(**{**inherited, **table})
+    return read

@@ -1,0 +1,59 @@
+# What the commands of settings.toml have in common. The machine has one server at a time, and one ordinary user, tester.
+
+snekhouse=/opt/snekhouse/bin/snekhouse
+
+# Start something as the tester, who has a manager of their own.
+as_tester() {
+  loginctl enable-linger tester
+  local runtime; runtime=/run/user/$(id --user tester)
+  until [ -S "$runtime/bus" ]; do sleep 0.2; done
+  (cd / && runuser --user tester -- env XDG_RUNTIME_DIR="$runtime" HOME=/home/tester "$@")
+}
+
+# Start something in the background, with its log where `log` of the setting finds it.
+in_background() {
+  "$@" </dev/null >/run/server.log 2>&1 &
+}
+
+server() {
+  pgrep --oldest --full 'bin/snekhouse serve'
+}
+
+# End the server by a signal, and wait until it has ended.
+end_by() {
+  local pid; pid=$(server)
+  kill -s "$1" "$pid"
+  tail --pid="$pid" --follow /dev/null
+}
+
+# Start the project's unit; beside it is one that tells in the same place which walls stand.
+start_unit() {
+  install -m 644 deploy/systemd/snekhouse.service /etc/systemd/system/
+  sed -e "s|^ExecStart=.*|ExecStart=$snekhouse doctor --json --registry $REGISTRY|" -e 's/^Type=.*/Type=oneshot/' \
+      -e '/^Restart=/d' -e '/Directory/d' -e 's|^Delegate=|StandardOutput=truncate:/run/doctor.json\nDelegate=|' \
+      deploy/systemd/snekhouse.service > /run/systemd/system/doctor.service
+  systemctl daemon-reload
+  systemctl restart snekhouse
+}
+
+# Make the image of the project for Docker, as its Dockerfile does, but with Debian's Python alone.
+make_image() {
+  systemctl start docker
+  if docker image inspect snekhouse >/dev/null 2>&1; then return; fi
+  docker import /opt/base.tar snekhouse-base
+  local context=/var/tmp/image
+  mkdir -p $context
+  cp -a /opt/snekhouse /etc/snekhouse/runtimes.toml $context/
+  {
+    printf 'FROM snekhouse-base\nCOPY snekhouse /opt/snekhouse\n'
+    sed --quiet '/^COPY \["runtimes.toml"/,$p' Dockerfile
+  } > $context/Dockerfile
+  DOCKER_BUILDKIT=0 docker build --network none --tag snekhouse $context
+}
+
+# Give that image to the tester's Podman.
+share_image() {
+  if as_tester podman image exists snekhouse; then return; fi
+  docker save snekhouse | as_tester podman load
+  as_tester podman tag docker.io/library/snekhouse:latest snekhouse
+}

@@ -1,0 +1,67 @@
+"""The service on hosts of today, each a setting of a virtual machine: `make host-test`."""
+
+import json
+import os
+
+import pytest
+
+from hosts.disk import CACHE, ROOT
+from hosts.found import Found
+from hosts.machine import Job, is_emulated, run
+from hosts.matrix import merged
+from hosts.settings import settings
+
+pytestmark = [pytest.mark.host, pytest.mark.timeout(0)]
+
+SETTINGS = settings()
+PAGE = ROOT / "docs" / "reference" / "hosts.md"
+_HOGS = {True: 100, False: 1000}
+"""How many guests run out of memory in each setting: fewer where the machine is emulated."""
+
+
+class Lab:
+    """Settings to try, those of one kernel in one boot; what is found goes into the documentation after each."""
+
+    def __init__(self, wanted: set[str]) -> None:
+        self._wanted = wanted
+        self.found: dict[str, Found] = {}
+
+    def try_setting(self, name: str) -> Found:
+        if name not in self.found:
+            kernel = SETTINGS[name].kernel
+            self._boot([each for each in SETTINGS if each in {name, *self._wanted} and SETTINGS[each].kernel == kernel])
+        return self.found[name]
+
+    def _boot(self, names: list[str]) -> None:
+        out = CACHE / "results" / names[0]
+        hogs = os.environ.get("SNEKHOUSE_TEST_HOGS", str(_HOGS[is_emulated()]))
+        command = (
+            f"SNEKHOUSE_TEST_HOGS={hogs} PYTHONPATH=tests /opt/snekhouse/bin/python -m hosts.inside {' '.join(names)}"
+        )
+        print(f"\na machine tries {', '.join(names)}; its output comes to {out}/log")
+        run(Job(command, SETTINGS[names[0]].kernel), out)
+        for name in names:
+            self.found[name] = Found(**json.loads((out / f"{name}.json").read_text()))
+        told = {SETTINGS[name].title: self.found[name] for name in names}
+        PAGE.write_text(merged(PAGE.read_text(), told, [each.title for each in SETTINGS.values()]))
+
+
+@pytest.fixture(scope="session")
+def lab(request: pytest.FixtureRequest) -> Lab:
+    """All that this run is to try."""
+    items = (item for item in request.session.items if isinstance(item, pytest.Function))
+    return Lab({str(item.callspec.params["name"]) for item in items if item.get_closest_marker("host")})
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_setting(lab: Lab, name: str) -> None:
+    found = lab.try_setting(name)
+    assert not found.failure, f"{found.failure}\n{found.log}"
+    assert sorted(wall for wall, (stands, _) in found.walls.items() if not stands) == SETTINGS[name].missing
+    if not SETTINGS[name].serves:
+        return
+    assert set(found.evaluations) == {"ok"}
+    assert found.survived
+    assert found.drained
+    assert (found.left_by_stop, found.left_by_kill) == ([], [])
+    assert not any("failed" in line or "error" in line for line in found.tests.values())
