@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Sequence
 
 from snekhouse.jail.filters import compile_filter
+from snekhouse.jail.policy import ALLOW, Group, Rule
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2  # prctl(2)
 _INSTRUCTION_SIZE = 8
@@ -17,14 +18,14 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
-def run_under(rules: str, command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+def run_under(rules: Sequence[Rule], command: Sequence[str]) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end.
 
     Args:
-        rules: What the filter refuses, as the body of a policy in Kafel; all else is allowed.
+        rules: What the filter refuses; all else is allowed.
         command: The program and its arguments.
     """
-    instructions = compile_filter(f"POLICY engine {{ {rules} }} USE engine DEFAULT ALLOW")
+    instructions = compile_filter((Group("engine", "", tuple(rules)),), default=ALLOW)
     program = _Program(len(instructions) // _INSTRUCTION_SIZE, instructions)
     libc = ctypes.CDLL(None, use_errno=True)
 

@@ -15,6 +15,7 @@ import pytest
 from command import SNEKHOUSE, refused, snekhouse
 from filtered import run_under
 from leftovers import guests
+from snekhouse.jail.policy import always
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
 
@@ -297,7 +298,7 @@ class TestDoctor:
 
     def test_names_the_filter_that_refuses_and_what_it_refuses(self, registry_path: Path) -> None:
         command = [*SNEKHOUSE, "doctor", "-r", str(registry_path), "--json"]
-        walls = json.loads(run_under("ERRNO(1) { mount, unshare }", command).stdout)
+        walls = json.loads(run_under([always(1, "mount unshare")], command).stdout)
         (namespaces,) = (wall for wall in walls if wall["name"] == "namespaces")
         assert namespaces["stands"] is False
         assert "the seccomp filter of this process refuses unshare, mount" in namespaces["detail"]

@@ -8,6 +8,7 @@ import pytest
 from command import SNEKHOUSE, snekhouse
 from filtered import run_under
 from snekhouse.house import open_house
+from snekhouse.jail.policy import always
 from snekhouse.registry.models import Mount, Registry, Runtime
 
 pytestmark = pytest.mark.anyio
@@ -166,7 +167,7 @@ def test_check_list_and_eval_use_the_same_words(small: Path) -> None:
 
 
 def test_a_jail_that_a_filter_refuses_points_to_who_tells_that(registry_path: Path) -> None:
-    done = run_under("ERRNO(1) { mount }", [*SNEKHOUSE, "runtimes", "check", "-r", str(registry_path)])
+    done = run_under([always(1, "mount")], [*SNEKHOUSE, "runtimes", "check", "-r", str(registry_path)])
     assert done.returncode == 1
     assert "Operation not permitted" in done.stdout
     assert "; snekhouse doctor tells who refuses" in done.stdout

@@ -9,13 +9,17 @@ import pytest
 from filtered import run_under
 from snekhouse.jail.confinement import Confinement
 from snekhouse.jail.namespaces import explain, refusal
+from snekhouse.jail.policy import Argument, Comparison, Rule, always
 
 ASK = "from snekhouse.jail.namespaces import refusal; print(refusal())"
 
 
-def refusal_under(rules: str) -> str:
+NAMESPACES = Argument("clone_flags", 0, 0x7E020000)
+
+
+def refusal_under(rule: Rule) -> str:
     """Ask in a process under a real seccomp filter."""
-    done = run_under(rules, [sys.executable, "-c", ASK])
+    done = run_under([rule], [sys.executable, "-c", ASK])
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -33,22 +37,22 @@ def test_a_kernel_that_refuses_is_told_with_the_remedy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "refused"),
+    ("rule", "refused"),
     [
-        ("ERRNO(1) { unshare, mount, umount2, setns }", "unshare, mount, umount2, setns"),  # as Docker's profile
-        ("ERRNO(38) { unshare }", "unshare"),
-        ("ERRNO(1) { clone { (clone_flags & 0x7E020000) != 0 } }", "clone"),
-        ("ERRNO(1) { pivot_root }", "pivot_root"),
+        (always(1, "unshare mount umount2 setns"), "unshare, mount, umount2, setns"),  # as Docker's profile
+        (always(38, "unshare"), "unshare"),
+        (Rule(1, ("clone",), ((Comparison(NAMESPACES, 0, is_equal=False),),)), "clone"),
+        (always(1, "pivot_root"), "pivot_root"),
     ],
 )
-def test_a_filter_that_refuses_is_told_by_name_and_call(rules: str, refused: str) -> None:
-    said = refusal_under(rules)
+def test_a_filter_that_refuses_is_told_by_name_and_call(rule: Rule, refused: str) -> None:
+    said = refusal_under(rule)
     assert f"the seccomp filter of this process refuses {refused}: " in said
     assert "AppArmor" not in said
 
 
 def test_a_filter_that_refuses_nothing_of_this_is_not_blamed() -> None:
-    assert refusal_under("ERRNO(1) { ptrace, setns }") == ""
+    assert refusal_under(always(1, "ptrace setns")) == ""
 
 
 def test_apparmor_is_told_where_a_filter_lets_the_call_pass(tmp_path: Path) -> None:

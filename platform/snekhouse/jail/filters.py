@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from snekhouse.jail.policy import ALLOW, Group, Rule, Test, numbers, require_machine
+from snekhouse.jail.policy import ALLOW, Comparison, Group, Rule, numbers, require_machine
 from snekhouse.jail.rules import UNLISTED
 
 _MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -85,8 +85,8 @@ def _decision(rules: Sequence[Rule], default: int | None) -> list[Instruction]:
     for rule in rules:
         if not rule.condition:
             return [*code, _end(rule.action)]
-        for tests in rule.condition:
-            code += _alternative(tests, rule.action)
+        for comparisons in rule.condition:
+            code += _alternative(comparisons, rule.action)
     return [*code, _end(default)]
 
 
@@ -94,13 +94,13 @@ def _end(action: int | None) -> Instruction:
     return _RETURN, 0, 0, _ALLOW if action is ALLOW else _ERRNO | action
 
 
-def _alternative(tests: Sequence[Test], action: int | None) -> list[Instruction]:
-    """Return the action when all tests pass; go on behind it when one does not."""
+def _alternative(comparisons: Sequence[Comparison], action: int | None) -> list[Instruction]:
+    """Return the action when all comparisons hold; go on behind it when one does not."""
     code: list[Instruction] = [_end(action)]
-    for test in reversed(tests):
+    for comparison in reversed(comparisons):
         away = len(code)
-        jump = (_EQUAL, 0, away, test.value) if test.is_equal else (_EQUAL, away, 0, test.value)
-        argument = test.argument
+        jump = (_EQUAL, 0, away, comparison.value) if comparison.is_equal else (_EQUAL, away, 0, comparison.value)
+        argument = comparison.argument
         mask = [] if argument.mask is None else [(_AND, 0, 0, argument.mask)]
         code = [(_LOAD, 0, 0, _FIRST_ARGUMENT + _ARGUMENT_SIZE * argument.index), *mask, jump, *code]
     return code

@@ -37,7 +37,7 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Comparison:
     """A comparison of an argument with a value."""
 
     argument: Argument
@@ -45,8 +45,8 @@ class Test:
     is_equal: bool = True
 
 
-Condition = tuple[tuple[Test, ...], ...]
-"""Alternatives, one of which must hold, each of tests that must hold together. None at all holds always."""
+Condition = tuple[tuple[Comparison, ...], ...]
+"""Alternatives, one of which must hold, each of comparisons that must hold together. None at all holds always."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def always(action: int | None, names: str) -> Rule:
 
 def among(argument: Argument, values: type[IntEnum]) -> Condition:
     """Hold where an argument has one of several values."""
-    return tuple((Test(argument, value),) for value in values)
+    return tuple((Comparison(argument, value),) for value in values)
 
 
 @lru_cache

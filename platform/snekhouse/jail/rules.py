@@ -7,7 +7,7 @@ without. So it is with all calls by the x32 entry; one by the i386 entry ends th
 import errno
 from enum import IntEnum
 
-from snekhouse.jail.policy import ALLOW, Argument, Group, Rule, Test, always, among
+from snekhouse.jail.policy import ALLOW, Argument, Comparison, Group, Rule, always, among
 
 UNLISTED = errno.ENOSYS
 """What becomes of calls that no rule decides."""
@@ -106,7 +106,7 @@ _SIOCSIFFLAGS = 0x8914
 
 
 def _sealing(*, loopback: bool) -> Group:
-    bring_up = (Rule(ALLOW, ("ioctl",), ((Test(_COMMAND, _SIOCSIFFLAGS),),)),) if loopback else ()
+    bring_up = (Rule(ALLOW, ("ioctl",), ((Comparison(_COMMAND, _SIOCSIFFLAGS),),)),) if loopback else ()
     return Group(
         "sealing",
         "What a template does for the runs that it forks, before they seal themselves with the rest of this.",
@@ -141,21 +141,26 @@ _PROCESSES = Group(
     "No new namespaces. What flags clone3 is given cannot be seen from here; without it, everybody takes clone. A jail "
     "dies with its NsJail, and nothing in it says otherwise (PR_SET_PDEATHSIG).",
     (
-        Rule(errno.EPERM, ("clone",), ((Test(_FLAGS_OF_CLONE, 0, is_equal=False),),)),
+        Rule(errno.EPERM, ("clone",), ((Comparison(_FLAGS_OF_CLONE, 0, is_equal=False),),)),
         Rule(
             errno.EPERM,
             ("prctl",),
-            ((Test(_OPTION, Prctl.PR_SET_PDEATHSIG), Test(_SECOND, _SIGKILL, is_equal=False)),),
+            ((Comparison(_OPTION, Prctl.PR_SET_PDEATHSIG), Comparison(_SECOND, _SIGKILL, is_equal=False)),),
         ),
         Rule(
             errno.EPERM,
             ("prctl",),
-            tuple((Test(_OPTION, each),) for each in Prctl if each != Prctl.PR_SET_PDEATHSIG),
+            tuple((Comparison(_OPTION, each),) for each in Prctl if each != Prctl.PR_SET_PDEATHSIG),
         ),
         Rule(
             errno.EPERM,
             ("personality",),
-            ((Test(_PERSONALITY, 0, is_equal=False), Test(_PERSONALITY, _PERSONALITY_QUERY, is_equal=False)),),
+            (
+                (
+                    Comparison(_PERSONALITY, 0, is_equal=False),
+                    Comparison(_PERSONALITY, _PERSONALITY_QUERY, is_equal=False),
+                ),
+            ),
         ),
         always(errno.ENOSYS, "clone3"),
         always(
@@ -204,9 +209,13 @@ _SOCKETS = Group(
     "Between processes of the run; there is no network. The other families (netlink, packets, vsock, the kernel's "
     "cryptography, ...) are much code of the kernel for little use.",
     (
-        Rule(errno.EAFNOSUPPORT, ("socket",), (tuple(Test(_FAMILY, each, is_equal=False) for each in Family),)),
-        Rule(errno.EAFNOSUPPORT, ("socketpair",), ((Test(_FAMILY, Family.AF_UNIX, is_equal=False),),)),
-        Rule(errno.EPROTONOSUPPORT, ("socket",), (tuple(Test(_PROTOCOL, each, is_equal=False) for each in Protocol),)),
+        Rule(errno.EAFNOSUPPORT, ("socket",), (tuple(Comparison(_FAMILY, each, is_equal=False) for each in Family),)),
+        Rule(errno.EAFNOSUPPORT, ("socketpair",), ((Comparison(_FAMILY, Family.AF_UNIX, is_equal=False),),)),
+        Rule(
+            errno.EPROTONOSUPPORT,
+            ("socket",),
+            (tuple(Comparison(_PROTOCOL, each, is_equal=False) for each in Protocol),),
+        ),
         always(
             ALLOW,
             "socket socketpair bind listen accept accept4 connect shutdown getsockname getpeername getsockopt "
@@ -251,14 +260,14 @@ _REFUSED = Group(
 
 
 def _memory(*, cgroups: bool) -> Group:
-    huge = ((Test(_FLAGS_OF_MEMFD, 0, is_equal=False),),)
+    huge = ((Comparison(_FLAGS_OF_MEMFD, 0, is_equal=False),),)
     in_memory = (Rule(errno.EINVAL, ("memfd_create",), huge), always(ALLOW, "memfd_create")) if cgroups else ()
     return Group(
         "memory",
         "Huge pages that the host has reserved (hugetlbfs) are counted by no cgroup of a run; files of memfd_create "
         "are counted by its cgroup alone.",
         (
-            Rule(errno.ENOMEM, ("mmap",), ((Test(_FLAGS_OF_MMAP, 0, is_equal=False),),)),
+            Rule(errno.ENOMEM, ("mmap",), ((Comparison(_FLAGS_OF_MMAP, 0, is_equal=False),),)),
             always(
                 ALLOW,
                 "mmap brk munmap mremap mprotect madvise mincore msync mlock mlock2 munlock mlockall munlockall "

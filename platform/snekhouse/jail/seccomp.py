@@ -8,7 +8,7 @@ from functools import lru_cache
 import jinja2
 
 from snekhouse.assets import asset
-from snekhouse.jail.policy import ALLOW, Condition, Rule, Test, numbers, require_machine
+from snekhouse.jail.policy import ALLOW, Comparison, Condition, Rule, numbers, require_machine
 from snekhouse.jail.rules import UNLISTED, policy
 
 
@@ -57,14 +57,18 @@ def _calls(rule: Rule, machine: str) -> str:
 
 
 def _condition(condition: Condition) -> str:
-    return " || ".join(" && ".join(map(_test, alternative)) for alternative in condition)
+    return " || ".join(" && ".join(map(_comparison, alternative)) for alternative in condition)
 
 
-def _test(test: Test) -> str:
-    argument = test.argument
+def _comparison(comparison: Comparison) -> str:
+    argument = comparison.argument
     left = argument.name if argument.mask is None else f"({argument.name} & {argument.mask:#x})"
-    right = f"{int(test.value)}/*{test.value.name}*/" if isinstance(test.value, IntEnum) else f"{test.value:#x}"
-    return f"{left} {'==' if test.is_equal else '!='} {right}"
+    right = (
+        f"{int(comparison.value)}/*{comparison.value.name}*/"
+        if isinstance(comparison.value, IntEnum)
+        else f"{comparison.value:#x}"
+    )
+    return f"{left} {'==' if comparison.is_equal else '!='} {right}"
 
 
 def _in_lines(text: str, indent: str = "    ") -> str:
