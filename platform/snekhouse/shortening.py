@@ -6,6 +6,16 @@ MESSAGE = 500
 """Characters of a message about a runtime, wherever it is told."""
 
 
+def cut(text: str, most: int) -> str:
+    """Cut the end off a text that is too long, and show that there was more.
+
+    Args:
+        text: Any.
+        most: Characters that it may have.
+    """
+    return text if len(text) <= most else text[: most - 4] + " ..."
+
+
 def shortened(text: str, most: int) -> str:
     """Cut the middle out of a text that is too long, and tell how many characters that was.
 

@@ -45,7 +45,7 @@ def test_the_body_may_name_a_runtime(client: httpx.Client, registry: Registry) -
 def test_the_answer_has_the_fields_of_the_peer_and_ours(client: httpx.Client) -> None:
     assert set(evaluate(client, "print(1)")) == {
         "stdout", "returncode", "files", "runtime", "status", "signal", "message", "stderr", "encoding", "truncated", "limits",
-        "usage",
+        "usage", "error",
     }  # fmt: skip
 
 

@@ -19,7 +19,9 @@ from generated.models import EvalRequest, FileIn, LimitsIn
 
 client = Client(base_url=sys.argv[1])
 answer = evaluate.sync(client=client, body=EvalRequest(input_="print(1)"))
-assert (answer.stdout, answer.returncode, answer.status) == ("1\\n", 0, "ok"), answer
+assert (answer.stdout, answer.returncode, answer.status, answer.error) == ("1\\n", 0, "ok", None), answer
+failed = evaluate.sync(client=client, body=EvalRequest(input_="1/0"))
+assert (failed.error.name, failed.error.value, failed.error.line) == ("ZeroDivisionError", "division by zero", 1), failed
 script = EvalRequest(args=["main.py"], files=[FileIn(path="main.py", content="cHJpbnQoMik=")], limits=LimitsIn(wall_time=2))
 answer = evaluate_in.sync(sys.argv[2], client=client, body=script)
 assert (answer.stdout, answer.limits.wall_time) == ("2\\n", 2.0), answer
@@ -38,6 +40,8 @@ def post(path, request, **options):
     return EvalResponse.model_validate(answer.json())
 
 assert post("/eval", EvalRequest(input="print(1)")).stdout == "1\\n"
+assert post("/eval", EvalRequest(input="print(1)")).error is None
+assert post("/eval", EvalRequest(input="1/0")).error.name == "ZeroDivisionError"
 assert post("/eval", EvalRequest(input="print(1)", limits=LimitsIn(wall_time=2))).limits.wall_time == 2
 script = EvalRequest(args=["main.py"], files=[FileIn(path="main.py", content="cHJpbnQoMik=")])
 assert post("/eval/" + sys.argv[2], script, exclude_unset=True).stdout == "2\\n"

@@ -105,6 +105,21 @@ class Enforcement:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgramError:
+    """The exception that ended a program, as the program says.
+
+    Attributes:
+        name: Name of its class.
+        value: Its text.
+        line: Line of the program where it was raised; None where that is not known.
+    """
+
+    name: str
+    value: str
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """How an evaluation ended, and what it left.
 
@@ -116,6 +131,7 @@ class Result:
         stderr: Standard error when asked for apart, else None.
         encoding: How `stdout` and `stderr` are to be read; messages that stand in their place are never base64.
         message: Why, in a sentence; empty for `ok` and for a plain exit.
+        error: The uncaught exception that ended the program.
         signal: Name of the signal that ended the program, e.g. ``SIGSEGV``.
         truncated: Whether output was cut at its limit.
         files: What the program left in its home.
@@ -128,6 +144,7 @@ class Result:
     stderr: str | None = None
     encoding: Encoding = Encoding.UTF_8
     message: str = ""
+    error: ProgramError | None = None
     signal: str | None = None
     truncated: bool = False
     files: tuple[File, ...] = ()

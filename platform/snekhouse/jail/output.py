@@ -14,7 +14,8 @@ _CHUNK = 1 << 16
 _READS = 64
 """Reads until others have a turn: where a program sets O_DIRECT, each returns one packet, of one byte even."""
 
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""What makes a terminal show text in a colour (ECMA-48, SGR)."""
 
 _LAST_WORDS = 0.2
 """Seconds that reading them may take: there is an end to wait for only when nobody holds the pipe's other one."""
@@ -89,7 +90,7 @@ class Drain:
         """Read the last lines of a jail that did not come as far as a program: of its loader, or the interpreter."""
         with suppress(OutputLimitError), anyio.move_on_after(_LAST_WORDS):
             await self.drain()
-        lines = _COLOUR.sub("", self.content.decode(errors="replace")).strip().splitlines()
+        lines = COLOUR.sub("", self.content.decode(errors="replace")).strip().splitlines()
         return [line[:_SHOWN] for line in lines[-_LINES:]]
 
     def close_writer(self) -> None:

@@ -3,6 +3,7 @@
 import binascii
 import os
 import resource
+import signal
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -15,7 +16,7 @@ from snekhouse.errors import JailError
 from snekhouse.jail.cgroups import GroupUsage, RunGroup
 from snekhouse.jail.control import receive_report, send_request
 from snekhouse.jail.diagnosis import diagnose
-from snekhouse.jail.evaluation import Encoding, File, Job, Result, Status, Usage
+from snekhouse.jail.evaluation import Encoding, File, Job, ProgramError, Result, Status, Usage
 from snekhouse.jail.home import FilesError, collect, is_empty
 from snekhouse.jail.inputs import Request, stdin_file
 from snekhouse.jail.kit import Jail, Means
@@ -24,6 +25,7 @@ from snekhouse.jail.output import Drain, OutputLimitError, drains
 from snekhouse.jail.profile import START_TIMEOUT, bootstrap_inside, writable
 from snekhouse.jail.protocol import Refusal, Stamp
 from snekhouse.jail.template import Forked, Template, TemplateError
+from snekhouse.jail.uncaught import uncaught
 from snekhouse.jail.verdict import JAIL_FAILED, Stopped, Verdict, judge
 from snekhouse.jail.watching import CAN_WATCH, MemoryWatch
 from snekhouse.waiting import first
@@ -191,7 +193,12 @@ class _Run:
         result = _result(
             verdict, stdout=stdout, stderr=stderr, truncated=stopped is Stopped.OUTPUT, files=files, usage=usage
         )
-        return replace(result, encoding=self.job.encoding)
+        return replace(result, encoding=self.job.encoding, error=self._error(verdict))
+
+    def _error(self, verdict: Verdict) -> ProgramError | None:
+        if verdict.status is not Status.ERROR or verdict.returncode not in _FAILED:
+            return None
+        return uncaught(self.streams[-1].content)
 
     def _text(self, *, cut: bool) -> tuple[str, str | None]:
         """Write what was kept as text; in UTF-8, a character that the limit cut in two is dropped."""
@@ -228,6 +235,9 @@ class _Run:
             Status.FILE_ERROR, None, text, message=message or text, usage=_usage(counters, ending, wall_time=0.0)
         )
 
+
+_FAILED = {1, 128 + signal.SIGINT}
+"""What an interpreter exits with after an uncaught exception, KeyboardInterrupt included, which cannot kill PID 1."""
 
 _SIGNALS = 256
 """Signals that may be queued for all processes of a run, timers included. No profile of NsJail can limit them."""

@@ -108,6 +108,7 @@ _RESPONSE_EXAMPLE = {
     "status": "ok",
     "signal": None,
     "message": "",
+    "error": None,
     "stderr": None,
     "encoding": "utf-8",
     "truncated": False,

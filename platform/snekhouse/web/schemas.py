@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from snekhouse.house import House, Ready
 from snekhouse.jail.evaluation import Encoding, Enforcement, Enforcer, Result, Status
 from snekhouse.registry.models import Limits, Registry
+from snekhouse.shortening import MESSAGE, cut
 
 
 def _to_base64(content: bytes) -> str:
@@ -74,6 +75,16 @@ class UsageOut(BaseModel):
     memory: Annotated[int | None, Field(description="Peak in bytes; null where the host does not measure it.")]
 
 
+class ProgramErrorOut(BaseModel):
+    """The uncaught exception that ended the program, as its last traceback tells it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: Annotated[str, Field(description="Name of its class.")]
+    value: Annotated[str, Field(description="Its text, at most 500 characters.")]
+    line: Annotated[int | None, Field(description="Line of the program, where known.")]
+
+
 class EvalResponse(BaseModel):
     """How an evaluation ended, and what it left."""
 
@@ -84,6 +95,10 @@ class EvalResponse(BaseModel):
     status: Status
     signal: str | None
     message: str
+    error: Annotated[
+        ProgramErrorOut | None,
+        Field(description="The uncaught exception that ended the program, by its own traceback; else null."),
+    ]
     stderr: Annotated[str | None, Field(description="Null unless separate_stderr was asked for.")]
     encoding: Annotated[Encoding, Field(description="How stdout and stderr are to be read.")]
     truncated: bool
@@ -102,6 +117,7 @@ class EvalResponse(BaseModel):
             status=result.status,
             signal=result.signal,
             message=_bounded(result.message),
+            error=ProgramErrorOut.model_validate(result.error) if result.error else None,
             stderr=result.stderr,
             encoding=result.encoding,
             truncated=result.truncated,
@@ -218,9 +234,6 @@ class ErrorOut(BaseModel):
         return cls(title=title or HTTPStatus(status).phrase, description=_bounded(description))
 
 
-_LONGEST = 500
-"""Characters of a message to the public: what it quotes comes from clients, programs and interpreters."""
-
-
 def _bounded(message: str) -> str:
-    return message if len(message) <= _LONGEST else message[: _LONGEST - 4] + " ..."
+    """Cut a message to the public: what it quotes comes from clients, programs and interpreters."""
+    return cut(message, MESSAGE)

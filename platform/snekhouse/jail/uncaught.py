@@ -1,0 +1,76 @@
+"""The exception that ended a program, read from the traceback that its interpreter printed last.
+
+All of it is what the program says of itself: whoever prints what looks like a traceback, and exits with 1, is believed.
+"""
+
+import re
+from collections.abc import Sequence
+
+from snekhouse.jail.evaluation import ProgramError
+from snekhouse.jail.output import COLOUR
+from snekhouse.registry.models import HOME
+from snekhouse.shortening import MESSAGE, cut
+
+_TAIL = 1 << 17
+"""Bytes at the end of the output that are looked at; tracebacks of recursions without end have a tenth of that."""
+
+_HEADER = "Traceback (most recent call last):\n"
+_OF_GROUP = "  + Exception Group "
+"""What stands before the header of a group of exceptions, in its line."""
+
+_ELSEWHERE = re.compile(r"Exception (?:in thread|ignored) ")
+"""How the line before the header begins where the exception ended no program."""
+
+_PLACE = '  File "'
+_NO_HEADER = re.compile(r'  File ".*", line \d{1,9}\n(?:    .*\n)*(?:Syntax|Indentation|Tab)Error: ')
+"""Of a program that does not compile, only the place is printed."""
+
+_FRAME = re.compile(r'^  File "(.*)", line (\d{1,9})(?:, in .*)?$', re.MULTILINE)
+_LINES = re.compile(r"(?: .*\n)*")
+_MARGIN, _END_OF_GROUP = re.compile(r"^  \| ", re.MULTILINE), "\n  +-"
+
+
+def uncaught(printed: bytes) -> ProgramError | None:
+    """Find the exception that ended a program.
+
+    Args:
+        printed: What it wrote to stderr, with stdout in it or not.
+
+    Returns:
+        The exception; None where the output does not end with a traceback.
+    """
+    text = COLOUR.sub("", printed[-_TAIL:].decode(errors="replace"))
+    found = end = len(text)
+    while (found := text.rfind(_HEADER, 0, found)) >= 0:
+        line = text.rfind("\n", 0, found) + 1
+        before = text.rfind("\n", 0, max(line - 1, 0)) + 1
+        if _ELSEWHERE.match(text, before, line):
+            found = end = before
+        elif text[line:found] in {"", _OF_GROUP}:
+            return _parsed(text[found + len(_HEADER) : end], is_group=line < found)
+    place = text.rfind(_PLACE, 0, end)
+    is_line = place == 0 or (place > 0 and text[place - 1] == "\n")
+    return _parsed(text[place:end]) if is_line and _NO_HEADER.match(text, place, end) else None
+
+
+def _parsed(block: str, *, is_group: bool = False) -> ProgramError | None:
+    """Read what follows the header: frames, then a line that begins with the name of the class, to the end."""
+    if is_group:
+        block = _MARGIN.sub("", block.partition(_END_OF_GROUP)[0])
+    frames = _LINES.match(block)
+    assert frames  # noqa: S101 - it matches nothing as well
+    first, _, more = block[frames.end() :].rstrip("\n").partition("\n")
+    name, _, value = first.partition(": ")
+    if not name or " " in name or "\n\n" in f"\n{more}":  # something else was printed afterwards
+        return None
+    value = "\n".join(filter(None, (value, more)))
+    return ProgramError(cut(name.rpartition(".")[2], MESSAGE), cut(value, MESSAGE), _line(_FRAME.findall(frames[0])))
+
+
+def _line(frames: Sequence[tuple[str, str]]) -> int | None:
+    """Find the innermost line in the file of the outermost frame, if that is the client's and not a library's."""
+    frames = [(file, line) for file, line in frames if file != "<frozen runpy>" and not file.endswith("/runpy.py")]
+    program = frames[0][0] if frames else "/"
+    if program.startswith(("/", "<frozen")) and not program.startswith(f"{HOME}/"):
+        return None
+    return next(int(line) for file, line in reversed(frames) if file == program)
