@@ -78,6 +78,13 @@ def test_a_form_carries_any_text(client: httpx.Client) -> None:
     assert answer["stdout"] == "1\r\n2 a+b&c=d; é 中 😀 %41\n"
 
 
+def test_json_that_curl_sends_as_a_form_is_refused_with_the_header_to_send(client: httpx.Client) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    response = client.post("/eval", content=b' {"input": "print(1)"}', headers=form)
+    assert response.status_code == 400
+    assert response.json()["description"].endswith("send it with Content-Type: application/json")
+
+
 @pytest.mark.parametrize("form", [b"input=%ff", b"input=\xff", b"nothing", b"a=b&" * 2000])
 def test_what_is_not_a_form_is_refused(client: httpx.Client, form: bytes) -> None:
     headers = {"content-type": "application/x-www-form-urlencoded; charset=utf-8"}

@@ -99,7 +99,9 @@ def test_what_only_this_server_refuses_has_the_title_of_its_status(client: httpx
 
 @pytest.mark.parametrize("path", ["/nowhere", "/eval/3.99", "/eval/3.6/x", "/evaluate", "/EVAL"])
 def test_an_unknown_path_is_a_404(client: httpx.Client, path: str) -> None:
-    assert refusal(client.post(path, json={"input": ""})) == (404, "Not Found")
+    response = client.post(path, json={"input": ""})
+    assert refusal(response) == (404, "Not Found")
+    assert response.json()["description"].startswith(("there is no such route; GET / names", "there is no runtime"))
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
@@ -107,6 +109,7 @@ def test_another_method_is_a_405(client: httpx.Client, method: str) -> None:
     response = client.request(method, "/eval")
     assert refusal(response) == (405, "Method Not Allowed")
     assert response.headers["allow"] == "POST, OPTIONS"
+    assert response.json()["description"] == "send one of the methods POST, OPTIONS"
 
 
 def test_head_is_a_405_without_a_body(client: httpx.Client) -> None:

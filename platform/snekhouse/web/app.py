@@ -56,7 +56,16 @@ def _answer(status: int, description: str, headers: dict[str, str] | None = None
 # Starlette runs each handler that is a plain function in a thread of its own, 40 in a flood: these are coroutines.
 async def _on_http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - the table below says so
-    return _answer(error.status_code, error.detail, dict(error.headers or {}))
+    return _answer(error.status_code, _explain(error), dict(error.headers or {}))
+
+
+def _explain(error: HTTPException) -> str:
+    """Say what to do where Starlette says only the name of the status."""
+    if error.detail == HTTPStatus.NOT_FOUND.phrase:
+        return "there is no such route; GET / names those to begin with"
+    if error.detail == HTTPStatus.METHOD_NOT_ALLOWED.phrase:
+        return f"send one of the methods {(error.headers or {}).get('Allow')}"
+    return error.detail
 
 
 async def _on_request(_request: Request, error: Exception) -> Response:

@@ -80,6 +80,8 @@ def _from_form(body: bytes) -> bytes:
     Raises:
         RequestError: It is not a form.
     """
+    if body.lstrip().startswith(b"{"):  # as `curl -d '{...}'` sends it
+        raise RequestError("the body is JSON, sent as a form; send it with Content-Type: application/json")
     try:
         sent = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_FORM_FIELDS)
     except ValueError as error:
