@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,7 +23,8 @@ from roots import make_root
 from wheels import make_wheel
 
 _TOKEN = "a-token-for-the-pages"
-_SERVERS = re.compile(r"(make serve|\.venv/bin/snekhouse serve)\b")
+_SERVERS = re.compile(r"^(make serve|\.venv/bin/snekhouse serve)\b", re.MULTILINE)
+_COMMAND_S = 60.0
 _STARTING_S = 60.0
 _CHANGED = ("/etc", "/srv", "/var/lib")
 
@@ -67,7 +68,8 @@ class Reader:
 
     def run(self, commands: str, exit_codes: tuple[int, ...] = (0,)) -> None:
         """Run commands to their end, or a server until the next one, or the end of the page."""
-        if _SERVERS.match(commands):
+        if _SERVERS.search(commands):
+            assert len(commands.splitlines()) == 1, "a server needs a block of its own"
             self._serve(commands)
             return
         script = f"set -eo pipefail\n. {self._variables}\n{commands}\nexport -p > {self._variables}\n"
@@ -78,6 +80,7 @@ class Reader:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             check=False,
+            timeout=_COMMAND_S,
         )
         self._output = done.stdout.decode()
         assert done.returncode in exit_codes, f"exit code {done.returncode}:\n{self._output}"
@@ -86,7 +89,8 @@ class Reader:
         """Stop the server, as Ctrl-C does."""
         if self._server is None:
             return
-        os.killpg(self._server.pid, signal.SIGINT)
+        with suppress(ProcessLookupError):  # it may have ended by itself
+            os.killpg(self._server.pid, signal.SIGINT)
         self._server.wait(timeout=30)
         self._server = None
 
@@ -203,6 +207,8 @@ def _prepare(reader: Reader, clone: Path, scratch: Path, given: tuple[str, ...])
         if each == "registry":
             reader.run(".venv/bin/snekhouse runtimes discover")
             _few(registry)
+        elif each == "admin token":
+            os.environ["SNEKHOUSE_ADMIN_TOKEN"] = _TOKEN
         elif each == "server":
             reader.run(".venv/bin/snekhouse serve --registry runtimes.local.toml")
         elif each == "/srv/python/3.12":
@@ -227,7 +233,6 @@ def main(clone: Path, path: Path) -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for place in map(Path, _CHANGED):
         _overlay(place, place, scratch)
-    os.environ["SNEKHOUSE_ADMIN_TOKEN"] = _TOKEN
     os.environ["PYENV_ROOT"] = str(
         scratch / "pyenv"
     )  # without it a machine has few interpreters, which takes less time

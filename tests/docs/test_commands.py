@@ -18,7 +18,7 @@ from walking import shows
 _READ = [read_page(path.relative_to(ROOT)) for path in PAGES]
 _WALKED = [page for page in _READ if any(step.kind == "command" and step.reason is None for step in page.steps)]
 _NOT_RUN = [(page, step) for page in _READ for step in page.steps if step.reason is not None]
-_ELSEWHERE = re.compile(r"^(docker|podman|kubectl|systemctl|skopeo|buildah)\b", re.MULTILINE)
+_ELSEWHERE = re.compile(r"^(docker|podman|kubectl|systemctl|systemd-run|skopeo|buildah)\b", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
