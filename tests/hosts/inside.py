@@ -32,6 +32,7 @@ _HOG = "x = bytearray(200 << 20)"
 _HOGS = int(os.environ.get("SNEKHOUSE_TEST_HOGS", "1000"))
 _START = "import asyncio, json, subprocess"
 _PATIENCE_S = 30
+_WALL_TIME_S = 6
 _POLL_S = 0.2
 
 
@@ -63,13 +64,13 @@ class Trial:
     def __init__(self, name: str, setting: Setting, slowness: float) -> None:
         self._name = name
         self._setting = setting
+        self._begin = time.monotonic()
         self._slowness = slowness
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{_PORT}", timeout=60 * slowness)
         self._found = Found(slowness=slowness)
 
     def found(self) -> Found:
         """Try it; what fails ends the setting, and is part of what was found."""
-        begin = time.monotonic()
         try:
             if self._setting.serves:
                 self._serve()
@@ -81,25 +82,22 @@ class Trial:
         self._found.log = self._run(self._setting.log, check=False)[-6000:]
         self._run(self._setting.stop, check=False)
         self._run(self._setting.clear, check=False)
-        self._found.seconds = time.monotonic() - begin
+        self._found.seconds = time.monotonic() - self._begin
         return self._found
 
     def _try_out(self) -> None:
-        self._survey()
-        self._ask()
-        self._exhaust()
-        self._test()
-        self._stop()
-        self._kill()
+        for step in (self._survey, self._ask, self._exhaust, self._test, self._stop, self._kill):
+            print(f"{self._name}: {step.__name__.strip('_')} at {time.monotonic() - self._begin:.0f} s", flush=True)
+            step()
 
     def _refuse(self) -> None:
         """Start a server that must not serve; what it says is in its log."""
-        _write_registry("fork")
+        self._write_registry("fork")
         self._run(self._setting.start, check=False)
         self._survey()
 
     def _serve(self) -> None:
-        _write_registry("fork")
+        self._write_registry("fork")
         self._run(self._setting.start)
         self._await(self._is_ready, what="the server")
 
@@ -132,7 +130,7 @@ class Trial:
             return
         env = {**os.environ, "SNEKHOUSE_TEST_SLOWNESS": f"{self._found.slowness:.1f}"}
         for start in ("fork", "cold"):
-            _write_registry(start)
+            self._write_registry(start)
             self._await(self._starts, start, what=f"evaluations to start {start}")
             command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", "not cold"]
             command += [f"--{each}={self._client.base_url}" for each in ("house", "cold-house")]
@@ -141,7 +139,7 @@ class Trial:
             done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
             (_RESULTS / f"{self._name}-{start}.log").write_text(done.stdout + done.stderr)
             self._found.tests[start] = done.stdout.strip().rpartition("\n")[2].strip("= ")
-        _write_registry("fork")
+        self._write_registry("fork")
 
     def _stop(self) -> None:
         """Stop the server with an evaluation under way, which must be answered; then nothing is left."""
@@ -163,6 +161,14 @@ class Trial:
             self._run(self._setting.kill)
         self._serve()
         self._found.left_by_kill = self._left_of(before)
+
+    def _write_registry(self, start: str) -> None:
+        """Write a registry of the interpreters here; runs get more time, as everything does."""
+        text = render_registry(find_interpreters(), allow_degraded_reason="some settings have not every wall")
+        text = re.sub(r'bind = ".*"', f'bind = "0.0.0.0:{_PORT}"', text)
+        limits = f"[defaults.limits]\nwall_time = {_WALL_TIME_S * self._found.slowness:.1f}"
+        _REGISTRY.parent.mkdir(exist_ok=True)
+        _REGISTRY.write_text(f'{text}\n[defaults]\nstart = "{start}"\n{limits}\n')
 
     def _left_of(self, what: set[str] | None) -> list[str]:
         """Wait until nothing is there, or nothing of what was; return what still is when that takes too long."""
@@ -211,13 +217,6 @@ class Trial:
         done = subprocess.run(["bash", "-ec", command], env=env, capture_output=True, text=True, check=False)
         assert not check or done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout.strip()
-
-
-def _write_registry(start: str) -> None:
-    text = render_registry(find_interpreters(), allow_degraded_reason="some settings have not every wall")
-    text = re.sub(r'bind = ".*"', f'bind = "0.0.0.0:{_PORT}"', text)
-    _REGISTRY.parent.mkdir(exist_ok=True)
-    _REGISTRY.write_text(f'{text}\n[defaults]\nstart = "{start}"\n')
 
 
 if __name__ == "__main__":

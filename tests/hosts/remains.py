@@ -49,7 +49,7 @@ def _all() -> Iterator[_Process]:
 def _processes() -> Iterator[str]:
     for each in _all():
         program = each.command.replace("\0", " ").strip()
-        if _PROGRAMS.search(program) and "inside.py" not in program:
+        if _PROGRAMS.search(program) and "hosts.inside" not in program:
             yield f"process {each.pid} born at {each.born}: {program[:100]}"
 
 

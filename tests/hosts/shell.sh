@@ -57,3 +57,8 @@ share_image() {
   docker save snekhouse | as_tester podman load
   as_tester podman tag docker.io/library/snekhouse:latest snekhouse
 }
+
+load_apparmor() {
+  install -m 644 deploy/apparmor/snekhouse /etc/apparmor.d/
+  apparmor_parser --replace /etc/apparmor.d/snekhouse
+}
