@@ -185,7 +185,7 @@ def test_large_bodies(target: Target, body: Callable[[], bytes]) -> None:
 
 ODD_BODIES: dict[str, Callable[[Target], object]] = {
     "chunks of one byte": lambda at: at.exchange(
-        b"POST /eval " + HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + b"1\r\nx\r\n" * MIB + b"0\r\n\r\n"
+        b"POST /eval " + HEAD + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n" + b"1\r\nx\r\n" * (MIB // 4) + b"0\r\n\r\n"
     ),
     "a form": lambda at: at.post(b"input=" + b"%41" * (20 * MIB), kind=b"application/x-www-form-urlencoded"),
     "a form of many fields": lambda at: at.post(b"a=b&" * (MIB // 4), kind=b"application/x-www-form-urlencoded"),
