@@ -49,7 +49,7 @@ def await_fork():
 
 
 def meet_host(_socket, streams):
-    """Lend the home to the host, take `streams` from it, and join the run's cgroups through the doors that it lends.
+    """Pass the home to the host, take `streams` from it, and join the run's cgroups by the `tasks` files that it passes.
 
     Descriptors go over the control socket either way (SCM_RIGHTS, unix(7)).
     """
@@ -65,8 +65,8 @@ def meet_host(_socket, streams):
         posix._exit(1)    # without its limits nothing runs
     for stream in range(streams):
         posix.dup2(descriptors[stream], stream)
-    for door in descriptors[streams:]:
-        posix.write(door, b"0")
+    for tasks in descriptors[streams:]:
+        posix.write(tasks, b"0")
     for descriptor in descriptors:
         posix.close(descriptor)
 
@@ -407,13 +407,13 @@ if __name__ == "__main__":
     stage, failure = main(), None
     try:
         run, arguments = stage()
-        run(*arguments)    # here, that there is but one frame of ours below the program's
+        run(*arguments)    # here, that there is but one frame below the program's
     except SystemExit:
         raise
     except BaseException as error:
         failure = error
     finally:
-        stage = run = arguments = None    # the program's are freed when the interpreter ends: nothing of ours holds them
+        stage = run = arguments = None    # the program's are freed when the interpreter ends: nothing here holds them
     if failure is not None:
         report_failure(globals().pop("failure"))
     for watchers in WATCHING:    # no call, which they would hear

@@ -1,8 +1,6 @@
 """Messages that a person reads on the command line: what is wrong, and what to do."""
 
-import ast
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,20 +8,6 @@ from pathlib import Path
 import pytest
 
 from command import refused, snekhouse
-
-_ROOT = Path(__file__).parents[2]
-_MODULES = sorted((_ROOT / "platform/snekhouse").rglob("*.py"))
-_RETIRED = re.compile(
-    r"(?i)(?<!there )\b(?:is|are) no (?!longer|more)|\bmend|\blent\b|\bbur(?:y|ie)|\bmould|\bof ours\b"
-)
-
-
-@pytest.mark.parametrize("module", [pytest.param(each, id=str(each.relative_to(_ROOT))) for each in _MODULES])
-def test_messages_are_in_plain_words(module: Path) -> None:
-    nodes = list(ast.walk(ast.parse(module.read_text())))
-    docstrings = {node.value for node in nodes if isinstance(node, ast.Expr)}
-    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and node not in docstrings]
-    assert [text for text in texts if isinstance(text, str) and _RETIRED.search(text)] == []
 
 
 def test_the_url_of_a_server_must_be_one(small: Path) -> None:

@@ -68,7 +68,7 @@ class Plain:
         command += ["--", self._registry.runtimes[name].executable, *args]
         given = self._folder / "stdin"
         given.write_bytes(stdin)
-        with given.open("rb") as source_of_stdin, self._ids.lent() as outside:
+        with given.open("rb") as source_of_stdin, self._ids.lease() as outside:
             done = subprocess.run(
                 [self._nsjail, *options(self.profile(name), outside), *command],
                 stdin=source_of_stdin,

@@ -59,7 +59,7 @@ def reason(house: House) -> str:
 
 def interpreters(house: House) -> set[int]:
     """Processes of templates: the first of each, the template, and what it has forked ahead."""
-    profile = os.fsencode(house.runtimes["only"].jail.mould.profile)
+    profile = os.fsencode(house.runtimes["only"].jail.template.profile)
     jails = [pid for pid in descendants(os.getpid()) if profile in command(pid).split(b"\0")]
     return {pid for jail in jails for pid in descendants(jail)}
 

@@ -1,4 +1,4 @@
-"""Attacks on a jail from inside: each is a program that says in its last line whether a door is open or shut."""
+"""Attacks on a jail from inside: each is a program that says in its last line whether it got through."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ def call(number, *arguments):
     return result
 
 def attempt(action, *shut):
-    # With no errors named, any is a shut door.
+    # With no errors named, any says that it is refused.
     try:
         got = action()
     except (OSError, MemoryError, ValueError) as error:
@@ -51,7 +51,7 @@ class Prison:
         return answer
 
     def attack(self, program: str, **more: Any) -> None:
-        """Run an attack, and fail unless it says that the door is shut."""
+        """Run an attack, and fail unless it says that it was refused."""
         answer = self.run(PREAMBLE + program, **more)
         last = answer["stdout"].strip().splitlines()[-1:]
         assert last, f"the attack said nothing: {answer}"

@@ -191,12 +191,10 @@ def cgroups(layout: Layout) -> Iterator[Cgroups]:
 @contextmanager
 def member(group: RunGroup, program: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that joins a group as a jail does, says so, and waits for a line before it goes on."""
-    joining = (
-        f"import os, sys\nfor door in {group.doors}: os.write(door, b'0')\nprint(flush=True)\nsys.stdin.readline()\n"
-    )
+    joining = f"import os, sys\nfor file in {group.task_files}: os.write(file, b'0')\nprint(flush=True)\nsys.stdin.readline()\n"
     command = ["/usr/bin/env", "python3", "-c", joining + program]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pass_fds=group.doors
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pass_fds=group.task_files
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()

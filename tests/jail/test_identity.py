@@ -11,11 +11,11 @@ from snekhouse.registry.models import Server
 def test_no_two_runs_have_the_same_id_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     ids = OutsideIds.of((5000, 5002))
-    with ids.lent() as one, ids.lent() as two:
+    with ids.lease() as one, ids.lease() as two:
         assert (one, two) == (Outside(5000, 5000, 65534), Outside(5001, 5001, 65535))
-        with pytest.raises(OSError, match="in use"), ids.lent():
+        with pytest.raises(OSError, match="in use"), ids.lease():
             pass
-    with ids.lent() as again:
+    with ids.lease() as again:
         assert again == one  # the lowest
 
 
@@ -31,7 +31,7 @@ def test_an_ordinary_user_has_but_one_id_and_is_told_so(monkeypatch: pytest.Monk
     ids = OutsideIds.of(Server().uids)
     assert "start the server as root" in ids.shared
     assert (ids.users, ids.groups) == (("65534:1234:1",), ("65534:1235:1",))
-    with ids.lent() as one, ids.lent() as two:
+    with ids.lease() as one, ids.lease() as two:
         assert one == two == Outside(1234, 1235)
     assert identity_for([Path("/root")]) == Identity()
 
@@ -40,5 +40,5 @@ def test_a_range_that_does_not_exist_here_is_told(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("os.geteuid", lambda: 0)
     ids = OutsideIds.of((4_294_967_295, 4_294_967_300))  # above all that a map can hold
     assert "[server] uids" in ids.shared
-    with ids.lent() as one:
+    with ids.lease() as one:
         assert one == Outside(65534, 65534)

@@ -95,27 +95,25 @@ def _stat_all(home: Path, vector: dict[str, Any]) -> list[os.stat_result]:
     return [(home / path).stat() for path, _ in vector["files"]]
 
 
-def test_guest_lends_its_home_and_joins_through_each_door(
-    guest: tuple[ModuleType, socket.socket], tmp_path: Path
-) -> None:
+def test_guest_passes_its_home_and_joins_each_group(guest: tuple[ModuleType, socket.socket], tmp_path: Path) -> None:
     bootstrap, control = guest
-    doors = [os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT) for name in ("memory", "pids")]
-    socket.send_fds(control, [bytes.fromhex(_VECTORS["doors"])], doors)
+    task_files = [os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT) for name in ("memory", "pids")]
+    socket.send_fds(control, [bytes.fromhex(_VECTORS["task_files"])], task_files)
     bootstrap.meet_host(_socket, 0)
     data, descriptors, _, _ = socket.recv_fds(control, 64, 4)
     assert data == bytes.fromhex(_VECTORS["hello"])
     (home,) = descriptors
     assert os.fstat(home).st_ino == tmp_path.stat().st_ino
     assert [(tmp_path / name).read_text() for name in ("memory", "pids")] == ["0", "0"]
-    for descriptor in (home, *doors):
+    for descriptor in (home, *task_files):
         os.close(descriptor)
 
 
-def test_guest_takes_streams_before_doors(guest: tuple[ModuleType, socket.socket], tmp_path: Path) -> None:
+def test_guest_takes_streams_before_groups(guest: tuple[ModuleType, socket.socket], tmp_path: Path) -> None:
     bootstrap, control = guest
-    stream, door = (os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT) for name in ("stream", "pids"))
+    stream, tasks = (os.open(tmp_path / name, os.O_WRONLY | os.O_CREAT) for name in ("stream", "pids"))
     kept = os.dup(0)
-    socket.send_fds(control, [protocol.encode_doors(1)], [stream, door])
+    socket.send_fds(control, [protocol.encode_task_files(1)], [stream, tasks])
     try:
         bootstrap.meet_host(_socket, 1)
         os.write(0, b"stdin, of all")
@@ -124,13 +122,13 @@ def test_guest_takes_streams_before_doors(guest: tuple[ModuleType, socket.socket
     assert (tmp_path / "stream").read_text() == "stdin, of all"
     assert (tmp_path / "pids").read_text() == "0"
     _, (home,), _, _ = socket.recv_fds(control, 64, 4)
-    for descriptor in (home, stream, door, kept):
+    for descriptor in (home, stream, tasks, kept):
         os.close(descriptor)
 
 
-def test_guest_needs_no_doors(guest: tuple[ModuleType, socket.socket]) -> None:
+def test_guest_needs_no_groups(guest: tuple[ModuleType, socket.socket]) -> None:
     bootstrap, control = guest
-    control.sendall(protocol.encode_doors(0))
+    control.sendall(protocol.encode_task_files(0))
     bootstrap.meet_host(_socket, 0)
     _, (home,), _, _ = socket.recv_fds(control, 64, 4)
     os.close(home)
@@ -140,7 +138,7 @@ def test_guest_ends_when_doors_are_announced_that_do_not_come(
     guest: tuple[ModuleType, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bootstrap, control = guest
-    control.sendall(protocol.encode_doors(4))
+    control.sendall(protocol.encode_task_files(4))
     monkeypatch.setattr("posix._exit", sys.exit)
     with pytest.raises(SystemExit):
         bootstrap.meet_host(_socket, 0)
@@ -148,8 +146,8 @@ def test_guest_ends_when_doors_are_announced_that_do_not_come(
     os.close(home)
 
 
-def test_host_announces_doors() -> None:
-    assert protocol.encode_doors(2) == bytes.fromhex(_VECTORS["doors"])
+def test_host_announces_groups() -> None:
+    assert protocol.encode_task_files(2) == bytes.fromhex(_VECTORS["task_files"])
 
 
 def test_host_speaks_to_templates() -> None:

@@ -21,7 +21,7 @@ from snekhouse.house.metrics import Metrics
 from snekhouse.jail.filters import compile_filter
 from snekhouse.jail.host import Host, bootstrap_source, identities_of
 from snekhouse.jail.identity import Identity
-from snekhouse.jail.kit import Jail, Means, Mould
+from snekhouse.jail.kit import Jail, Means, TemplateProfile
 from snekhouse.jail.probe import probe
 from snekhouse.jail.profile import render_profile
 from snekhouse.jail.rules import policy
@@ -145,7 +145,7 @@ class Installer:
             profile=folder.write("profile.cfg", profile),
             bootstrap=bootstrap,
             nsjail=self._host.nsjail,
-            mould=Mould(
+            template=TemplateProfile(
                 profile=folder.write("template.cfg", of_template),
                 policy=compile_filter(policy(cgroups=cgroups)),
             ),

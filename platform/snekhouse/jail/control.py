@@ -69,7 +69,7 @@ async def receive_hello(control: socket.socket) -> Hello:
 async def send_request(
     control: socket.socket,
     streams: Sequence[int],
-    doors: Sequence[int],
+    task_files: Sequence[int],
     request: Request,
 ) -> None:
     """Send a request, as far as the bootstrap takes it: its report tells why it took no more.
@@ -77,13 +77,13 @@ async def send_request(
     Args:
         control: The host's end of the socket.
         streams: Descriptors of the program's standard streams, for a bootstrap that was started without them.
-        doors: Descriptors through which the bootstrap joins the run's group first.
+        task_files: Descriptors through which the bootstrap joins the run's group first.
         request: What is to be run.
     """
     with suppress(BrokenPipeError, ConnectionResetError):
         pieces = protocol.encode_request(request.args, request.variables, request.files)
-        first = protocol.encode_doors(len(doors)) + next(pieces)  # in one message, which wakes the guest once
-        sent = socket.send_fds(control, [first], [*streams, *doors])
+        first = protocol.encode_task_files(len(task_files)) + next(pieces)  # in one message, which wakes the guest once
+        sent = socket.send_fds(control, [first], [*streams, *task_files])
         await send(control, first[sent:])
         for piece in pieces:
             await send(control, piece)

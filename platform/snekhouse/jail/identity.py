@@ -105,11 +105,11 @@ class OutsideIds:
         return cls(runs, template=Outside(last, last, NOBODY - 1))
 
     @contextmanager
-    def lent(self) -> Iterator[Outside]:
-        """Lend ids that no other run has until they are given back, unless they are shared.
+    def lease(self) -> Iterator[Outside]:
+        """Lease ids that no other run has until they are given back, unless they are shared.
 
         Raises:
-            OSError: All are lent.
+            OSError: All are leased.
         """
         if self.shared:
             yield self._free[0]

@@ -13,7 +13,7 @@ from snekhouse.registry.models import Limits, Runtime
 
 
 @dataclass(frozen=True, slots=True)
-class Mould:
+class TemplateProfile:
     """What templates of a runtime are started with.
 
     Attributes:
@@ -34,14 +34,14 @@ class Jail:
         profile: Its rendered NsJail configuration.
         bootstrap: The bootstrap that it mounts: source or bytecode.
         nsjail: The NsJail binary.
-        mould: For its templates.
+        template: The same for its templates.
     """
 
     runtime: Runtime
     profile: Path
     bootstrap: Path
     nsjail: Path
-    mould: Mould
+    template: TemplateProfile
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,8 +77,8 @@ class Writable:
         return MS_NOSUID | MS_NODEV | (MS_NOEXEC if self.noexec else 0)
 
 
-def encode_doors(count: int) -> bytes:
-    """Encode how many doors there are; their descriptors travel with it (SCM_RIGHTS)."""
+def encode_task_files(count: int) -> bytes:
+    """Encode how many `tasks` files of cgroups there are; their descriptors travel with it (SCM_RIGHTS)."""
     return _NUMBER.pack(count)
 
 

@@ -68,7 +68,7 @@ async def run(jail: Jail, job: Job, means: Means, template: Template | None = No
 @asynccontextmanager
 async def _started(jail: Jail, means: Means, stdio: tuple[int, int, int]) -> AsyncIterator[NsJail]:
     command = (jail.runtime.executable, bootstrap_inside(jail.bootstrap))
-    with means.ids.lent() as outside:
+    with means.ids.lease() as outside:
         async with started(jail.nsjail, options(jail.profile, outside), command, stdio) as process:
             yield process
 
@@ -137,8 +137,8 @@ class _Run:
     async def _brief(self) -> Refusal | None:
         """Tell the bootstrap what to run, and bring it to the point where it does."""
         control = self.process.control
-        doors = self.group.doors if self.group else ()
-        await send_request(control, self.stdio, doors, self.request)
+        task_files = self.group.task_files if self.group else ()
+        await send_request(control, self.stdio, task_files, self.request)
         for stream in self.streams:
             stream.close_writer()
         self.process.started()

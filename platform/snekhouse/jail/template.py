@@ -119,21 +119,21 @@ class Template:
         self._numbers = count()
         self._runs: dict[int, Forked] = {}
         self._spare: Forked | None = None
-        self._lent = 0
+        self._in_use = 0
         self._idle = anyio.Event()
         self._failure = anyio.Event()
         self.served = 0
 
     @asynccontextmanager
     async def forked(self) -> AsyncIterator[Forked]:
-        """Lend a run, and have it dead at the end, however that comes.
+        """Hand out a run, and kill it at the end, however that comes.
 
         Raises:
             TemplateError: The template does not do its part; what the program did is lost.
             OSError: The host is out of descriptors or ids.
         """
         run, self._spare = self._spare or self._fork(), None
-        self._lent += 1
+        self._in_use += 1
         self.served += 1
         try:
             yield run
@@ -142,8 +142,8 @@ class Template:
                 await run.end()
             finally:
                 run.close()
-                self._lent -= 1
-                if not self._lent:
+                self._in_use -= 1
+                if not self._in_use:
                     self._idle.set()
                     self._idle = anyio.Event()
 
@@ -154,8 +154,8 @@ class Template:
                 self._spare = self._fork()
 
     async def idle(self) -> None:
-        """Wait until none of its runs is lent."""
-        while self._lent:
+        """Wait until none of its runs is in use."""
+        while self._in_use:
             await self._idle.wait()
 
     async def listen(self) -> None:
@@ -218,7 +218,7 @@ class Template:
 
     def _fork(self) -> Forked:
         with ExitStack() as held:
-            outside = held.enter_context(self._means.ids.lent())
+            outside = held.enter_context(self._means.ids.lease())
             group = held.enter_context(self._means.group(self._limits, loopback=self._loopback))
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             held.enter_context(ours)
@@ -248,7 +248,7 @@ async def opened(jail: Jail, means: Means) -> AsyncIterator[Template]:
         stdin = await held.enter_async_context(stdin_file(b""))
         command = (jail.runtime.executable, bootstrap_inside(jail.bootstrap), "fork")
         stdio = (stdin, words.writer, words.writer)
-        options = template_options(jail.mould.profile, means.ids)
+        options = template_options(jail.template.profile, means.ids)
         remains = held.enter_context(ExitStack())
         async with started(jail.nsjail, options, command, stdio) as process:
             words.close_writer()
@@ -269,7 +269,7 @@ async def opened(jail: Jail, means: Means) -> AsyncIterator[Template]:
 
 async def _greet(process: NsJail, jail: Jail) -> None:
     runtime = jail.runtime
-    told = protocol.encode_template(jail.mould.policy, writable(runtime), runtime.preload, loopback=runtime.loopback)
+    told = protocol.encode_template(jail.template.policy, writable(runtime), runtime.preload, loopback=runtime.loopback)
     await send(process.control, told)
     if await receive(process.control, len(protocol.TEMPLATE_HELLO)) != protocol.TEMPLATE_HELLO:
         raise JailError("it did not say hello")

@@ -20,7 +20,7 @@ from snekhouse.jail.cgroups.groups import server_group
 from snekhouse.jail.evaluation import Job, Result
 from snekhouse.jail.host import Host, bootstrap_source, survey
 from snekhouse.jail.identity import Identity, Outside, OutsideIds, identity_for
-from snekhouse.jail.kit import Jail, Means, Mould
+from snekhouse.jail.kit import Jail, Means, TemplateProfile
 from snekhouse.jail.probe import probe
 from snekhouse.jail.profile import render_profile
 from snekhouse.jail.run import run
@@ -156,7 +156,7 @@ class Workplace:
             network=network,
         )
         profile = self.state.write(name, text)
-        return Jail(runtime, profile, bootstrap, self.host.nsjail, Mould(profile, b""))
+        return Jail(runtime, profile, bootstrap, self.host.nsjail, TemplateProfile(profile, b""))
 
 
 @asynccontextmanager
@@ -175,7 +175,7 @@ async def workplace(registry: Registry, runtime: Runtime) -> AsyncIterator[Workp
         state = held.enter_context(state_folder(registry.server.state_path, layout))
         with _translated():
             cgroups = held.enter_context(server_group(layout, state.name)) if layout else None
-        owner = held.enter_context(host.ids.lent())
+        owner = held.enter_context(host.ids.lease())
         degraded = registry.server.allow_degraded
         yield Workplace(host, degraded, state, Means(cgroups, OutsideIds([owner], template=owner)), owner)
 

@@ -38,7 +38,7 @@ class Layout(Protocol):
         """Which of ``memory``, ``pids`` and ``cpu`` this host can limit."""
 
     @property
-    def door(self) -> str | None:
+    def tasks_file(self) -> str | None:
         """The file of a group by which a thread moves itself in, if there is one that is cheap."""
 
     @property
@@ -68,14 +68,14 @@ class RunGroup:
     """The group of one run.
 
     Attributes:
-        doors: Descriptors through which a process of one thread joins by writing ``0`` to each. Empty where the
+        task_files: Descriptors through which a process of one thread joins by writing ``0`` to each. Empty where the
             version has no such way: then `add` is the way.
     """
 
-    def __init__(self, layout: Layout, name: str, doors: tuple[int, ...]) -> None:
+    def __init__(self, layout: Layout, name: str, task_files: tuple[int, ...]) -> None:
         self._layout = layout
         self._name = name
-        self.doors = doors
+        self.task_files = task_files
 
     @property
     def walls(self) -> frozenset[str]:
@@ -83,14 +83,14 @@ class RunGroup:
         return self._layout.walls
 
     def add(self, pid: int) -> None:
-        """Move a process in, by its pid as the server sees it, unless it came in by the doors.
+        """Move a process in, by its pid as the server sees it, unless it joined by itself.
 
         What it starts from then on is born inside.
 
         Raises:
             OSError: The process is gone, or the group refuses it.
         """
-        if not self.doors:
+        if not self.task_files:
             for folder in self._layout.folders(self._name):
                 write(f"{folder}/cgroup.procs", str(pid))
 
@@ -142,16 +142,16 @@ class Cgroups:
         name = f"{self._name}/{self._runs}"
         with _made(self._layout, name), ExitStack() as held:
             self._layout.limit(name, limits)
-            yield RunGroup(self._layout, name, self._open_doors(name, held))
+            yield RunGroup(self._layout, name, self._open_task_files(name, held))
 
-    def _open_doors(self, name: str, held: ExitStack) -> tuple[int, ...]:
-        if self._layout.door is None:
+    def _open_task_files(self, name: str, held: ExitStack) -> tuple[int, ...]:
+        if self._layout.tasks_file is None:
             return ()
-        doors = []
+        task_files = []
         for folder in self._layout.folders(name):
-            doors.append(os.open(f"{folder}/{self._layout.door}", os.O_WRONLY | os.O_CLOEXEC))
-            held.callback(os.close, doors[-1])
-        return tuple(doors)
+            task_files.append(os.open(f"{folder}/{self._layout.tasks_file}", os.O_WRONLY | os.O_CLOEXEC))
+            held.callback(os.close, task_files[-1])
+        return tuple(task_files)
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class V1:
         return "memory" in self.bases and (self.bases["memory"] / "memory.memsw.limit_in_bytes").exists()
 
     @property
-    def door(self) -> str:
+    def tasks_file(self) -> str:
         """A thread that moves itself waits for nobody: 0.07 ms, where moving another takes a grace period, 5 ms.
 
         Source: cgroup_procs_write_start() in the kernel's kernel/cgroup/cgroup.c.

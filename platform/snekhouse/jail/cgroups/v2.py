@@ -42,7 +42,7 @@ class V2:
         return (self.base / "memory.swap.max").exists() or not (self.base / "cgroup.type").exists()
 
     @property
-    def door(self) -> None:
+    def tasks_file(self) -> None:
         """There is none: single threads cannot move between groups with a memory controller."""
         return
 

@@ -1,0 +1,25 @@
+"""Code, messages and pages are in plain words, which somebody whose second language is English knows."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).parents[2]
+_READ = sorted(
+    path
+    for pattern in ("*.md", "Makefile", "{0}/**/*.py", "{0}/**/*.md", "{0}/**/*.jinja", "{0}/**/*.yml", "{0}/**/*.toml")
+    for folder in ("platform", "runtimes", "templates", "docs", "deploy", "benchmarks")
+    for path in _ROOT.glob(pattern.format(folder))
+    if path.name != "CHANGELOG.md"
+)
+_RETIRED = re.compile(
+    r"(?<!there )\b(?:is|are) no (?!longer|more|such)|\bmend|\blen[dt]\b|\bbur(?:y|ie)|\bmould|\bof ours\b|\bdoors?\b",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("path", [pytest.param(each, id=str(each.relative_to(_ROOT))) for each in sorted(set(_READ))])
+def test_no_retired_word_is_left(path: Path) -> None:
+    lines = enumerate(path.read_text().splitlines(), start=1)
+    assert [(number, line) for number, line in lines if _RETIRED.search(line)] == []
