@@ -13,14 +13,23 @@ WALLS = (
 )
 _HEADS = (
     ("setting", *WALLS),
-    ("setting", "evaluations", "guests out of memory", "`stop` drains", "left by stop", "left by SIGKILL", "tests"),
+    (
+        "setting",
+        "evaluations",
+        "guests out of memory",
+        "`stop` drains",
+        "left by stop",
+        "left by SIGKILL",
+        "tests",
+        "took",
+    ),
     ("setting", "wall", "what `snekhouse doctor` says"),
     ("setting", "what", "found"),
     ("setting", "an evaluation", *PROGRAMS),
 )
 _INTRODUCTIONS = (
     "Which walls stand:",
-    "What the server did. The tests are `tests/contract` and `tests/isolation`, with evaluations forked and started cold:",
+    "What the server did. Its tests, where some ran, are those that the setting names, forked and cold:",
     "Where a wall is missing, why, and the remedy:",
     "What else was found:",
     "Milliseconds that `print(1)` takes over HTTP in that machine, and `usage.memory` (MiB), `usage.cpu_time` (s) of programs:",
@@ -84,7 +93,7 @@ def _standing(found: Found, wall: str) -> str:
 
 def _conduct(found: Found) -> list[str]:
     if found.failure and not found.evaluations:
-        return [f"none: {found.failure.splitlines()[0][:200]}", "", "", "", "", ""]
+        return [f"none: {found.failure.splitlines()[0][:200]}", "", "", "", "", "", _time(found)]
     ends = ", ".join(f"{count:,} {status}" for status, count in found.hogs.items())
     survival = {True: "the server survives", False: "**the server ends**", None: ""}[found.survived]
     return [
@@ -94,7 +103,12 @@ def _conduct(found: Found) -> list[str]:
         _left(found.left_by_stop, known=found.drained is not None),
         _left(found.left_by_kill, known=found.drained is not None and not found.failure),
         "; ".join(f"{start}: {line}" for start, line in found.tests.items()),
+        _time(found),
     ]
+
+
+def _time(found: Found) -> str:
+    return f"{found.seconds / 60:.0f} min, {found.slowness:.0f} times slower"
 
 
 def _left(what: list[str], *, known: bool) -> str:

@@ -11,7 +11,8 @@ WITHOUT_MEMORY = {**STANDING, "cgroup memory": (False, "delegate it: Delegate=ye
 
 def served(walls: dict[str, tuple[bool, str]]) -> Found:
     return Found(
-        slowness=1,
+        slowness=12,
+        seconds=180,
         walls=walls,
         evaluations=["ok", "ok"],
         hogs={"out_of_memory": 1000},
@@ -24,7 +25,10 @@ def served(walls: dict[str, tuple[bool, str]]) -> Found:
 def test_a_setting_gets_a_row_in_each_table() -> None:
     page = merged(PAGE_BEFORE, {"a": served(WITHOUT_MEMORY)}, ["a"])
     assert "| a | stands | stands | stands | **missing** | stands |" in page
-    assert "| a | ok | 1,000 out_of_memory; the server survives | yes | nothing | nothing |  |" in page
+    assert (
+        "| a | ok | 1,000 out_of_memory; the server survives | yes | nothing | nothing |  | 3 min, 12 times slower |"
+        in page
+    )
     assert "| a | cgroup memory | delegate it: Delegate=yes \\| or root |" in page
     assert "| a | score | 3.1 |" in page
     assert page.startswith("# Hosts")
@@ -50,7 +54,7 @@ def test_a_setting_that_is_gone_has_no_rows() -> None:
 
 
 def test_a_server_that_did_not_serve_is_told_with_its_failure() -> None:
-    page = merged(PAGE_BEFORE, {"a": Found(slowness=1, failure="waited in vain for the server\nmore")}, ["a"])
+    page = merged(PAGE_BEFORE, {"a": Found(slowness=12, failure="waited in vain for the server\nmore")}, ["a"])
     assert "| a | none: waited in vain for the server |" in page
 
 
