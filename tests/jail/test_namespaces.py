@@ -77,6 +77,14 @@ def test_a_setting_for_the_unprivileged_is_told_to_root_of_a_container_as_well(
     assert ("apparmor_restrict_unprivileged_userns=0" in said) is not privileged
 
 
+def test_the_setting_for_processes_without_a_profile_is_not_blamed_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "kernel").mkdir()
+    (tmp_path / "kernel" / "apparmor_restrict_unprivileged_userns").write_text("1\n")
+    said = explain("unshare Permission denied", Confinement(True, "docker-default", privileged=False), tmp_path)
+    assert "the AppArmor profile docker-default of this process refuses it" in said
+    assert "sysctl" not in said
+
+
 def test_where_neither_confines_both_are_ruled_out(tmp_path: Path) -> None:
     said = explain("unshare Operation not permitted", Confinement(False, "", privileged=True), tmp_path)
     assert "neither a seccomp filter nor AppArmor" in said

@@ -110,9 +110,12 @@ def _by_seccomp(calls: list[str], confinement: Confinement) -> str:
 
 
 def _settings(sysctl: Path, confinement: Confinement) -> list[str]:
-    """List the remedies for settings of the kernel; only the first of them applies to a process with CAP_SYS_ADMIN."""
-    settings = _SYSCTLS[:1] if confinement.privileged else _SYSCTLS
-    return [remedy for name, value, remedy in settings if _value(sysctl / name) == value]
+    """List the remedies for settings of the kernel.
+
+    Only the first applies to a process with CAP_SYS_ADMIN, and the last to none that a profile of AppArmor confines.
+    """
+    count = 1 if confinement.privileged else len(_SYSCTLS) - bool(confinement.apparmor)
+    return [remedy for name, value, remedy in _SYSCTLS[:count] if _value(sysctl / name) == value]
 
 
 def _value(setting: Path) -> str:
