@@ -8,10 +8,10 @@ REGISTRY ?= runtimes.local.toml
 ROOT ?= $(HOME)/.cache/snekhouse-tests/sid
 ROOT_PYTHONS = python3.15,python3.14,python3.13
 
-.PHONY: help serve test root root-test soak host-test check format bench image image-test lock docs clean
+.PHONY: help serve test root root-test soak host-test check format bench image image-test aarch64-test lock docs clean
 
 help:            ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
 
 serve: $(VENV)/.runtime  ## find this machine's interpreters and serve them on 127.0.0.1:8060, or on BIND
 	@test -e $(REGISTRY) || test -w $(dir $(REGISTRY)) || \
@@ -56,6 +56,9 @@ image: $(VENV)/.runtime  ## the image of runtimes.toml; IMAGE_ARGS go to docker 
 
 image-test: $(VENV)/.dev  ## build an image and test it from outside; SNEKHOUSE_SOURCES is a folder to serve sources from
 	DOCKER=$(DOCKER) $(BIN)/pytest -s -m image tests/image $(PYTEST_ARGS)
+
+aarch64-test: $(VENV)/.dev  ## the filter, system calls and the contract on an emulated aarch64 (needs root, QEMU, debootstrap)
+	tests/architectures/aarch64
 
 lock: $(VENV)/.dev  ## the dependencies of the image, at their newest
 	$(BIN)/uv pip compile --quiet --upgrade $(LOCK) --output-file platform/requirements.lock pyproject.toml
