@@ -26,7 +26,7 @@ _TOKEN = "a-token-for-the-pages"
 _SERVERS = re.compile(r"^(make serve|\.venv/bin/snekhouse serve)\b", re.MULTILINE)
 _COMMAND_S = 60.0
 _STARTING_S = 60.0
-_CHANGED = ("/etc", "/srv", "/var/lib")
+_CHANGED = ("/etc", "/srv")
 
 
 class Reader:
@@ -233,9 +233,9 @@ def main(clone: Path, path: Path) -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for place in map(Path, _CHANGED):
         _overlay(place, place, scratch)
-    os.environ["PYENV_ROOT"] = str(
-        scratch / "pyenv"
-    )  # without it a machine has few interpreters, which takes less time
+    _mount("-t", "tmpfs", "tmpfs", "/var/lib")
+    # Without those of a home, a machine has few interpreters, which takes less time.
+    os.environ |= {"HOME": str(scratch), "PYENV_ROOT": str(scratch / "pyenv")}
     page = read_page(path)
     with ExitStack() as stack:
         reader = stack.enter_context(Reader(clone, scratch))
