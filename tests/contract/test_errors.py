@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from contract.peerlike import Peerlike
+from crowds import until
 from serving import Server
 from snekhouse.registry.models import Registry
 
@@ -135,13 +136,18 @@ def test_another_media_type_is_a_415(client: httpx.Client, kind: str) -> None:
 
 
 def test_a_full_house_is_a_503_that_tells_when_to_come_again(server: Server) -> None:
-    def post(_: int) -> httpx.Response:
-        return server.client.post("/eval", json={"input": "import time; time.sleep(0.2)"})
+    places, seats, more = os.cpu_count() or 1, 64, 15
 
-    with ThreadPoolExecutor(80) as pool:
-        answers = list(pool.map(post, range(80)))
+    def post(code: str) -> httpx.Response:
+        return httpx.post(f"{server.client.base_url}/eval", json={"input": code}, timeout=60)
+
+    with ThreadPoolExecutor(places + seats + more) as pool:
+        long = [pool.submit(post, "import time; time.sleep(4)") for _ in range(places)]
+        until(lambda: f"snekhouse_evals_in_progress {places}.0" in server.client.get("/metrics").text)
+        answers = list(pool.map(post, ["pass"] * (seats + more)))
+        assert [future.result().status_code for future in long] == [200] * places
     refused = [answer for answer in answers if answer.status_code != 200]
-    assert len(refused) == 80 - 64 - (os.cpu_count() or 1)
+    assert len(refused) == more
     for answer in refused:
         assert refusal(answer) == (503, "Service Unavailable")
         assert int(answer.headers["retry-after"]) >= 1
