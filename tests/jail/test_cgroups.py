@@ -29,6 +29,8 @@ def host(tmp_path: Path, mounts: str, groups: str) -> Path:
 def make(*folders: Path) -> None:
     for folder in folders:
         folder.mkdir(parents=True)
+        if "memory" in folder.parts:
+            (folder / "memory.limit_in_bytes").touch()
 
 
 V1_MOUNTS = """\
@@ -71,6 +73,16 @@ def test_a_v1_controller_that_is_not_there_is_missing_with_a_remedy(tmp_path: Pa
     found = detect(host(tmp_path, mounts, "4:memory:/\n3:cpu,cpuacct:/\n0::/\n"))
     assert found.missing == {"pids"}
     assert "delegate" in found.reason
+
+
+def test_memory_is_not_limited_by_v1_where_the_kernel_has_it_in_v2_alone(tmp_path: Path) -> None:
+    """Without CONFIG_MEMCG_V1 the hierarchy can be mounted, and its groups have no limits."""
+    make(tmp_path / "memory", tmp_path / "cpu,cpuacct", tmp_path / "pids", tmp_path / "unified")
+    (tmp_path / "memory" / "memory.limit_in_bytes").unlink()
+    (tmp_path / "unified/cgroup.controllers").write_text("")
+    found = detect(host(tmp_path, V1_MOUNTS, "4:memory:/\n3:cpu,cpuacct:/\n2:pids:/\n0::/\n"))
+    assert found.missing == {"memory"}
+    assert "CONFIG_MEMCG_V1" in found.reason
 
 
 V2_MOUNTS = "30 25 0:26 / {root}/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"

@@ -119,10 +119,14 @@ def _detect_v1(mounts: list[_Mount], own: dict[str, str]) -> Detection:
         folders = (_folder(mount, own[name]) for mount in mounts if name in mount.controllers and name in own)
         if folder := next(filter(_usable, folders), None):  # a container may have one more beside one that is read-only
             bases[name] = folder
+    remedy = _REMEDY
+    if "memory" in bases and not (bases["memory"] / v1.MEMORY_LIMIT).exists():
+        del bases["memory"]
+        remedy = _NO_MEMORY_IN_V1
     missing = _ALL - set(bases)
     if missing == _ALL:
-        return Detection(None, "none", _ALL, _REMEDY)
-    return Detection(v1.V1(bases), "v1", missing, _REMEDY if missing else "")
+        return Detection(None, "none", _ALL, remedy)
+    return Detection(v1.V1(bases), "v1", missing, remedy if missing else "")
 
 
 def _detect_v2(mount: _Mount, own: dict[str, str], booted: Path) -> Detection:
@@ -146,6 +150,11 @@ def _detect_v2(mount: _Mount, own: dict[str, str], booted: Path) -> Detection:
 def _controllers(folder: Path) -> set[str]:
     return set((folder / "cgroup.controllers").read_text().split())
 
+
+_NO_MEMORY_IN_V1 = (
+    "this kernel limits memory by cgroups v2 alone (CONFIG_MEMCG_V1 is not set): boot without "
+    "systemd.unified_cgroup_hierarchy=0"
+)
 
 _UNDELEGATED = (
     "{} does not delegate its cgroup, and systemd would stop it for the first program that runs out of memory: add "

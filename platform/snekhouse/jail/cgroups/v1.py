@@ -13,6 +13,10 @@ from snekhouse.registry.models import Limits
 CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
 """What a run is limited and measured by."""
 
+MEMORY_LIMIT = "memory.limit_in_bytes"
+"""The file with the limit of memory. Kernels without CONFIG_MEMCG_V1 (Linux 6.12) mount the hierarchy, but have no such
+files in it."""
+
 _PERIOD = 100_000
 """Microseconds over which a cpu quota counts; the kernel's own default."""
 
@@ -61,7 +65,7 @@ class V1:
     def limit(self, name: str, limits: Limits) -> None:
         """Write the limits of the group `name`; what its period is, the kernel's default is."""
         if base := self.bases.get("memory"):
-            write(f"{base}/{name}/memory.limit_in_bytes", str(int(limits.memory)))
+            write(f"{base}/{name}/{MEMORY_LIMIT}", str(int(limits.memory)))
             if self.limits_swap:
                 write(f"{base}/{name}/memory.memsw.limit_in_bytes", str(int(limits.memory)))
         if base := self.bases.get("pids"):
