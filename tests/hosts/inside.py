@@ -63,6 +63,7 @@ class Trial:
         self._name = name
         self._setting = setting
         self._begin = time.monotonic()
+        self._others = remains()
         self._slowness = slowness
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{_PORT}", timeout=60 * slowness)
         self._found = Found(slowness=slowness)
@@ -155,7 +156,7 @@ class Trial:
         with ThreadPoolExecutor(1) as pool:
             pool.submit(self._end_of, "import time; time.sleep(5)")
             self._await(self._is_busy, what="an evaluation to be under way")
-            before = remains()
+            before = self._own_remains()
             self._run(self._setting.kill)
         self._serve()
         self._found.left_by_kill = self._left_of(before)
@@ -171,9 +172,13 @@ class Trial:
     def _left_of(self, what: set[str] | None) -> list[str]:
         """Wait until nothing is there, or nothing of what was; return what still is when that takes too long."""
         deadline = time.monotonic() + _PATIENCE_S * self._found.slowness
-        while (left := remains() if what is None else what & remains()) and time.monotonic() < deadline:
+        while (left := self._own_remains() & what if what else self._own_remains()) and time.monotonic() < deadline:
             time.sleep(_POLL_S)
         return sorted(left)
+
+    def _own_remains(self) -> set[str]:
+        """Find what there is and was not before: a setting that failed may have left something."""
+        return remains() - self._others
 
     def _await(self, holds: Callable[..., bool], *arguments: str, what: str) -> None:
         deadline = time.monotonic() + _PATIENCE_S * self._found.slowness

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _PROGRAMS = re.compile(r"snekhouse|nsjail")
+_SERVER = re.compile(r"[^\0]*/python[^\0]*\0[^\0]*/snekhouse\0serve\0")
 _STATE = ("/run/snekhouse", "/run/user/*/snekhouse", "/tmp/snekhouse-*", "/run/snekhouse/snekhouse")
 
 
@@ -21,7 +22,7 @@ def server_pid() -> int:
     Raises:
         LookupError: There is none.
     """
-    servers = [(each.born, each.pid) for each in _all() if re.search(r"snekhouse\0serve\0", each.command)]
+    servers = [(each.born, each.pid) for each in _all() if _SERVER.match(each.command)]
     if not servers:
         raise LookupError("no server runs")
     return min(servers)[1]

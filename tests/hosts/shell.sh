@@ -15,8 +15,9 @@ in_background() {
   "$@" </dev/null >/run/server.log 2>&1 &
 }
 
+# The server itself, and not what has started it.
 server() {
-  pgrep --oldest --full 'bin/snekhouse serve'
+  pgrep --oldest --full '^/opt/snekhouse/bin/python /opt/snekhouse/bin/snekhouse serve'
 }
 
 # End the server by a signal, and wait until it has ended.
