@@ -23,7 +23,7 @@ test: $(VENV)/.dev  ## the test suite, on real jails; PYTEST_ARGS names a part o
 ifdef PYTEST_ARGS
 	$(BIN)/pytest $(PYTEST_ARGS)
 else
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile -m "not alone and not soak and not image and not host"
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal -m "not alone and not soak and not image and not host"
 	$(BIN)/pytest -m alone
 endif
 
