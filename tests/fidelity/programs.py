@@ -105,12 +105,15 @@ except TypeError as error:
 
 THREADS = """\
 import threading, time
+said = threading.Event()
 def work(n):
-    time.sleep((n + 1) / 20)
+    threads[n - 1].join() if n else said.wait()
+    time.sleep(1 / 20)
     print("thread", n)
 threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
 [thread.start() for thread in threads]
 print("main ends")
+said.set()
 """
 
 THREAD_ERROR = """\
