@@ -31,7 +31,7 @@ def test_guests_out_of_memory_do_not_end_it() -> None:
 
 
 def test_the_how_to_explains_only_what_it_has() -> None:
-    explained = re.findall(r"`([A-Z]\w+)=", _HOW_TO.partition("## What each")[2].partition("## Without")[0])
+    explained = re.findall(r"`([A-Z]\w+)=", _HOW_TO.partition("## What each")[2].partition("## In a unit")[0])
     assert explained
     for setting in explained:
         assert _values(setting) or setting == "ReadWritePaths", setting

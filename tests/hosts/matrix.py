@@ -93,18 +93,22 @@ def _standing(found: Found, wall: str) -> str:
 
 def _conduct(found: Found) -> list[str]:
     if found.failure and not found.evaluations:
-        return [f"none: {found.failure.splitlines()[0][:200]}", "", "", "", "", "", _time(found)]
+        return [f"none: {_first_line(found.failure)}", "", "", "", "", "", _time(found)]
     ends = ", ".join(f"{count:,} {status}" for status, count in found.hogs.items())
     survival = {True: "the server survives", False: "**the server ends**", None: ""}[found.survived]
     return [
         ", ".join(dict.fromkeys(found.evaluations)),
         f"{ends}; {survival}",
-        {True: "yes", False: "**no**", None: ""}[found.drained],
+        {True: "yes", False: "**no**", None: _first_line(found.failure)}[found.drained],
         _left(found.left_by_stop, known=found.drained is not None),
         _left(found.left_by_kill, known=found.drained is not None and not found.failure),
         "; ".join(f"{start}: {line}" for start, line in found.tests.items()),
         _time(found),
     ]
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0][:200]
 
 
 def _time(found: Found) -> str:

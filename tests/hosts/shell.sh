@@ -31,7 +31,7 @@ end_by() {
 start_unit() {
   install -m 644 deploy/systemd/snekhouse.service /etc/systemd/system/
   sed -e "s|^ExecStart=.*|ExecStart=$snekhouse doctor --json --registry $REGISTRY|" -e 's/^Type=.*/Type=oneshot/' \
-      -e '/^Restart=/d' -e '/Directory/d' -e 's|^Delegate=|StandardOutput=truncate:/run/doctor.json\nDelegate=|' \
+      -e '/^Restart=/d' -e '/Directory/d' -e 's|^Delegate=|StandardOutput=truncate:/run/doctor.json\nStandardError=journal\nDelegate=|' \
       deploy/systemd/snekhouse.service > /run/systemd/system/doctor.service
   systemctl daemon-reload
   systemctl restart snekhouse

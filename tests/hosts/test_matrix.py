@@ -60,9 +60,11 @@ def test_a_server_that_did_not_serve_is_told_with_its_failure() -> None:
 
 def test_a_server_that_ended_is_told() -> None:
     found = served(STANDING)
-    found.survived = False
+    found.survived, found.drained = False, None
+    found.failure = "guests ended the server"
     found.hogs = {"out_of_memory": 1, "no answer": 9}
-    assert "1 out_of_memory, 9 no answer; **the server ends**" in merged(PAGE_BEFORE, {"a": found}, ["a"])
+    told = merged(PAGE_BEFORE, {"a": found}, ["a"])
+    assert "| 1 out_of_memory, 9 no answer; **the server ends** | guests ended the server |" in told
 
 
 def test_the_page_has_each_setting_at_most_once() -> None:
