@@ -37,7 +37,7 @@ class Lab:
         return self.found[name]
 
     def _boot(self, names: list[str]) -> None:
-        out = CACHE / "results" / names[0]
+        out = CACHE / "results" / f"{names[0]}-{os.getpid()}"  # others may run these tests at the same time
         hogs = os.environ.get("SNEKHOUSE_TEST_HOGS", str(_HOGS[is_emulated()]))
         command = (
             f"SNEKHOUSE_TEST_HOGS={hogs} PYTHONPATH=tests /opt/snekhouse/bin/python -m hosts.inside {' '.join(names)}"
