@@ -155,6 +155,10 @@ def test_a_scope_that_a_server_made_for_itself_is_used(tmp_path: Path) -> None:
     assert detect(unit(tmp_path, "snekhouse-17.scope"), tmp_path / "booted").version == "v2"
 
 
+def test_a_service_with_a_name_of_such_a_scope_is_not_taken_for_one(tmp_path: Path) -> None:
+    assert detect(unit(tmp_path, "snekhouse-cold.service"), tmp_path / "booted").missing == {"memory", "pids", "cpu"}
+
+
 def test_units_count_only_where_systemd_runs(tmp_path: Path) -> None:
     assert detect(unit(tmp_path, "web.service"), tmp_path / "nowhere").version == "v2"
 

@@ -41,7 +41,7 @@ def undelegated_unit(group: Path, booted: Path = BOOTED) -> Path | None:
 
 
 def _is_delegated(unit: Path) -> bool:
-    if unit.name.startswith(OWN_SCOPE):
+    if unit.name.startswith(OWN_SCOPE) and unit.suffix == ".scope":
         return True
     return any(_attribute(unit, mark) == b"1" for mark in _MARKS)
 
