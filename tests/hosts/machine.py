@@ -17,6 +17,7 @@ _KVM_PROBE_S = 60
 _CPUS, _MEMORY = "2", "4G"
 _RESULTS_SIZE = 1 << 30
 _TREES = (
+    "Dockerfile",
     "deploy",
     "docker-compose.yml",
     "pyproject.toml",
@@ -97,6 +98,7 @@ def _pack(job: Job, folder: Path) -> None:
     """Make the archive that the machine unpacks as ``/job``."""
     root = folder / "job"
     (root / "results").mkdir(parents=True)
+    (root / "snekhouse").mkdir()
     for name in _TREES:
         source = ROOT / name
         if source.is_dir():
