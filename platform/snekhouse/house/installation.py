@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import anyio
@@ -64,7 +65,7 @@ class Installation:
             self._over.set()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ready:
     """A runtime of the registry, and how it stands.
 
@@ -103,5 +104,9 @@ class Ready:
 
     def packages(self) -> tuple[Package, ...]:
         """List the third-party packages that its programs can import now; looks at the disk."""
-        folder = site_on_host(self.runtime, self.probe.user_site) if self.probe else None
-        return installed(folder) if folder else ()
+        return installed(self._site) if self.probe and self._site else ()
+
+    @cached_property
+    def _site(self) -> Path | None:
+        """Where they lie, which takes longer to work out than to look at; asked for once it has been probed."""
+        return site_on_host(self.runtime, self.probe.user_site) if self.probe else None

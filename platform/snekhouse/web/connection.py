@@ -53,6 +53,7 @@ class Connection(asyncio.StreamReaderProtocol):
         *,
         ending: asyncio.Semaphore,
         http2: bool,
+        turn: asyncio.Lock,
     ) -> None:
         """Prepare to serve.
 
@@ -63,6 +64,7 @@ class Connection(asyncio.StreamReaderProtocol):
             context: Shared by all connections; tells when the server ends.
             ending: Shared by all connections; held while the application is told that the client is gone.
             http2: Whether the client may ask for HTTP/2.
+            turn: Shared by all connections; held while a request begins that was sent before the last was answered.
         """
         self._loop = asyncio.get_running_loop()
         self._reader = asyncio.StreamReader(loop=self._loop)
@@ -74,6 +76,7 @@ class Connection(asyncio.StreamReaderProtocol):
         self._context = context
         self._ending = ending
         self._http2 = http2
+        self._turn = turn
         self._answered = asyncio.Event()
         self._sending = asyncio.Lock()
         self._is_closing = False
@@ -155,7 +158,7 @@ class Connection(asyncio.StreamReaderProtocol):
             parse_socket_addr(socket.family, socket.getsockname()),
             self._send,
         )
-        return Protocol(parties, http2=self._http2)
+        return Protocol(parties, http2=self._http2, turn=self._turn)
 
     async def _read(self) -> None:
         while data := await self._reader.read(self._protocol.chunk):

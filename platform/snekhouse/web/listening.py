@@ -60,6 +60,7 @@ class Listener:
         self._settings = settings
         self._context = WorkerContext(None)
         self._ending = asyncio.Semaphore(ENDING_AT_ONCE)
+        self._turn = asyncio.Lock()
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._counts: Counter[str] = Counter()
         self._troubles: Counter[str] = Counter()
@@ -115,7 +116,13 @@ class Listener:
             return True
         accepted.setblocking(False)
         connection = Connection(
-            group, self._app, self._config, self._context, ending=self._ending, http2=self._settings().http2
+            group,
+            self._app,
+            self._config,
+            self._context,
+            ending=self._ending,
+            http2=self._settings().http2,
+            turn=self._turn,
         )
         task = asyncio.get_running_loop().create_task(connection.serve(accepted))
         self._connections[connection] = task

@@ -4,6 +4,7 @@ Hypercorn parses and answers; what stands here refuses what it lets pass: HTTP/2
 requests whose end two headers tell differently, and WebSockets whose handshake has failed.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -50,15 +51,16 @@ class Protocol:
         is_http2: Whether HTTP/2 is spoken.
     """
 
-    def __init__(self, parties: Parties, *, http2: bool) -> None:
+    def __init__(self, parties: Parties, *, http2: bool, turn: asyncio.Lock) -> None:
         """Begin with HTTP/1.1.
 
         Args:
             parties: What Hypercorn's protocols are made with; its last item sends events to the connection.
             http2: Whether clients may ask for HTTP/2.
+            turn: Shared by all connections; held while a request begins that was sent before the last was answered.
         """
         self._parties = parties
-        self._current: H11Protocol | H2Protocol = _Http1(*parties, http2=http2)
+        self._current: H11Protocol | H2Protocol = _Http1(*parties, http2=http2, turn=turn)
         self.is_http2 = False
 
     @property
@@ -94,9 +96,15 @@ class _RefusedError(Exception):
 
 
 class _Http1(H11Protocol):
-    def __init__(self, *parties: Any, http2: bool) -> None:
+    def __init__(self, *parties: Any, http2: bool, turn: asyncio.Lock) -> None:
         super().__init__(*parties)
         self._may_have_http2 = http2
+        self._turn = turn
+        self._begun = 0
+
+    async def handle(self, event: Event) -> None:
+        self._begun = 0
+        await super().handle(event)
 
     async def stream_send(self, event: StreamEvent) -> None:
         await super().stream_send(event)
@@ -104,6 +112,10 @@ class _Http1(H11Protocol):
             await self.send(Closed())  # the handshake was refused: nothing more can come
 
     async def _check_protocol(self, event: h11.Request) -> None:
+        self._begun += 1
+        if self._begun > 1:  # it has waited in the buffer: one such begins at a turn of the event loop
+            async with self._turn:
+                await asyncio.sleep(0)
         names = [name for name, _ in event.headers]
         has_coding = b"transfer-encoding" in names
         if has_coding and (b"content-length" in names or event.http_version == b"1.0"):
