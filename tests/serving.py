@@ -69,6 +69,24 @@ def running_server(
     assert process.returncode in {0, -signal.SIGKILL}, log.read_text()  # the latter is a test's own doing
 
 
+@contextmanager
+def server_of(text: str, folder: Path, start: str, command: Sequence[str] = _SNEKHOUSE) -> Iterator[Server]:
+    """Run a server on a registry of its own, until its evaluations start as they are to.
+
+    Args:
+        text: The registry.
+        folder: Where its file and the log are kept.
+        start: ``fork`` or ``cold``, as the registry says.
+        command: What is `snekhouse`.
+    """
+    registry = folder / "runtimes.toml"
+    registry.write_text(text)
+    with running_server(registry, folder / "log", command=command) as server:
+        if start == "fork":
+            await_templates(server.client)
+        yield server
+
+
 def await_templates(client: httpx.Client) -> None:
     """Wait until every runtime forks its evaluations."""
     deadline = time.monotonic() + PATIENCE

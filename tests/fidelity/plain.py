@@ -43,7 +43,9 @@ class Plain:
             identity = host.identities[runtime.name]
             bootstrap = folder / "bootstrap.py"
             bootstrap.write_bytes(bootstrap_source().read_bytes())
-            profile = render_profile(runtime, identity=identity, bootstrap=bootstrap, cgroups=True)
+            profile = render_profile(
+                runtime, identity=identity, bootstrap=bootstrap, limited=frozenset({"memory", "pids", "cpu"})
+            )
             self.profile(runtime.name).write_text(profile)
 
     def profile(self, name: str) -> Path:

@@ -8,7 +8,7 @@ import pytest
 
 from isolation.attacks import Prison, table
 from leftovers import held
-from serving import Server, await_templates, running_server
+from serving import Server, server_of
 
 pytestmark = pytest.mark.own_server
 
@@ -18,13 +18,9 @@ def talking(
     request: pytest.FixtureRequest, one_runtime: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A server whose runtime has a loopback interface."""
-    folder = tmp_path_factory.mktemp("loopback")
     settings = f'[defaults]\nstart = "{request.param}"\nloopback = true\n'
-    registry = folder / "runtimes.toml"
-    registry.write_text(settings + one_runtime.read_text().replace("[server]\n", "[server]\nconcurrency = 2\n"))
-    with running_server(registry, folder / "log") as server:
-        if request.param == "fork":
-            await_templates(server.client)
+    text = settings + one_runtime.read_text().replace("[server]\n", "[server]\nconcurrency = 2\n")
+    with server_of(text, tmp_path_factory.mktemp("loopback"), request.param) as server:
         yield server
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from isolation.attacks import Prison, table
 from leftovers import held
-from serving import Server, await_templates, running_server
+from serving import Server, server_of
 
 pytestmark = pytest.mark.own_server
 
@@ -21,15 +21,10 @@ def roomy(
     request: pytest.FixtureRequest, one_runtime: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A server whose runtime has a tmpfs from the defaults, and another of its own."""
-    folder = tmp_path_factory.mktemp("tmpfs")
     defaults = f'[defaults]\nstart = "{request.param}"\nmounts = [{{ target = "/tmp", tmpfs = "8MiB" }}]\n'
     own = 'mounts = [{ target = "/scratch/deep", tmpfs = "64MiB" }, '
-    registry = folder / "runtimes.toml"
     text = one_runtime.read_text().replace("[server]\n", "[server]\nconcurrency = 2\n").replace("mounts = [", own)
-    registry.write_text(defaults + text)
-    with running_server(registry, folder / "log") as server:
-        if request.param == "fork":
-            await_templates(server.client)
+    with server_of(defaults + text, tmp_path_factory.mktemp("tmpfs"), request.param) as server:
         yield server
 
 

@@ -1,7 +1,6 @@
 """Memory where there are no cgroups: the server looks at it, ends runs above their limit, and says who enforces what."""
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +8,18 @@ from pathlib import Path
 import pytest
 
 from isolation.attacks import Prison
-from serving import await_templates, running_server
+from serving import server_of
 
-WITHOUT_CGROUPS = (
-    "unshare", "--mount", "sh", "-c", 'umount --recursive /sys/fs/cgroup; exec "$0" "$@"', sys.executable, "-m", "snekhouse",
-)  # fmt: skip
+ALL = "umount --recursive /sys/fs/cgroup"
+MEMORY = f"umount /sys/fs/cgroup/memory || {ALL}"
+"""How to hide all cgroups, and that of memory alone, which only v1 has apart."""
+
+
+def without_cgroups(hide: str) -> tuple[str, ...]:
+    """Write the command for a server that finds some cgroups less: root hides them, others have none."""
+    server = (sys.executable, "-m", "snekhouse")
+    return ("unshare", "--mount", "sh", "-c", f'{hide}; exec "$0" "$@"', *server) if os.geteuid() == 0 else server
+
 
 pytestmark = [pytest.mark.own_server, pytest.mark.alone]
 
@@ -22,17 +28,11 @@ pytestmark = [pytest.mark.own_server, pytest.mark.alone]
 def watched(
     request: pytest.FixtureRequest, one_runtime: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prison]:
-    """A runtime of a server that finds no cgroups: root hides them, others have none."""
-    folder = tmp_path_factory.mktemp("watched")
-    registry = folder / "runtimes.toml"
+    """A runtime of a server that finds no cgroups."""
     mounts = 'mounts = [{ target = "/tmp", tmpfs = "60MiB" }, '
     runtimes = one_runtime.read_text().replace("mounts = [", mounts)
-    registry.write_text(f'{runtimes}\n[defaults]\nstart = "{request.param}"\n')
-    command = WITHOUT_CGROUPS if os.geteuid() == 0 else WITHOUT_CGROUPS[-3:]
-    assert shutil.which(command[0])
-    with running_server(registry, folder / "log", command=command) as server:
-        if request.param == "fork":
-            await_templates(server.client)
+    text = f'{runtimes}\n[defaults]\nstart = "{request.param}"\n'
+    with server_of(text, tmp_path_factory.mktemp("watched"), request.param, without_cgroups(ALL)) as server:
         yield Prison(server.client, "only")
 
 
@@ -85,6 +85,18 @@ WITHIN = {
 def test_a_run_within_its_memory_is_not(watched: Prison, program: str) -> None:
     answer = watched.run(program + "\nimport time; time.sleep(0.1)")
     assert answer["status"] == "ok", answer
+
+
+@pytest.mark.parametrize("start", ["fork", "cold"])
+def test_where_only_the_cgroup_of_memory_is_missing_files_that_nobody_counts_are_refused(
+    start: str, one_runtime: Path, tmp_path: Path
+) -> None:
+    text = f'{one_runtime.read_text()}\n[defaults]\nstart = "{start}"\n'
+    with server_of(text, tmp_path, start, without_cgroups(MEMORY)) as server:
+        answer = Prison(server.client, "only").run("import os\nos.write(os.memfd_create('x'), bytes(200 << 20))")
+    assert answer["limits"]["enforced_by"]["memory"] == "server"
+    assert answer["error"]["name"] == "OSError", answer
+    assert "Function not implemented" in answer["error"]["value"]
 
 
 def test_a_lower_limit_of_a_request_holds(watched: Prison) -> None:

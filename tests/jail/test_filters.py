@@ -91,27 +91,27 @@ def test_a_call_is_decided_as_the_policy_says(
     machine: str, name: str, arguments: tuple[int, ...], decision: int
 ) -> None:
     table, audit = MACHINES[machine]
-    program = compile_filter(policy(cgroups=True), machine)
+    program = compile_filter(policy(memory_limited=True), machine)
     assert decide(program, syscalls().get(name, table), audit, *arguments) == decision
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_numbers_beyond_all_do_not_exist(machine: str) -> None:
-    program = compile_filter(policy(cgroups=True), machine)
+    program = compile_filter(policy(memory_limited=True), machine)
     for number in (5000, 0x40000000, 0x40000000 | 59, 0xFFFFFFFF):  # those of x32 among them
         assert decide(program, number, MACHINES[machine][1]) == ERRNO | ENOSYS
 
 
 @pytest.mark.parametrize(("machine", "other"), [("x86_64", 0x40000003), ("aarch64", 0x40000028)])  # i386, 32-bit ARM
 def test_another_entry_ends_the_program(machine: str, other: int) -> None:
-    program = compile_filter(policy(cgroups=True), machine)
+    program = compile_filter(policy(memory_limited=True), machine)
     assert decide(program, 3, other) == KILL
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_template_may_do_what_seals_its_runs(machine: str) -> None:
     table, audit = MACHINES[machine]
-    program = compile_filter(policy(cgroups=True, template=True), machine)
+    program = compile_filter(policy(memory_limited=True, template=True), machine)
     for name in ("unshare", "setns", "mount", "capset", "prctl"):
         assert decide(program, syscalls().get(name, table), audit, 22) == ALLOW
     assert decide(program, syscalls().get("ptrace", table), audit) == ERRNO | EPERM
@@ -120,7 +120,7 @@ def test_a_template_may_do_what_seals_its_runs(machine: str) -> None:
 VALUES = sorted(
     {
         int(test.value)
-        for group in policy(cgroups=True)
+        for group in policy(memory_limited=True)
         for rule in group.rules
         for each in rule.condition
         for test in each
@@ -162,10 +162,10 @@ def filter_in_force(pid: int) -> bytes:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the kernel tells filters only to root")
-@pytest.mark.parametrize("cgroups", [True, False])
-def test_nsjail_decides_every_call_as_the_filter_compiled_here(cgroups: bool) -> None:
+@pytest.mark.parametrize("memory_limited", [True, False])
+def test_nsjail_decides_every_call_as_the_filter_compiled_here(memory_limited: bool) -> None:
     nobody = ("--user", "65534:65534:1", "--group", "65534:65534:1")
-    policy_text = render_policy(cgroups=cgroups)
+    policy_text = render_policy(memory_limited=memory_limited)
     command = [str(find_nsjail()), "-Mo", "--quiet", "--disable_proc", "--chroot", "/", *nobody]
     with subprocess.Popen([*command, "--seccomp_string", policy_text, "--", "/bin/sleep", "60"]) as nsjail:
         try:
@@ -180,7 +180,7 @@ def test_nsjail_decides_every_call_as_the_filter_compiled_here(cgroups: bool) ->
         finally:
             nsjail.kill()
     audit = MACHINES[os.uname().machine][1]
-    ours = decisions(compile_filter(policy(cgroups=cgroups)), audit)
+    ours = decisions(compile_filter(policy(memory_limited=memory_limited)), audit)
     for call, other in zip(ours, decisions(theirs, audit), strict=True):
         assert call == other
 
@@ -188,10 +188,10 @@ def test_nsjail_decides_every_call_as_the_filter_compiled_here(cgroups: bool) ->
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_text_for_nsjail_lists_what_the_filter_allows_and_refuses(machine: str) -> None:
     audit = MACHINES[machine][1]
-    program = compile_filter(policy(cgroups=True), machine)
-    text = render_policy(machine, cgroups=True)
+    program = compile_filter(policy(memory_limited=True), machine)
+    text = render_policy(machine, memory_limited=True)
     conditional = {
-        name for group in policy(cgroups=True) for rule in group.rules if rule.condition for name in rule.calls
+        name for group in policy(memory_limited=True) for rule in group.rules if rule.condition for name in rule.calls
     }
     listed = [
         (int(number), ERRNO | int(error) if error else ALLOW)

@@ -19,8 +19,11 @@ def runtime(**fields: object) -> Runtime:
     return Runtime.model_validate(values | fields)
 
 
+LIMITED = frozenset({"memory", "pids", "cpu"})
+
+
 def render(some: Runtime, **options: object) -> str:
-    values: dict[str, object] = {"identity": Identity(), "bootstrap": Path("/b.py"), "cgroups": True}
+    values: dict[str, object] = {"identity": Identity(), "bootstrap": Path("/b.py"), "limited": LIMITED}
     return render_profile(some, **(values | options))  # type: ignore[arg-type]
 
 
@@ -126,9 +129,16 @@ def test_a_mount_of_the_registry_takes_the_place_of_the_accounts(target: str) ->
     assert 'dst: "/etc/passwd"' not in render(runtime(mounts=[{"source": "/s", "target": target}])).replace("  dst", "")
 
 
-def test_processes_are_limited_by_rlimit_only_without_cgroups() -> None:
+def test_processes_are_limited_by_rlimit_only_where_no_cgroup_does() -> None:
     assert "rlimit_nproc" not in render(runtime())
-    assert "rlimit_nproc: 15\n" in render(runtime(), cgroups=False)
+    assert "rlimit_nproc" not in render(runtime(), limited=LIMITED - {"memory"})
+    assert "rlimit_nproc: 15\n" in render(runtime(), limited=LIMITED - {"pids"})
+
+
+def test_memory_that_only_a_cgroup_counts_is_refused_where_none_limits_it() -> None:
+    assert "/*memfd_create*/" in render(runtime())
+    assert "/*memfd_create*/" in render(runtime(), limited=LIMITED - {"pids"})
+    assert "/*memfd_create*/" not in render(runtime(), limited=LIMITED - {"memory"})
 
 
 def test_only_jails_that_install_packages_have_the_network() -> None:

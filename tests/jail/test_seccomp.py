@@ -14,7 +14,10 @@ def listed(policy: str) -> dict[str, int]:
 
 
 def test_system_calls_have_the_numbers_of_their_machine() -> None:
-    x86, arm = listed(render_policy("x86_64", cgroups=True)), listed(render_policy("aarch64", cgroups=True))
+    x86, arm = (
+        listed(render_policy("x86_64", memory_limited=True)),
+        listed(render_policy("aarch64", memory_limited=True)),
+    )
     assert (x86["read"], x86["open"], x86["unshare"]) == (0, 2, 272)  # asm/unistd_64.h
     assert (arm["read"], arm["openat"], arm["unshare"]) == (63, 56, 97)  # asm-generic/unistd.h
     assert "open" not in arm
@@ -22,15 +25,15 @@ def test_system_calls_have_the_numbers_of_their_machine() -> None:
 
 
 def test_no_system_call_is_listed_twice() -> None:
-    policy = render_policy("x86_64", cgroups=True)
+    policy = render_policy("x86_64", memory_limited=True)
     assert len(re.findall(r"SYSCALL\[", policy)) == len(listed(policy))
 
 
 def test_memory_that_only_cgroups_count_is_refused_without_them() -> None:
-    assert "memfd_create" in listed(render_policy("x86_64", cgroups=True))
-    assert "memfd_create" not in listed(render_policy("x86_64", cgroups=False))
+    assert "memfd_create" in listed(render_policy("x86_64", memory_limited=True))
+    assert "memfd_create" not in listed(render_policy("x86_64", memory_limited=False))
 
 
 def test_a_machine_without_a_policy_is_told() -> None:
     with pytest.raises(HostError, match="no seccomp policy for sparc64; there is one for x86_64 and aarch64"):
-        render_policy("sparc64", cgroups=True)
+        render_policy("sparc64", memory_limited=True)

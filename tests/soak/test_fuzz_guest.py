@@ -82,7 +82,7 @@ def test_any_guest_gets_a_result(
     host = survey_for(registry)
     profile.write_text(
         render_profile(
-            runtime, identity=host.identities[runtime.name], bootstrap=bootstrap, cgroups=not host.cgroups.missing
+            runtime, identity=host.identities[runtime.name], bootstrap=bootstrap, limited=host.cgroups.limited
         )
     )
 

@@ -27,7 +27,7 @@ def nsjail(
         runtime,
         identity=host.identities[runtime.name],
         bootstrap=bootstrap_source(),
-        cgroups="pids" not in host.cgroups.missing,
+        limited=host.cgroups.limited,
     )
     write(profile)
 

@@ -124,14 +124,14 @@ class Installer:
 
     def _render(self, runtime: Runtime, identity: Identity, bootstrap: Path) -> tuple[str, str]:
         """Render the profile of a runtime's jails, and that of its templates."""
-        cgroups = "pids" not in self._host.cgroups.missing
+        limited = self._host.cgroups.limited
         return (
-            render_profile(runtime, identity=identity, bootstrap=bootstrap, cgroups=cgroups),
+            render_profile(runtime, identity=identity, bootstrap=bootstrap, limited=limited),
             render_profile(
                 runtime,
                 identity=identity,
                 bootstrap=bootstrap,
-                cgroups=cgroups,
+                limited=limited,
                 template=self._template,
                 ids=self._means.ids.count - 1,  # the last is the template's own
             ),
@@ -139,7 +139,6 @@ class Installer:
 
     def _jail(self, runtime: Runtime, folder: State, texts: tuple[str, str], bootstrap: Path) -> Jail:
         profile, of_template = texts
-        cgroups = "pids" not in self._host.cgroups.missing
         return Jail(
             runtime=runtime,
             profile=folder.write("profile.cfg", profile),
@@ -147,7 +146,7 @@ class Installer:
             nsjail=self._host.nsjail,
             template=TemplateProfile(
                 profile=folder.write("template.cfg", of_template),
-                policy=compile_filter(policy(cgroups=cgroups)),
+                policy=compile_filter(policy(memory_limited="memory" in self._host.cgroups.limited)),
             ),
         )
 

@@ -32,7 +32,7 @@ def render_profile(
     *,
     identity: Identity,
     bootstrap: Path,
-    cgroups: bool,
+    limited: frozenset[str],
     template: Path | None = None,
     network: bool = False,
     ids: int = 1,
@@ -43,7 +43,7 @@ def render_profile(
         runtime: What the registry says of it.
         identity: What it maps besides the run's own id.
         bootstrap: The host's path of the bootstrap.
-        cgroups: Whether cgroups limit the run; otherwise more rlimits are set.
+        limited: What cgroups limit, of ``memory``, ``pids`` and ``cpu``; something else stands in for the rest.
         template: The host's path of the template's part, where the profile is for a template and not for one run.
         ids: How many user and group ids its runs may have inside, from that of nobody on.
         network: Whether it shares the network of the host, to install packages; no evaluation does.
@@ -68,11 +68,11 @@ def render_profile(
             own=own,
             accounts=_accounts(runtime, ids),
             writable=writable(runtime),
-            cgroups=cgroups,
+            pids_limited="pids" in limited,
             template=template is not None,
             network=network,
             policy=render_policy(
-                cgroups=cgroups, template=template is not None, loopback=runtime.loopback
+                memory_limited="memory" in limited, template=template is not None, loopback=runtime.loopback
             ).splitlines(),
             backstop=math.ceil(runtime.limits.wall_time + START_TIMEOUT),
             MIB=_MIB,

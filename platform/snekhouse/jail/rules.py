@@ -259,9 +259,9 @@ _REFUSED = Group(
 )
 
 
-def _memory(*, cgroups: bool) -> Group:
+def _memory(*, limited: bool) -> Group:
     huge = ((Comparison(_FLAGS_OF_MEMFD, 0, is_equal=False),),)
-    in_memory = (Rule(errno.EINVAL, ("memfd_create",), huge), always(ALLOW, "memfd_create")) if cgroups else ()
+    in_memory = (Rule(errno.EINVAL, ("memfd_create",), huge), always(ALLOW, "memfd_create")) if limited else ()
     return Group(
         "memory",
         "Huge pages that the host has reserved (hugetlbfs) are counted by no cgroup of a run; files of memfd_create "
@@ -278,15 +278,15 @@ def _memory(*, cgroups: bool) -> Group:
     )
 
 
-def policy(*, cgroups: bool, template: bool = False, loopback: bool = False) -> tuple[Group, ...]:
+def policy(*, memory_limited: bool, template: bool = False, loopback: bool = False) -> tuple[Group, ...]:
     """List the groups of rules.
 
     Args:
-        cgroups: Whether cgroups limit the run; otherwise memory that only they count is refused.
+        memory_limited: Whether a cgroup limits memory; otherwise memory that only it counts is refused.
         template: Whether it is for a template, which makes what the runs that it forks are to have.
         loopback: Whether a loopback interface is among that.
     """
     groups = (
-        _FILES, _memory(cgroups=cgroups), _PROCESSES, _SIGNALS, _WAITING_AND_TIME, _SOCKETS, _DEVICES, _REFUSED,
+        _FILES, _memory(limited=memory_limited), _PROCESSES, _SIGNALS, _WAITING_AND_TIME, _SOCKETS, _DEVICES, _REFUSED,
     )  # fmt: skip
     return (_sealing(loopback=loopback), *groups) if template else groups

@@ -13,12 +13,12 @@ from snekhouse.jail.rules import UNLISTED, policy
 
 
 @lru_cache
-def render_policy(machine: str = "", *, cgroups: bool, template: bool = False, loopback: bool = False) -> str:
+def render_policy(machine: str = "", *, memory_limited: bool, template: bool = False, loopback: bool = False) -> str:
     """Render the policy.
 
     Args:
         machine: As uname(2) calls it; by default this one.
-        cgroups: Whether cgroups limit the run; otherwise memory that only they count is refused.
+        memory_limited: Whether a cgroup limits memory; otherwise memory that only it counts is refused.
         template: Whether it is for a template, which makes what the runs that it forks are to have.
         loopback: Whether a loopback interface is among that.
 
@@ -40,7 +40,7 @@ def render_policy(machine: str = "", *, cgroups: bool, template: bool = False, l
     environment.globals["action"] = _action
     environment.globals["calls"] = lambda rule: _calls(rule, machine)
     return environment.get_template("seccomp.policy.jinja").render(
-        groups=policy(cgroups=cgroups, template=template, loopback=loopback), unlisted=UNLISTED
+        groups=policy(memory_limited=memory_limited, template=template, loopback=loopback), unlisted=UNLISTED
     )
 
 

@@ -152,7 +152,7 @@ class Workplace:
             runtime,
             identity=_identity(runtime),
             bootstrap=bootstrap,
-            cgroups="pids" not in self.host.cgroups.missing,
+            limited=self.host.cgroups.limited,
             network=network,
         )
         profile = self.state.write(name, text)

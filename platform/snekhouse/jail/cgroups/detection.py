@@ -27,6 +27,11 @@ class Detection:
     missing: frozenset[str]
     reason: str = ""
 
+    @property
+    def limited(self) -> frozenset[str]:
+        """What of ``memory``, ``pids`` and ``cpu`` can be limited."""
+        return _ALL - self.missing
+
 
 _ALL = frozenset(v2.CONTROLLERS)
 
