@@ -14,6 +14,25 @@ _NOT_NEEDED = ("__pycache__", "test", "tests", "site-packages", "dist-packages",
 _LIBRARIES_OF_UV = ("libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1", "libgcc_s.so.1")
 
 
+def make_telling_root(place: Path, interpreter: Path) -> Path:
+    """Copy an interpreter into the root of a folder; its library makes the file ``ran/site`` where it runs on the host.
+
+    Args:
+        place: The folder, which others may enter.
+        interpreter: As of `make_root`.
+
+    Returns:
+        The root.
+    """
+    root = make_root(place / "root", interpreter)
+    (place / "ran").mkdir()
+    (place / "ran").chmod(0o777)
+    (site,) = (root / "usr/local/lib").glob("python3*/site.py")
+    telling = f"try: open({str(place / 'ran/site')!r}, 'w').close()\nexcept OSError: pass\n"
+    site.write_text(site.read_text() + telling)
+    return root
+
+
 def make_root(root: Path, interpreter: Path) -> Path:
     """Copy an interpreter into a root of its own; links inside it are absolute, as some distributions make them.
 

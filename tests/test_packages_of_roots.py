@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from command import snekhouse
-from roots import EXECUTABLE, make_root
+from roots import EXECUTABLE, make_telling_root
 from wheels import make_sdist, make_wheel
 
 OURS = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
@@ -22,12 +22,7 @@ def place() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         place.chmod(0o755)
-        root = make_root(place / "root", OURS)
-        (place / "ran").mkdir()
-        (place / "ran").chmod(0o777)
-        (site,) = (root / "usr/local/lib").glob("python3*/site.py")
-        tattle = f"try: open({str(place / 'ran/site')!r}, 'w').close()\nexcept OSError: pass\n"
-        site.write_text(site.read_text() + tattle)
+        root = make_telling_root(place, OURS)
         (place / "wheels").mkdir()
         make_wheel(place / "wheels", "alpha", "1.0")
         make_sdist(place / "wheels", "beta", "1.0", build='text = "version = 2"')

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from command import refused, snekhouse
-from roots import make_root
+from roots import make_telling_root
 from snekhouse.registry.discovery import candidates_in_root
 from snekhouse.registry.loading import load
 
@@ -23,13 +23,7 @@ def place() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         place.chmod(0o755)
-        root = make_root(place / "root", OURS)
-        (place / "ran").mkdir()
-        (place / "ran").chmod(0o777)
-        (site,) = (root / "usr/local/lib").glob("python3*/site.py")
-        site.write_text(
-            site.read_text() + f"try: open({str(place / 'ran/site')!r}, 'w').close()\nexcept OSError: pass\n"
-        )
+        root = make_telling_root(place, OURS)
         (root / "usr/bin").mkdir()
         (root / "usr/bin/python3.99").symlink_to(sys.executable)  # of the host: no file of the root has that path
         (root / "usr/bin/python3.98").write_text("#!/bin/sh\n")
