@@ -1,4 +1,4 @@
-"""What others write reaches the terminal of whoever reads the log, or runs a command, as text and nothing else."""
+"""What others write reaches the terminal of somebody who reads the log, or runs a command, as text and nothing else."""
 
 import json
 import socket

@@ -14,7 +14,7 @@ _READ = sorted(
     if path.name != "CHANGELOG.md"
 )
 _RETIRED = re.compile(
-    r"(?<!there )\b(?:is|are) no (?!longer|more|such)|\bmend|\blen[dt]\b|\bbur(?:y|ie)|\bmould|\bof ours\b|\bdoors?\b",
+    r"(?<!there )\b(?:is|are) no (?!longer|more|such)|\bmend|\blen[dt]\b|\bbur(?:y|ie)|\bmould|\bof ours\b|\bdoors?\b|\bwhoever\b",
     re.IGNORECASE,
 )
 

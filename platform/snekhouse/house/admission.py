@@ -50,7 +50,7 @@ class Admission:
         await self._idle.wait()
 
     def resize(self, places: int, seats: int) -> None:
-        """Have so many places and seats from now on; whoever has one keeps it."""
+        """Have so many places and seats from now on; those that are taken stay so."""
         self._places, self._seats = places, seats
         self._admit()
 
@@ -70,7 +70,7 @@ class Admission:
             self._idle = anyio.Event()
 
     def _leave(self) -> None:
-        """Hand a place to whoever is next."""
+        """Hand a place to the evaluation that is next."""
         self._taken -= 1
         self._admit()
         if not self._taken:

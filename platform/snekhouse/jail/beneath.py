@@ -24,7 +24,7 @@ def resolve(folder: int, path: str, *, root: str) -> int:
     Args:
         folder: Descriptor of the folder.
         path: Relative to it.
-        root: The folder's own path for whoever made the links; absolute ones lead to it from ``/``.
+        root: The folder's own path for the program that made the links; absolute ones lead to it from ``/``.
 
     Returns:
         An O_PATH descriptor, for the caller to close.

@@ -111,7 +111,7 @@ def shared_folder(parent: Path | None) -> Path:
 
 @contextmanager
 def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold a lock file, which only its owner may open: whoever can open it can lock it.
+    """Hold a lock file, which only its owner may open: a process that can open it can lock it.
 
     Raises:
         BlockingIOError: Somebody else holds it, and `wait` is false.

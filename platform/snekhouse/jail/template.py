@@ -148,7 +148,7 @@ class Template:
                     self._idle = anyio.Event()
 
     def fork_ahead(self) -> None:
-        """Have the next run forked, for whoever comes next; best done while there is nothing else to do."""
+        """Have the next run forked, for the next evaluation; best done while there is nothing else to do."""
         if self._spare is None and not self._failure.is_set():
             with suppress(OSError, TemplateError):  # the next evaluation may have more luck
                 self._spare = self._fork()

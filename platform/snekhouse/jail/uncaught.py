@@ -1,6 +1,6 @@
 """The exception that ended a program, read from the traceback that its interpreter printed last.
 
-All of it is what the program says of itself: whoever prints what looks like a traceback, and exits with 1, is believed.
+All of it is what the program says of itself: one that prints what looks like a traceback and exits with 1 is believed.
 """
 
 import re

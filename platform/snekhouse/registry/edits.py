@@ -75,7 +75,7 @@ class Rewrite:
     content: bytes
 
     def write(self) -> None:
-        """Replace the file; whoever reads it meanwhile sees the old one or the new one, whole.
+        """Replace the file; its readers see the old one or the new one, whole.
 
         Raises:
             RegistryError: It cannot be written.

@@ -162,7 +162,7 @@ def _degraded(reason: str | None) -> str:
 
 
 def write_registry(path: Path, text: str, *, force: bool) -> None:
-    """Write a registry; whoever reads the file meanwhile sees the old one or the new one, whole.
+    """Write a registry; readers of the file see the old one or the new one, whole.
 
     Args:
         path: The file, in a folder that exists.
