@@ -33,7 +33,7 @@ from plotting import plot
 
 from fidelity.plain import Plain
 from leftovers import descendants, guests
-from serving import Server, await_templates, running_server
+from serving import Server, await_fork_servers, running_server
 from snekhouse.packages import Changes
 from snekhouse.registry.discovery import find_interpreters, render_registry
 from snekhouse.registry.loading import load
@@ -108,7 +108,7 @@ def opened() -> Iterator[Bench]:
         packages = Changes(registry, registry.resolve(registry.default), say=print)
         anyio.run(packages.install, ["numpy"])
         with running_server(forking, folder / "log") as ours, running_server(cold, folder / "log-cold") as other:
-            await_templates(ours.client)
+            await_fork_servers(ours.client)
             yield Bench(registry, ours, other, Plain(registry, folder))
 
 
@@ -148,9 +148,9 @@ def programs(bench: Bench) -> dict[str, list[Figures]]:
 
 
 def memory(bench: Bench) -> dict[str, float]:
-    """Measure the share of memory (PSS, proc_pid_smaps(5)) of templates and runs, in MiB."""
+    """Measure the share of memory (PSS, proc_pid_smaps(5)) of fork servers and runs, in MiB."""
     processes = [pid for pid in descendants(bench.forking.process.pid) if b"watchdog.py" not in _command(pid)]
-    templates = sum(map(_pss, processes)) / len(bench.registry.runtimes)
+    fork_servers = sum(map(_pss, processes)) / len(bench.registry.runtimes)
     uids = bench.registry.server.uids
     with subprocess.Popen(
         [sys.executable, "-P", "-c", _SLEEPER, str(bench.forking.client.base_url)], stdout=subprocess.DEVNULL
@@ -161,7 +161,7 @@ def memory(bench: Bench) -> dict[str, float]:
         run = sum(_pss(int(pid)) for pid in running)
         client.wait()
     server = _pss(bench.forking.process.pid)
-    return {"a template with NsJail and a run in waiting": templates, "a run more": run, "the server": server}
+    return {"a fork server with NsJail and a run in waiting": fork_servers, "a run more": run, "the server": server}
 
 
 _SLEEPER = "import httpx, sys; httpx.post(sys.argv[1] + '/eval', json={'input': 'import time; time.sleep(2)'})"
@@ -185,7 +185,7 @@ def readiness(bench: Bench) -> dict[str, float]:
             while server.client.get("/readyz").status_code != 200:
                 sleep(0.01)
             ready = perf_counter() - begin
-            await_templates(server.client)
+            await_fork_servers(server.client)
             return {"the default runtime evaluates": ready, "every runtime forks": perf_counter() - begin}
 
 

@@ -3,13 +3,13 @@ import sys
 
 CONTROL = 3
 HOME = b"/home"
-TEMPLATE = "/snekhouse/template.py"
-WATCHING = ()    # from a template: gives what hears of calls now, if anything; then `leave` is a short way out
+FORK_SERVER = "/snekhouse/fork_server.py"
+WATCHING = ()    # from a fork server: gives what hears of calls now, if anything; then `leave` is a short way out
 AT_START = (b"PYTHON", b"PYPY", b"LANG", b"LC_", b"LD_", b"GLIBC_", b"MALLOC_")
 LATER = (b"PYTHON_COLORS", b"PYTHONBREAKPOINT")
 """How variables begin that are read when an interpreter starts, and those of them that are read later."""
 COERCED = list(posix.environ)[-1:] == [b"LC_CTYPE"]    # set by the interpreter itself (PEP 538): one given stands before
-SET_ASIDE = {}    # modules that a template imported for `register_source`, by name
+SET_ASIDE = {}    # modules that a fork server imported for `register_source`, by name
 
 
 def main():
@@ -41,9 +41,9 @@ def borrow(name):
 
 
 def await_fork():
-    """Be the template; return in each run that it forks, with the module _socket."""
-    scope = {"__name__": "template"}
-    with open(TEMPLATE) as file:
+    """Be the fork server; return in each run that it forks, with the module _socket."""
+    scope = {"__name__": "fork server"}
+    with open(FORK_SERVER) as file:
         exec(file.read(), scope)
     return scope["serve"]()
 
@@ -258,7 +258,7 @@ class Compiled(Exception):
 def compile_quickly(source):
     """Compile as exec does, and stop at the first event of the run, which has the code object.
 
-    compile() makes all types of the module ast first, which takes 0.8 ms, unless a template has done that.
+    compile() makes all types of the module ast first, which takes 0.8 ms, unless a fork server has done that.
     """
     if SET_ASIDE:
         return compile(source, "<string>", "exec", 0, True)

@@ -13,7 +13,7 @@ import httpx
 import hypothesis
 import pytest
 
-from serving import PATIENCE, SLOWNESS, Server, await_templates, running_server
+from serving import PATIENCE, SLOWNESS, Server, await_fork_servers, running_server
 from snekhouse.cli.probing import find_in_root
 from snekhouse.registry.discovery import find_interpreters, render_registry
 from snekhouse.registry.loading import load
@@ -28,18 +28,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup(
-        "snekhouse", "a house elsewhere, such as in a container, instead of servers of the tests' own"
+        "snekhouse", "a server elsewhere, such as in a container, instead of servers of the tests' own"
     )
-    group.addoption("--house", metavar="URL", help="one that forks evaluations")
-    group.addoption("--cold-house", metavar="URL", help="one that starts them cold")
-    for name in ("--house-pid", "--cold-house-pid"):
+    group.addoption("--server", metavar="URL", help="one that forks evaluations")
+    group.addoption("--cold-server", metavar="URL", help="one that starts them cold")
+    for name in ("--server-pid", "--cold-server-pid"):
         group.addoption(name, metavar="PID", type=int, help="the process of that server, as this machine numbers it")
-    group.addoption("--house-registry", metavar="FILE", type=Path, help="what they serve")
+    group.addoption("--server-registry", metavar="FILE", type=Path, help="what they serve")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a server of its own, where the house is elsewhere; give slow machines more time."""
-    if config.getoption("--house"):
+    """Leave out what needs a server of its own, where the server is elsewhere; give slow machines more time."""
+    if config.getoption("--server"):
         own = [item for item in items if item.get_closest_marker("own_server")]
         config.hook.pytest_deselected(items=own)
         items[:] = [item for item in items if item not in own]
@@ -63,7 +63,7 @@ def registry_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
 
     SNEKHOUSE_TEST_ROOT names a root file system whose interpreters the tests run on instead (`make root`).
     """
-    if elsewhere := request.config.getoption("--house-registry"):
+    if elsewhere := request.config.getoption("--server-registry"):
         assert isinstance(elsewhere, Path)
         return elsewhere
     path = tmp_path_factory.mktemp("registry") / "runtimes.toml"
@@ -85,11 +85,11 @@ def forking_server(
     request: pytest.FixtureRequest, registry_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A server on that registry, which forks all evaluations."""
-    if elsewhere := request.config.getoption("--house"):
-        yield from _elsewhere(elsewhere, request.config.getoption("--house-pid"))
+    if elsewhere := request.config.getoption("--server"):
+        yield from _elsewhere(elsewhere, request.config.getoption("--server-pid"))
         return
     with running_server(registry_path, tmp_path_factory.mktemp("server") / "log") as server:
-        await_templates(server.client)
+        await_fork_servers(server.client)
         yield server
 
 
@@ -98,8 +98,8 @@ def cold_server(
     request: pytest.FixtureRequest, registry_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A server on that registry, which starts all evaluations cold."""
-    if elsewhere := request.config.getoption("--cold-house"):
-        yield from _elsewhere(elsewhere, request.config.getoption("--cold-house-pid"))
+    if elsewhere := request.config.getoption("--cold-server"):
+        yield from _elsewhere(elsewhere, request.config.getoption("--cold-server-pid"))
         return
     folder = tmp_path_factory.mktemp("cold")
     cold = folder / "runtimes.toml"

@@ -5,8 +5,8 @@ import os
 import subprocess
 from collections.abc import Sequence
 
-from snekhouse.jail.filters import compile_filter
-from snekhouse.jail.policy import ALLOW, Group, Rule
+from snekhouse.profile.bpf import compile_filter
+from snekhouse.profile.seccomp_rules import ALLOW, Group, Rule
 
 _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2  # prctl(2)
 _INSTRUCTION_SIZE = 8

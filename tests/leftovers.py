@@ -14,7 +14,7 @@ def held(server: Server) -> dict[str, Any]:
     own = Path(f"/proc/{server.process.pid}")
     state = state_of(server)
     return {
-        "processes": len(descendants(server.process.pid)),  # templates have another run in waiting after each
+        "processes": len(descendants(server.process.pid)),  # fork servers have another run in waiting after each
         "descriptors": len(list((own / "fd").iterdir())),
         "mounts": len((own / "mountinfo").read_text().splitlines()),
         "cgroups": len(groups(state.name)),
@@ -22,10 +22,10 @@ def held(server: Server) -> dict[str, Any]:
     }
 
 
-def groups(house: str) -> list[str]:
+def groups(service: str) -> list[str]:
     """Name all cgroups of a server, by the name of its state folder."""
     walk = os.walk("/sys/fs/cgroup")  # unlike rglob, it does not mind groups that go meanwhile
-    tops = [Path(folder, name) for folder, names, _ in walk for name in names if name == f"snekhouse-{house}"]
+    tops = [Path(folder, name) for folder, names, _ in walk for name in names if name == f"snekhouse-{service}"]
     return sorted([*map(str, tops), *(str(top / name) for top in tops for name in next(os.walk(top))[1])])
 
 
@@ -47,7 +47,7 @@ def descendants(pid: int) -> set[int]:
 def guests(first: int, last: int) -> dict[str, int]:
     """Find all that runs with host ids of a range have started and that is not dead: process id, and host id.
 
-    What a template forked ahead is none yet: it is in no run's group.
+    What a fork server forked ahead is none yet: it is in no run's group.
     """
     found = {}
     for status in Path("/proc").glob("[0-9]*/status"):

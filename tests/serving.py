@@ -83,11 +83,11 @@ def server_of(text: str, folder: Path, start: str, command: Sequence[str] = _SNE
     registry.write_text(text)
     with running_server(registry, folder / "log", command=command) as server:
         if start == "fork":
-            await_templates(server.client)
+            await_fork_servers(server.client)
         yield server
 
 
-def await_templates(client: httpx.Client) -> None:
+def await_fork_servers(client: httpx.Client) -> None:
     """Wait until every runtime forks its evaluations."""
     deadline = time.monotonic() + PATIENCE
     while waiting := [each for each in client.get("/runtimes").json()["runtimes"] if each["start"] != "fork"]:

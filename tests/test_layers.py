@@ -3,15 +3,18 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 _ROOT = Path(__file__).parents[1]
 _PACKAGE = _ROOT / "platform" / "snekhouse"
-_LAYERS = ("cli", "web", "house", "packages", "jail", "image", "registry", "errors")
-_TOOLS = {"allocator", "assets", "shortening", "waiting"}
+_LAYERS = (
+    "cli", "server", "web", "service", "packages", "jail", "profile", "host", "evaluation", "image", "registry", "errors",
+)  # fmt: skip
+_TOOLS = {"assets", "backoff", "escaping", "shortening", "waiting"}
 """What imports nothing of ours, and may be imported by all."""
 
 _BESIDE = {"__init__", "__main__", *_TOOLS}
@@ -56,6 +59,25 @@ def test_a_module_imports_from_its_own_layer_and_those_below(module: Path) -> No
 @pytest.mark.parametrize("module", _MODULES, ids=lambda module: str(module.relative_to(_PACKAGE)))
 def test_host_code_does_not_import_the_guest(module: Path) -> None:
     assert not {name.split(".")[0] for name in _imports(module)} & {"runtimes", "bootstrap"}
+
+
+def test_modules_import_each_other_without_cycles() -> None:
+    names = {_name(module): module for module in _MODULES}
+    graph = {
+        name: {_module_of(each, names) for each in _imports(module)} - {name, None} for name, module in names.items()
+    }
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the modules
+
+
+def _name(module: Path) -> str:
+    return ".".join(("snekhouse", *module.relative_to(_PACKAGE).with_suffix("").parts))
+
+
+def _module_of(imported: str, names: Mapping[str, Path]) -> str | None:
+    """Find the module that an import leads to, which may name something in it; None for those of others."""
+    parts = imported.split(".")
+    found = (".".join(parts[:count]) for count in range(len(parts), 1, -1))
+    return next((name for each in found for name in (each, f"{each}.__init__") if name in names), None)
 
 
 def test_the_source_root_is_no_package() -> None:

@@ -207,8 +207,8 @@ def test_no_path_of_a_wheel_leads_out_of_the_folder(place: Place, path: str) -> 
     make_wheel(place.wheels, "evil", "1.0", files={path: "x"})
     place.command("packages", "install", NAME, "evil")
     assert not Path("/escaped").exists()
-    outside = [found for found in place.sites.parent.rglob("escaped") if "site-packages" not in found.parts]
-    assert not outside
+    host_ids = [found for found in place.sites.parent.rglob("escaped") if "site-packages" not in found.parts]
+    assert not host_ids
 
 
 def test_only_regular_files_with_ordinary_modes_are_installed(place: Place) -> None:

@@ -1,4 +1,4 @@
-"""Where the files lie that are not Python modules of this package: templates and the bootstrap."""
+"""Where the files lie that are not Python modules of this package: fork servers and the bootstrap."""
 
 from pathlib import Path
 

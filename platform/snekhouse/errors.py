@@ -9,7 +9,7 @@
     ├── JailError             a jail did not come up, or broke its protocol; our failure, not the program's
     ├── PackagesError         third-party packages could not be installed, removed or listed
     ├── RequestError          a request that cannot be evaluated as sent
-    └── BusyError             every place and every seat in the queue is taken, or the house is draining
+    └── BusyError             every place and every seat in the queue is taken, or the server is draining
 
 What a guest program does wrong is never an exception: it is a value, `Result.status`.
 """

@@ -15,7 +15,7 @@ import pytest
 from command import SNEKHOUSE, refused, snekhouse
 from filtered import run_under
 from leftovers import guests
-from snekhouse.jail.policy import always
+from snekhouse.profile.seccomp_rules import always
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from typer.core import TyperArgument, TyperGroup
 
 from snekhouse.cli import app
-from snekhouse.house.metrics import Metrics
-from snekhouse.jail.evaluation import Status
+from snekhouse.evaluation import Status
+from snekhouse.service.metrics import Metrics
 from snekhouse.web import admin, schemas
 from snekhouse.web.admin_schemas import AdminRuntimeDetail, RegistryOut, ReloadOut
 from snekhouse.web.eval_request import EvalRequest

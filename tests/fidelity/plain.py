@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from snekhouse.jail.host import bootstrap_source, survey_for
+from snekhouse.host.survey import bootstrap_source, survey_for
 from snekhouse.jail.nsjail import options
-from snekhouse.jail.profile import render_profile
+from snekhouse.profile.rendering import render_profile
 from snekhouse.registry.models import Registry
 
 
@@ -70,9 +70,9 @@ class Plain:
         command += ["--", self._registry.runtimes[name].executable, *args]
         given = self._folder / "stdin"
         given.write_bytes(stdin)
-        with given.open("rb") as source_of_stdin, self._ids.lease() as outside:
+        with given.open("rb") as source_of_stdin, self._ids.lease() as host_ids:
             done = subprocess.run(
-                [self._nsjail, *options(self.profile(name), outside), *command],
+                [self._nsjail, *options(self.profile(name), host_ids), *command],
                 stdin=source_of_stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -9,7 +9,7 @@ import pytest
 from fidelity.plain import Plain
 from fidelity.programs import LOCALE, Program
 from fidelity.test_fidelity import by_id, differing
-from serving import Server, await_templates, running_server
+from serving import Server, await_fork_servers, running_server
 from snekhouse.registry.loading import load
 
 pytestmark = pytest.mark.own_server
@@ -45,7 +45,7 @@ def server(
     )
     with running_server(path, folder / "log") as server:
         if request.param == "fork":
-            await_templates(server.client)
+            await_fork_servers(server.client)
         yield server
 
 

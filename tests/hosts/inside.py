@@ -132,9 +132,9 @@ class Trial:
             self._write_registry(start)
             self._await(self._starts, start, what=f"evaluations to start {start}")
             command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", "not cold"]
-            command += [f"--{each}={self._client.base_url}" for each in ("house", "cold-house")]
-            command += [f"--{each}-pid={server_pid()}" for each in ("house", "cold-house")]
-            command += [f"--house-registry={_REGISTRY}"]
+            command += [f"--{each}={self._client.base_url}" for each in ("server", "cold-server")]
+            command += [f"--{each}-pid={server_pid()}" for each in ("server", "cold-server")]
+            command += [f"--server-registry={_REGISTRY}"]
             done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
             (_RESULTS / f"{self._name}-{start}.log").write_text(done.stdout + done.stderr)
             self._found.tests[start] = done.stdout.strip().rpartition("\n")[2].strip("= ")

@@ -24,7 +24,7 @@ _TREES = (
     "platform",
     "runtimes",
     "runtimes.toml",
-    "templates",
+    "fork servers",
     "tests",
 )
 """What of the project the tests in the machine need beside the installed package."""

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "deploy" / "README.md").read_text()
 NAME = "snekhouse-under-test"
 _DOCKER = os.environ.get("DOCKER", "docker")
-_CONTEXT = ("LICENSE", "README.md", "platform", "pyproject.toml", "runtimes", "templates", ".dockerignore")
+_CONTEXT = ("LICENSE", "README.md", "platform", "pyproject.toml", "runtimes", "fork servers", ".dockerignore")
 _STARTING = 60.0
 
 
@@ -82,7 +82,7 @@ def documented(what: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class House:
+class Service:
     """A container that serves.
 
     Attributes:
@@ -106,7 +106,7 @@ class House:
 
 
 @contextmanager
-def running(name: str, registry: Path, flags: Sequence[str], volume: str = "") -> Iterator[House]:
+def running(name: str, registry: Path, flags: Sequence[str], volume: str = "") -> Iterator[Service]:
     """Run a container until the end.
 
     Args:
@@ -122,7 +122,7 @@ def running(name: str, registry: Path, flags: Sequence[str], volume: str = "") -
         port = docker("port", name, "8060").stdout.rpartition(":")[2].strip()
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             _await(name, client)
-            yield House(name, client, registry)
+            yield Service(name, client, registry)
     finally:
         docker("rm", "--force", "--volumes", name)
 

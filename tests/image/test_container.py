@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from image import container
-from image.container import NAME, ROOT, House, docker, documented
-from serving import await_templates
+from image.container import NAME, ROOT, Service, docker, documented
+from serving import await_fork_servers
 
 pytestmark = [pytest.mark.image, pytest.mark.timeout(3600)]
 
@@ -46,19 +46,19 @@ def walls(image: str) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def house(walls: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def service(walls: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A container with every wall, which forks evaluations."""
     registry = tmp_path_factory.mktemp("registry") / "runtimes.toml"
     registry.write_bytes(_REGISTRY.read_bytes())
     docker("volume", "rm", "--force", _VOLUME)
     with container.running(NAME, registry, walls, _VOLUME) as running:
-        await_templates(running.client)
+        await_fork_servers(running.client)
         yield running
     docker("volume", "rm", _VOLUME)
 
 
 @pytest.fixture(scope="session")
-def cold_house(walls: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def cold_service(walls: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """The same, which starts evaluations cold."""
     registry = tmp_path_factory.mktemp("cold") / "runtimes.toml"
     registry.write_text(_REGISTRY.read_text().replace("[defaults]\n", '[defaults]\nstart = "cold"\n'))
@@ -66,29 +66,29 @@ def cold_house(walls: list[str], tmp_path_factory: pytest.TempPathFactory) -> It
         yield running
 
 
-def test_interpreters_are_what_was_asked_for(house: House) -> None:
-    told = {each["name"]: each for each in house.client.get("/runtimes").json()["runtimes"]}
+def test_interpreters_are_what_was_asked_for(service: Service) -> None:
+    told = {each["name"]: each for each in service.client.get("/runtimes").json()["runtimes"]}
     assert (told["3.13"]["version"], told["3.13"]["free_threaded"]) == ("3.13.15", False)
     assert (told["3.13t"]["version"], told["3.13t"]["free_threaded"]) == ("3.13.5", True)
     assert {each["start"] for each in told.values()} == {"fork"}
 
 
-def test_every_wall_stands_without_privileges(house: House) -> None:
-    assert "missing" not in docker("exec", house.name, "snekhouse", "doctor").stdout
-    host = house.inspect()["HostConfig"]
+def test_every_wall_stands_without_privileges(service: Service) -> None:
+    assert "missing" not in docker("exec", service.name, "snekhouse", "doctor").stdout
+    host = service.inspect()["HostConfig"]
     assert host["Privileged"] is False
     assert sorted(host["CapAdd"]) == ["DAC_OVERRIDE", "SETGID", "SETUID"]
     assert not any("unconfined" in option for option in host["SecurityOpt"])
 
 
-def test_what_is_promised_of_any_house_holds(house: House, cold_house: House) -> None:
+def test_what_is_promised_of_any_house_holds(service: Service, cold_service: Service) -> None:
     """The tests of the contract and of isolation, from outside, in both ways to start."""
     options = {
-        "--house": house.client.base_url,
-        "--house-pid": house.pid,
-        "--cold-house": cold_house.client.base_url,
-        "--cold-house-pid": cold_house.pid,
-        "--house-registry": house.registry,
+        "--server": service.client.base_url,
+        "--server-pid": service.pid,
+        "--cold-server": cold_service.client.base_url,
+        "--cold-server-pid": cold_service.pid,
+        "--server-registry": service.registry,
     }
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contract", "tests/isolation"]
     command += [f"{name}={value}" for name, value in options.items()]
@@ -97,66 +97,66 @@ def test_what_is_promised_of_any_house_holds(house: House, cold_house: House) ->
     assert done.returncode == 0, done.stdout[-8000:]
 
 
-def test_packages_are_installed_in_the_running_container(house: House) -> None:
-    docker("exec", house.name, "snekhouse", "packages", "install", "3.13", "numpy")
+def test_packages_are_installed_in_the_running_container(service: Service) -> None:
+    docker("exec", service.name, "snekhouse", "packages", "install", "3.13", "numpy")
     code = "import numpy; print(numpy.arange(6).reshape(2, 3).sum())"
-    assert house.client.post("/eval/3.13", json={"input": code}).json()["stdout"] == "15\n"
-    other = house.client.post("/eval/3.13t", json={"input": code}).json()
+    assert service.client.post("/eval/3.13", json={"input": code}).json()["stdout"] == "15\n"
+    other = service.client.post("/eval/3.13t", json={"input": code}).json()
     assert "No module named 'numpy'" in other["stdout"]
 
 
-def test_what_is_saved_in_the_volume_is_served(house: House) -> None:
-    before = house.registry.read_text()
+def test_what_is_saved_in_the_volume_is_served(service: Service) -> None:
+    before = service.registry.read_text()
     try:
-        house.registry.write_text(before + "\n[defaults.limits]\nwall_time = 2.5\n")
+        service.registry.write_text(before + "\n[defaults.limits]\nwall_time = 2.5\n")
         deadline = time.monotonic() + 10
-        while house.client.post("/eval", json={"input": ""}).json()["limits"]["wall_time"] != 2.5:
+        while service.client.post("/eval", json={"input": ""}).json()["limits"]["wall_time"] != 2.5:
             assert time.monotonic() < deadline
             time.sleep(0.1)
     finally:
-        house.registry.write_text(before)
+        service.registry.write_text(before)
 
 
-def test_nothing_of_the_image_can_change(house: House) -> None:
+def test_nothing_of_the_image_can_change(service: Service) -> None:
     for path in ("/new", "/opt/snekhouse/new", "/snekbin/python/3.13/new", "/usr/new"):
-        done = docker("exec", house.name, "touch", path, check=False)
+        done = docker("exec", service.name, "touch", path, check=False)
         assert "Read-only file system" in done.stderr
 
 
-def test_the_engine_sees_that_it_is_healthy(house: House) -> None:
+def test_the_engine_sees_that_it_is_healthy(service: Service) -> None:
     deadline = time.monotonic() + 90
-    while house.inspect()["State"]["Health"]["Status"] != "healthy":
-        assert time.monotonic() < deadline, house.inspect()["State"]["Health"]
+    while service.inspect()["State"]["Health"]["Status"] != "healthy":
+        assert time.monotonic() < deadline, service.inspect()["State"]["Health"]
         time.sleep(1)
 
 
-def test_nothing_of_the_build_is_in_the_image(house: House) -> None:
+def test_nothing_of_the_build_is_in_the_image(service: Service) -> None:
     for tool in ("gcc", "make", "curl", "pip"):
-        assert docker("exec", house.name, "sh", "-c", f"command -v {tool}", check=False).returncode != 0
+        assert docker("exec", service.name, "sh", "-c", f"command -v {tool}", check=False).returncode != 0
     looked = "ls -d /src /tmp/* /snekbin/python/*/include /snekbin/python/*/lib/python3*/test 2>/dev/null"
-    assert docker("exec", house.name, "sh", "-c", looked, check=False).stdout == ""
-    assert docker("exec", house.name, "readlink", "/snekbin/python/default").stdout == "/snekbin/python/3.13\n"
+    assert docker("exec", service.name, "sh", "-c", looked, check=False).stdout == ""
+    assert docker("exec", service.name, "readlink", "/snekbin/python/default").stdout == "/snekbin/python/3.13\n"
 
 
-def test_bytecode_is_there_for_all_of_the_library(house: House) -> None:
+def test_bytecode_is_there_for_all_of_the_library(service: Service) -> None:
     count = "find /snekbin/python/3.13/lib/python3.13 -name '*.py{}' | wc -l"
-    sources, compiled = (int(docker("exec", house.name, "sh", "-c", count.format(end)).stdout) for end in ("", "c"))
+    sources, compiled = (int(docker("exec", service.name, "sh", "-c", count.format(end)).stdout) for end in ("", "c"))
     assert sources > 500
-    assert compiled > 0.98 * sources  # templates of lib2to3 and the like do not compile
+    assert compiled > 0.98 * sources  # fork servers of lib2to3 and the like do not compile
 
 
 def test_sigterm_lets_what_runs_finish(walls: list[str], tmp_path: Path) -> None:
     registry = tmp_path / "runtimes.toml"
     registry.write_bytes(_REGISTRY.read_bytes())
-    with container.running(f"{NAME}-ending", registry, walls) as ending, ThreadPoolExecutor() as pool:
+    with container.running(f"{NAME}-ending", registry, walls) as guest_exit, ThreadPoolExecutor() as pool:
         code = "import time; time.sleep(2); print('finished')"
-        answer = pool.submit(ending.client.post, "/eval", json={"input": code})
+        answer = pool.submit(guest_exit.client.post, "/eval", json={"input": code})
         time.sleep(1)
         begin = time.monotonic()
-        docker("stop", "--time", "30", ending.name)
+        docker("stop", "--time", "30", guest_exit.name)
         assert time.monotonic() - begin < 15
         assert answer.result().json()["stdout"] == "finished\n"
-        assert ending.inspect()["State"]["ExitCode"] == 0
+        assert guest_exit.inspect()["State"]["ExitCode"] == 0
 
 
 def test_an_ordinary_user_without_capabilities_serves_where_there_are_no_cgroups(image: str, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_an_ordinary_user_without_capabilities_serves_where_there_are_no_cgroups
     registry.write_text(_REGISTRY.read_text().replace("[server]\n", "[server]\nallow_degraded = true\n"))
     tmp_path.chmod(0o755)
     with container.running(f"{NAME}-small", registry, documented("--pids-limit")) as small:
-        await_templates(small.client)
+        await_fork_servers(small.client)
         assert docker("exec", small.name, "id", "--user").stdout == "10060\n"
         assert "CapEff:\t0000000000000000" in docker("exec", small.name, "cat", "/proc/1/status").stdout
         answer = small.client.post("/eval", json={"input": "print(1)"}).json()
@@ -179,8 +179,8 @@ def test_without_its_profile_it_says_what_is_missing(image: str) -> None:
     assert "namespaces: the kernel refuses namespaces: the seccomp filter of this process refuses clone" in done.stderr
 
 
-def test_sizes_and_times_for_the_documentation(image: str, house: House) -> None:
-    sizes = docker("exec", house.name, "du", "-sm", "/snekbin/python/3.13", "/snekbin/python/3.13t", "/opt/snekhouse")
+def test_sizes_and_times_for_the_documentation(image: str, service: Service) -> None:
+    sizes = docker("exec", service.name, "du", "-sm", "/snekbin/python/3.13", "/snekbin/python/3.13t", "/opt/snekhouse")
     whole = int(docker("image", "inspect", "--format", "{{.Size}}", NAME).stdout) / 1e6
     steps = dict(re.findall(r"(?m)^#(\d+) \[([^\]]+ 1/1|build 2/3|service \d/\d+)\]", image))
     times = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from isolation.attacks import Prison, table
-from serving import await_templates, running_server
+from serving import await_fork_servers, running_server
 
 LEAVE = """
 import builtins, ctypes, json, locale, mmap, os, random, resource, signal, sys, threading, time
@@ -77,7 +77,7 @@ def preloading(registry_path: Path, tmp_path_factory: pytest.TempPathFactory) ->
     name = text.split('default = "')[1].split('"')[0]
     registry.write_text(text.replace(f'[runtimes."{name}"]\n', f'[runtimes."{name}"]\npreload = {modules}\n'))
     with running_server(registry, folder / "log") as server:
-        await_templates(server.client)
+        await_fork_servers(server.client)
         yield Prison(server.client, name)
 
 

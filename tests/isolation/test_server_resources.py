@@ -22,8 +22,8 @@ import pytest
 
 from command import SNEKHOUSE
 from isolation.meter import MIB, T, assert_unharmed
-from serving import Server, await_templates, running_server
-from snekhouse.jail.cgroups import detect
+from serving import Server, await_fork_servers, running_server
+from snekhouse.host.cgroups import detect
 
 pytestmark = [pytest.mark.own_server, pytest.mark.alone]
 
@@ -85,7 +85,7 @@ def _attacked(registry: Path, folder: Path, settings: str = "") -> Iterator[Targ
         _limited() as command,
         running_server(path, folder / "log", {"SNEKHOUSE_ADMIN_TOKEN": TOKEN}, command) as server,
     ):
-        await_templates(server.client)
+        await_fork_servers(server.client)
         target = Target(server, state)
         for path_of in ("/runtimes", "/metrics", "/docs", "/openapi.json", "/docs/swagger-ui-bundle.js"):
             server.client.get(path_of)

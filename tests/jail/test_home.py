@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from snekhouse.jail.evaluation import File
+from snekhouse.evaluation import File
 from snekhouse.jail.home import FilesError, collect
 from snekhouse.registry.models import Files
 

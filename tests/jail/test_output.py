@@ -8,7 +8,7 @@ import tracemalloc
 import anyio
 import pytest
 
-from snekhouse.jail.output import Drain, OutputLimitError, drains
+from snekhouse.jail.output import Drain, OutputLimitError, output_streams
 
 pytestmark = pytest.mark.anyio
 
@@ -40,7 +40,7 @@ async def test_packets_of_one_byte_keep_nobody_else_waiting() -> None:
             await anyio.lowlevel.checkpoint()
             turns += 1
 
-    with drains(1 << 20, apart=False) as (drain,):
+    with output_streams(1 << 20, apart=False) as (drain,):
         fcntl.fcntl(drain.writer, fcntl.F_SETPIPE_SZ, PACKETS << 12)
         write_packets(drain, PACKETS)
         async with anyio.create_task_group() as tasks:
@@ -52,7 +52,7 @@ async def test_packets_of_one_byte_keep_nobody_else_waiting() -> None:
 
 
 async def test_a_writer_that_never_stops_is_cancelled_in_time() -> None:
-    with drains(1 << 40, apart=False) as (drain,):
+    with output_streams(1 << 40, apart=False) as (drain,):
         reader_is_gone = threading.Event()
 
         def write() -> None:
@@ -74,7 +74,7 @@ async def test_a_writer_that_never_stops_is_cancelled_in_time() -> None:
 
 async def test_packets_of_one_byte_take_no_more_memory_than_one_of_many() -> None:
     packets = 100_000
-    with drains(packets, apart=False) as (drain,):
+    with output_streams(packets, apart=False) as (drain,):
         thread = threading.Thread(target=write_packets, args=(drain, packets))
         tracemalloc.start()
         thread.start()
@@ -88,7 +88,7 @@ async def test_packets_of_one_byte_take_no_more_memory_than_one_of_many() -> Non
 
 @pytest.mark.parametrize("apart", [False, True])
 async def test_all_streams_together_are_kept_up_to_the_limit(apart: bool) -> None:
-    with drains(10, apart=apart) as streams:
+    with output_streams(10, apart=apart) as streams:
         for stream in streams:
             os.write(stream.writer, b"x" * 8)
         if apart:
@@ -102,9 +102,9 @@ async def test_all_streams_together_are_kept_up_to_the_limit(apart: bool) -> Non
 
 
 async def test_what_a_jail_said_last_is_some_lines_without_colours() -> None:
-    with drains(1 << 20, apart=False) as (drain,):
+    with output_streams(1 << 20, apart=False) as (drain,):
         os.write(drain.writer, b"first\n\x1b[31mlast " + b"x" * 5_000 + b"\n")
-        first, last = await drain.last_words()
+        first, last = await drain.last_lines()
         assert first == "first"
         assert last.startswith("last xxx")
         assert len(last) <= 1_000

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snekhouse.jail.evaluation import ProgramError
+from snekhouse.evaluation import ProgramError
 from snekhouse.jail.uncaught import uncaught
 
 TRACEBACK = b"""Traceback (most recent call last):

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from snekhouse.host.survey import bootstrap_source
 from snekhouse.jail import protocol
-from snekhouse.jail.host import bootstrap_source
+from snekhouse.profile.tmpfs import TmpfsMount
 
 _VECTORS = tomllib.loads((Path(__file__).parent / "vectors.toml").read_text())
 
@@ -150,14 +151,14 @@ def test_host_announces_groups() -> None:
     assert protocol.encode_task_files(2) == bytes.fromhex(_VECTORS["task_files"])
 
 
-def test_host_speaks_to_templates() -> None:
-    vector = _VECTORS["template"]
-    writable = [protocol.Writable(target, options, noexec=noexec) for target, options, noexec in vector["writable"]]
-    told = protocol.encode_template(
+def test_host_speaks_to_fork_servers() -> None:
+    vector = _VECTORS["fork_server"]
+    writable = [TmpfsMount(target, options, noexec=noexec) for target, options, noexec in vector["writable"]]
+    told = protocol.encode_fork_server(
         bytes.fromhex(vector["policy"]), writable, vector["preload"], loopback=vector["loopback"]
     )
     assert told == bytes.fromhex(vector["bytes"])
-    assert bytes.fromhex(vector["hello"]) == protocol.TEMPLATE_HELLO
+    assert bytes.fromhex(vector["hello"]) == protocol.FORK_SERVER_HELLO
     assert protocol.encode_fork(7, 65534) == bytes.fromhex(vector["fork"])
     assert protocol.encode_kill(7) == bytes.fromhex(vector["kill"])
     assert protocol.ENDED.unpack(bytes.fromhex(vector["ended"])) == (7, 3 << 8, 1_500_000)

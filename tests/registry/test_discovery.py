@@ -236,11 +236,11 @@ def mount_field(mount: Mount) -> str:
 
 @each_interpreter
 def test_in_its_jail_every_extension_module_imports_that_does_outside(interpreter: Interpreter, tmp_path: Path) -> None:
-    outside = subprocess.run(
+    host_ids = subprocess.run(
         [interpreter.source, "-I", "-W", "ignore", "-c", IMPORTS], capture_output=True, check=True, env={}, text=True
     )
-    assert run_in_jail(interpreter, IMPORTS, tmp_path) == outside.stdout
-    assert "sqlite3" in outside.stdout
+    assert run_in_jail(interpreter, IMPORTS, tmp_path) == host_ids.stdout
+    assert "sqlite3" in host_ids.stdout
 
 
 @each_interpreter

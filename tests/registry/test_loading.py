@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from snekhouse.registry.environment import DEFAULT_ENV
 from snekhouse.registry.models import Files, Limits, Mount, Registry
-from snekhouse.registry.userbase import user_base
+from snekhouse.registry.user_base import user_base
 
 Load = Callable[[str], Registry]
 

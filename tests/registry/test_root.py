@@ -7,7 +7,7 @@ import pytest
 
 from snekhouse.registry.models import Mount, Registry
 from snekhouse.registry.root import beneath, root_mounts, wrong_with_root
-from snekhouse.registry.userbase import seen
+from snekhouse.registry.user_base import seen
 
 Load = Callable[[str], Registry]
 

@@ -23,7 +23,7 @@ def test_what_fits_is_told_with_the_concurrency_that_memory_allows(load_text: Lo
         "concurrency: 4 evaluations at once on 4 CPUs; a program that only waits holds its place too, for 6 s at most"
     )
     assert memory == (
-        "memory: 4 runs with 70.0MiB each, the templates and the server need 341.0MiB at most; the server may use "
+        "memory: 4 runs with 70.0MiB each, the fork servers and the server need 341.0MiB at most; the server may use "
         "1.0GiB; memory alone allows a concurrency of 13"
     )
 
@@ -51,7 +51,7 @@ def test_a_run_larger_than_the_machine_has_another_remedy(load_text: Load) -> No
     assert memory.endswith("; lower limits.memory")
 
 
-def test_templates_count_for_each_worker_and_not_where_runs_start_cold(load_text: Load) -> None:
+def test_fork_servers_count_for_each_worker_and_not_where_runs_start_cold(load_text: Load) -> None:
     two = _ONE + '[runtimes.b]\nexecutable = "/b"\n'
     text = 'default = "a"\n' + _server("concurrency = 2", two)
     cold = standing_memory(load_text(text + '[defaults]\nstart = "cold"\n'))

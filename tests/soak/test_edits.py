@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crowds import Crowd, crowd, until
-from serving import Server, await_templates, running_server
+from serving import Server, await_fork_servers, running_server
 from snekhouse.errors import RegistryError
 from snekhouse.registry.loading import parse
 
@@ -81,7 +81,7 @@ def test_random_edits_under_load(small: Path, tmp_path: Path) -> None:
         return 'default = "only"\n' + only + tables
 
     with running_server(small, tmp_path / "log") as server:
-        await_templates(server.client)
+        await_fork_servers(server.client)
         with crowd(server) as found:
             time.sleep(1)
             calm = (time.monotonic(), time.monotonic() + 10)

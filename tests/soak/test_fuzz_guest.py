@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snekhouse.house import House, open_house
-from snekhouse.jail.evaluation import Job, Result
-from snekhouse.jail.host import survey_for
-from snekhouse.jail.kit import Jail
-from snekhouse.jail.profile import render_profile
+from snekhouse.evaluation import Job, Result
+from snekhouse.host.survey import survey_for
+from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.run import run
+from snekhouse.jail.start import Start
+from snekhouse.profile.rendering import render_profile
 from snekhouse.registry.loading import load
+from snekhouse.service import open_service
 from soak.fuzzing import MINUTES, ROUND, fuzz
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
@@ -65,17 +66,17 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-async def outcome(house: House, jail: Jail) -> Result:
+async def outcome(prepared: PreparedRuntime, start: Start) -> Result:
     with anyio.fail_after(20):
-        job = Job(args=("-c", "print(1)"), limits=jail.runtime.limits.model_copy(update={"wall_time": 0.5}))
-        return await run(jail, job, house._means)
+        job = Job(args=("-c", "print(1)"), limits=prepared.runtime.limits.model_copy(update={"wall_time": 0.5}))
+        return await run(prepared, job, start)
 
 
 def test_any_guest_gets_a_result(
     small: Path, tmp_path: Path, packages: Path, scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("snekhouse.jail.run.START_TIMEOUT", PATIENCE)
-    small.write_text(small.read_text() + 'start = "cold"\n')  # a template that starts meanwhile takes descriptors
+    small.write_text(small.read_text() + 'start = "cold"\n')  # a fork server that starts meanwhile takes descriptors
     registry = load(small)
     runtime = registry.resolve(registry.default)
     bootstrap, profile = packages / "hostile.py", tmp_path / "hostile.cfg"
@@ -87,8 +88,9 @@ def test_any_guest_gets_a_result(
     )
 
     async def opened() -> int:
-        async with open_house(registry) as house:
-            jail = replace(house.runtimes[runtime.name].jail, profile=profile, bootstrap=bootstrap)
+        async with open_service(registry) as service:
+            state = service.runtimes[runtime.name]
+            prepared = replace(state.prepared, profile=profile, bootstrap=bootstrap)
 
             @ROUND
             @given(st.booleans(), st.lists(STEPS, max_size=8))
@@ -96,7 +98,7 @@ def test_any_guest_gets_a_result(
                 bootstrap.write_text(HOSTILE.format(steps=", ".join(map(repr, ["hello()"] * polite + steps))))
                 bootstrap.chmod(0o644)
                 before, begin = descriptors(), time.monotonic()
-                result = anyio.from_thread.run(outcome, house, jail)
+                result = anyio.from_thread.run(outcome, prepared, state.preparation.starter.cold)
                 assert isinstance(result, Result)
                 assert time.monotonic() - begin < 3 * PATIENCE + 3
                 assert descriptors() <= before

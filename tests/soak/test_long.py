@@ -1,4 +1,4 @@
-"""Fifty thousand evaluations through one template: the last are as quick as the first, and nothing has grown."""
+"""Fifty thousand evaluations through one fork server: the last are as quick as the first, and nothing has grown."""
 
 import statistics
 import time
@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from leftovers import descendants
-from serving import Server, await_templates, running_server
+from serving import Server, await_fork_servers, running_server
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 
@@ -25,10 +25,12 @@ def evaluate(client: httpx.Client) -> float:
 
 
 def shares(server: Server) -> dict[str, float]:
-    """Memory of the server and of its template's processes, in MiB (PSS)."""
+    """Memory of the server and of its fork server's processes, in MiB (PSS)."""
     own = server.process.pid
-    template = [pid for pid in descendants(own) if b"template.cfg" in command(pid) or b"bootstrap" in command(pid)]
-    return {"server": pss(own), "template": sum(map(pss, template)), "processes": len(template)}
+    fork_server = [
+        pid for pid in descendants(own) if b"fork_server.cfg" in command(pid) or b"bootstrap" in command(pid)
+    ]
+    return {"server": pss(own), "fork server": sum(map(pss, fork_server)), "processes": len(fork_server)}
 
 
 def command(pid: int) -> bytes:
@@ -40,10 +42,10 @@ def pss(pid: int) -> float:
     return int(next(line for line in rollup.splitlines() if line.startswith("Pss:")).split()[1]) / 1024
 
 
-def test_a_template_does_not_wear_out(small: Path, tmp_path: Path, scale: float) -> None:
+def test_a_fork_server_does_not_wear_out(small: Path, tmp_path: Path, scale: float) -> None:
     count = int(EVALUATIONS * scale)
     with running_server(small, tmp_path / "log") as server:
-        await_templates(server.client)
+        await_fork_servers(server.client)
         for _ in range(200):
             evaluate(server.client)
         before = shares(server)
@@ -54,15 +56,15 @@ def test_a_template_does_not_wear_out(small: Path, tmp_path: Path, scale: float)
             for client in clients:
                 client.close()
         with running_server(small, tmp_path / "log-fresh") as fresh:  # the machine may be quicker or slower by now
-            await_templates(fresh.client)
+            await_fork_servers(fresh.client)
             for _ in range(200):
                 evaluate(fresh.client)
             pairs = [(evaluate(server.client), evaluate(fresh.client)) for _ in range(SAMPLE)]
         after = shares(server)
     old, new = (statistics.median(times) for times in zip(*pairs, strict=True))
-    print(f"\nfirst {statistics.median(first):.2f} ms; last {old:.2f} ms, beside a fresh template's {new:.2f} ms")
+    print(f"\nfirst {statistics.median(first):.2f} ms; last {old:.2f} ms, beside a fresh fork server's {new:.2f} ms")
     print("before", before, "after", after)
     assert old < 1.1 * new
     assert after["processes"] == before["processes"]
-    assert after["template"] < before["template"] + 1
+    assert after["fork server"] < before["fork server"] + 1
     assert after["server"] < before["server"] + 2

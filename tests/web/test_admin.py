@@ -14,9 +14,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from command import snekhouse
-from serving import Server, await_templates, running_server
+from serving import Server, await_fork_servers, running_server
 from snekhouse.registry.loading import load
-from snekhouse.web.token import Guarded
+from snekhouse.web.admin_token import Guarded
 
 TOKEN = "the-token-of-this-test-Zr8"
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
@@ -25,7 +25,7 @@ AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 @pytest.fixture
 def administered(small: Path, tmp_path: Path) -> Iterator[Server]:
     with running_server(small, tmp_path / "log", {"SNEKHOUSE_ADMIN_TOKEN": TOKEN, "SNEKHOUSE_DEBUG": "1"}) as server:
-        await_templates(server.client)
+        await_fork_servers(server.client)
         yield server
 
 
@@ -150,10 +150,10 @@ MANY_CLIENTS = {
 
 
 def refusals(clients: list[str]) -> list[int]:
-    guarded, found = Guarded(nothing, TOKEN), []
+    watchdogs_for, found = Guarded(nothing, TOKEN), []
     for client in clients:
         with pytest.raises(HTTPException) as refusal:
-            anyio.run(guarded, {"type": "http", "client": (client, 1), "headers": []}, received, sent)
+            anyio.run(watchdogs_for, {"type": "http", "client": (client, 1), "headers": []}, received, sent)
         found.append(refusal.value.status_code)
     return found
 
@@ -184,11 +184,11 @@ def test_refusing_takes_the_same_time_for_every_token() -> None:
     """Called as it is, for over HTTP the difference would drown."""
 
     def seconds(token: str) -> float:
-        guarded = Guarded(nothing, TOKEN)
+        watchdogs_for = Guarded(nothing, TOKEN)
         scope: Scope = {"type": "http", "client": ("c", 1), "headers": [(b"authorization", f"Bearer {token}".encode())]}
         begin = time.perf_counter()
         with pytest.raises(HTTPException, match="401"):
-            anyio.run(lambda: guarded(scope, received, sent))
+            anyio.run(lambda: watchdogs_for(scope, received, sent))
         return time.perf_counter() - begin
 
     tokens = ("", "x", TOKEN[:-1], TOKEN[:-1] + "x", TOKEN * 20)
@@ -266,7 +266,7 @@ def test_another_interpreter_in_its_place_is_noticed_by_a_reload(small: Path, tm
     mount = f', {{ source = "{copy}", target = "{executable}" }}]\npackages'
     small.write_text(small.read_text().replace("]\npackages", mount))
     with running_server(small, tmp_path / "log", {"SNEKHOUSE_ADMIN_TOKEN": TOKEN}) as server:
-        await_templates(server.client)
+        await_fork_servers(server.client)
         before = get(server, "runtimes/only").json()["profile"]
         server.client.post("/admin/reload", headers=AUTHORIZED)
         assert get(server, "runtimes/only").json()["profile"] == before

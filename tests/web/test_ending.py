@@ -149,7 +149,7 @@ def kill_watchdogs(server: Server) -> set[int]:
 def test_without_its_watchdogs_a_killed_servers_guests_end_at_the_next_start(
     small: Path, tmp_path: Path, pool: ThreadPoolExecutor
 ) -> None:
-    # A run that was forked ends with its template, which hears that the server is gone.
+    # A run that was forked ends with its fork server, which hears that the server is gone.
     small.write_text(small.read_text() + 'start = "cold"\n')
     with ending_server(small, tmp_path, drain=10) as server:
         running = evaluating(pool, server, "while True: pass")

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serving import Server, await_templates, running_server
+from serving import Server, await_fork_servers, running_server
 
 ALLOWED = ["TZ", "PLAIN", "PYTHONHASHSEED", "PYTHONWARNINGS", "PYTHON_COLORS", "HOME"]
 
@@ -23,7 +23,7 @@ def allowing(
     path.write_text(registry_path.read_text().replace("[defaults]\n", ours))
     with running_server(path, folder / "log") as server:
         if request.param == "fork":
-            await_templates(server.client)
+            await_fork_servers(server.client)
         yield server
 
 

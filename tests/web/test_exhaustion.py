@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from leftovers import descendants
-from serving import Server, await_templates, running_server
-from snekhouse.jail.cgroups import detect
+from serving import Server, await_fork_servers, running_server
+from snekhouse.host.cgroups import detect
 
 pytestmark = pytest.mark.alone
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.alone
 @pytest.fixture
 def own_server(small: Path, tmp_path: Path) -> Iterator[Server]:
     with running_server(small, tmp_path / "log") as server:
-        await_templates(server.client)
+        await_fork_servers(server.client)
         assert evaluate(server).json()["stdout"] == "1\n"  # and the connection stays
         yield server
 

@@ -18,10 +18,10 @@ from schemathesis.specs.openapi.checks import (
 )
 from starlette.routing import Route
 
-from serving import Server, await_templates, running_server
+from serving import Server, await_fork_servers, running_server
 from snekhouse.web import admin, routes
+from snekhouse.web.api_pages import Asset
 from snekhouse.web.openapi import describe
-from snekhouse.web.page import Asset
 
 TOKEN = "the-token-of-this-test-Zr8"
 
@@ -31,7 +31,7 @@ def described(registry_path: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """A server all of whose API is open."""
     folder = tmp_path_factory.mktemp("described")
     with running_server(registry_path, folder / "log", {"SNEKHOUSE_ADMIN_TOKEN": TOKEN}) as server:
-        await_templates(server.client)
+        await_fork_servers(server.client)
         yield server
 
 

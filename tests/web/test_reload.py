@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from crowds import crowd, until
-from serving import Server, await_templates, running_server
+from serving import Server, await_fork_servers, running_server
 from snekhouse.registry.loading import load
 
 ANOTHER = '\n[runtimes.other]\nexecutable = "{executable}"\nmounts = [{mounts}]\n'
@@ -22,7 +22,7 @@ ANOTHER = '\n[runtimes.other]\nexecutable = "{executable}"\nmounts = [{mounts}]\
 def edited(small: Path, tmp_path: Path) -> Iterator[Server]:
     """A server whose registry has one runtime, ``only``, and is the test's to edit."""
     with running_server(small, tmp_path / "log") as server:
-        await_templates(server.client)
+        await_fork_servers(server.client)
         yield server
 
 
@@ -189,11 +189,11 @@ def test_however_an_editor_saves(edited: Server, small: Path, way: str) -> None:
     until(partial(has_wall_time, edited, 3.0))
 
 
-def test_the_templates_of_unchanged_runtimes_stay_warm(edited: Server, small: Path) -> None:
+def test_the_fork_servers_of_unchanged_runtimes_stay_warm(edited: Server, small: Path) -> None:
     def starts() -> int:
         return int(
             re.findall(
-                r'template_starts_total\{reason="first",runtime="only"\} (\d+)', edited.client.get("/metrics").text
+                r'fork_server_starts_total\{reason="first",runtime="only"\} (\d+)', edited.client.get("/metrics").text
             )[0]
         )
 
@@ -232,7 +232,7 @@ def test_the_number_of_evaluations_at_once_can_change(edited: Server, small: Pat
 def test_workers_reload_together(small: Path, tmp_path: Path) -> None:
     small.write_text(small.read_text().replace("[server]\n", "[server]\nworkers = 2\nconcurrency = 2\n"))
     with running_server(small, tmp_path / "log") as server:
-        await_templates(server.client)
+        await_fork_servers(server.client)
         small.write_text(with_another(small))
         until(lambda: server.log.read_text().count("registry reloaded") == 2)
         assert all(status(server, "other") == 200 for _ in range(20))

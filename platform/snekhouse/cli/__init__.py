@@ -13,8 +13,8 @@ import typer
 
 from snekhouse.cli import doctor, evaluate, packages, render, runtimes, serve
 from snekhouse.cli.output import print_lines, say
-from snekhouse.cli.scope import enter_own_scope
 from snekhouse.errors import SnekhouseError
+from snekhouse.server.scope import enter_own_scope
 
 __all__ = ["app", "main"]
 

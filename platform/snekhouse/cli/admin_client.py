@@ -5,8 +5,8 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from snekhouse.cli.secrets import ADMIN_TOKEN, take_admin_token
 from snekhouse.errors import HostError
+from snekhouse.server.secrets import ADMIN_TOKEN, take_admin_token
 
 _TIMEOUT = 30.0
 """Seconds that a server may take to answer."""

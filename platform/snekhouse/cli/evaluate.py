@@ -7,15 +7,16 @@ from typing import Annotated
 import anyio
 import typer
 
-from snekhouse.cli import files, logs
+from snekhouse.cli import files
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_json, say, write
 from snekhouse.errors import HostError
-from snekhouse.house import open_house
-from snekhouse.jail.evaluation import Enforcement, Job, Result
+from snekhouse.evaluation import Enforcement, Job, Result
 from snekhouse.jail.verdict import JAIL_FAILED
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry, Runtime
+from snekhouse.server import logs
+from snekhouse.service import open_service
 from snekhouse.web.schemas import EvalResponse
 
 
@@ -64,7 +65,7 @@ _STANDARD_INPUT = Path("-")
 def _log_to_standard_error() -> None:
     logs.set_up_messages()
     # An unavailable runtime is told by the error that follows.
-    logging.getLogger("snekhouse.house").addFilter(lambda record: record.levelno < logging.ERROR)
+    logging.getLogger("snekhouse.service").addFilter(lambda record: record.levelno < logging.ERROR)
 
 
 def _source(code: str | None, program: Path | None) -> str:
@@ -82,8 +83,8 @@ def _source(code: str | None, program: Path | None) -> str:
 async def _evaluate(registry: Registry, runtime: Runtime, job: Job) -> tuple[Result, Enforcement]:
     once = runtime.model_copy(update={"start": "cold"})
     alone = registry.model_copy(update={"default": runtime.name, "runtimes": {runtime.name: once}})
-    async with open_house(alone, require_runtime=False) as house:
-        return await house.evaluate(runtime, job), house.enforcement
+    async with open_service(alone, require_runtime=False) as service:
+        return await service.evaluate(runtime, job), service.enforcement
 
 
 def _print(result: Result) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import typer
 
-from snekhouse.jail.evaluation import File
+from snekhouse.evaluation import File
 
 
 def read(path: Path) -> bytes:

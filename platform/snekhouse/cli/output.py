@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from snekhouse.cli.escaping import escaped
+from snekhouse.escaping import escaped
 
 
 def write(text: str) -> None:

@@ -8,10 +8,10 @@ from typing import Annotated
 import anyio
 import typer
 
-from snekhouse.cli.escaping import escaped
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_json, print_table
 from snekhouse.errors import PackagesError
+from snekhouse.escaping import escaped
 from snekhouse.packages import Changes, find_site, installed
 from snekhouse.registry.loading import load
 

@@ -7,18 +7,18 @@ import anyio
 import tomli_w
 
 from snekhouse.errors import HostError
-from snekhouse.house import Ready, open_house
 from snekhouse.registry.discovery import Interpreter, candidates_in_root, interpreter_in_root
 from snekhouse.registry.loading import parse
 from snekhouse.registry.models import Registry
 from snekhouse.registry.root import wrong_with_root
+from snekhouse.service import RuntimeState, open_service
 
 
-async def probed(registry: Registry) -> list[Ready]:
+async def probed(registry: Registry) -> list[RuntimeState]:
     """Make every runtime of a registry ready, and let go of them again."""
-    async with open_house(registry, require_runtime=False) as house:
-        await house.settled()
-        return list(house.runtimes.values())
+    async with open_service(registry, require_runtime=False) as service:
+        await service.settled()
+        return list(service.runtimes.values())
 
 
 def find_in_root(root: Path, executable: str | None = None) -> tuple[Interpreter, ...]:

@@ -1,4 +1,4 @@
-"""``snekhouse render``: what the templates make of a registry."""
+"""``snekhouse render``: what the fork servers make of a registry."""
 
 from typing import Annotated
 
@@ -6,12 +6,12 @@ import typer
 
 from snekhouse.cli.options import DEFAULT_REGISTRY, RegistryOption
 from snekhouse.cli.output import write
+from snekhouse.host.survey import bootstrap_source, survey_for
 from snekhouse.image import render_dockerfile
-from snekhouse.jail.host import bootstrap_source, survey_for
-from snekhouse.jail.profile import render_profile
+from snekhouse.profile.rendering import render_profile
 from snekhouse.registry.loading import load
 
-app = typer.Typer(help="Print what the templates make of a registry.", no_args_is_help=True)
+app = typer.Typer(help="Print what the fork servers make of a registry.", no_args_is_help=True)
 
 
 @app.command()

@@ -17,9 +17,8 @@ from snekhouse.cli.output import command, print_json, print_lines, print_table, 
 from snekhouse.cli.probing import find_in_root, probed
 from snekhouse.cli.releases import RELEASES, newer_release, newest_releases
 from snekhouse.errors import HostError, Problem, RegistryError
-from snekhouse.house import Ready, open_house
-from snekhouse.jail.host import survey
-from snekhouse.jail.identity import identity_for
+from snekhouse.host.identity import identity_for
+from snekhouse.host.survey import survey
 from snekhouse.registry.discovery import (
     Interpreter,
     find_interpreter,
@@ -32,15 +31,16 @@ from snekhouse.registry.edits import appended, changes, removed, settings
 from snekhouse.registry.hints import hints
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry, Server
+from snekhouse.service import RuntimeState, open_service
 from snekhouse.web.schemas import RuntimesOut
 
 app = typer.Typer(help="The runtimes of a registry.", no_args_is_help=True)
 
 
 async def _as_served(registry: Registry) -> RuntimesOut:
-    async with open_house(registry, require_runtime=False) as house:
-        await house.settled()
-        return RuntimesOut.of(house)
+    async with open_service(registry, require_runtime=False) as service:
+        await service.settled()
+        return RuntimesOut.of(service)
 
 
 @app.command("list")
@@ -220,14 +220,14 @@ def _problems(path: Path) -> list[str]:
     return [f'{path}: runtimes."{each.runtime.name}": {wrong}' for each in ready if (wrong := _wrong(each))]
 
 
-def _wrong(ready: Ready) -> str:
+def _wrong(ready: RuntimeState) -> str:
     """Say what is wrong with a runtime; empty where nothing is."""
     if ready.reason or not ready.cold_reason:
         return ready.reason
     return f'evaluations cannot fork: {ready.cold_reason}; correct that, or write start = "cold"'
 
 
-def _row(ready: Ready, registry: Registry) -> tuple[str, ...]:
+def _row(ready: RuntimeState, registry: Registry) -> tuple[str, ...]:
     runtime, found = ready.runtime, ready.probe
     version = _version(ready) if found else ready.reason
     status = "available" if found else "unavailable"
@@ -235,6 +235,6 @@ def _row(ready: Ready, registry: Registry) -> tuple[str, ...]:
     return runtime.name, status, version, default, ", ".join(runtime.aliases), runtime.executable
 
 
-def _version(ready: Ready) -> str:
+def _version(ready: RuntimeState) -> str:
     found = ready.probe
     return f"{found.implementation} {found.version}" if found else ""

@@ -10,16 +10,14 @@ import anyio
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from snekhouse import allocator
-from snekhouse.cli import logs, sentry
 from snekhouse.cli.options import DEFAULT_REGISTRY, LoggedRegistryOption, is_given
-from snekhouse.cli.scope import left_unit
-from snekhouse.cli.secrets import take_admin_token
-from snekhouse.cli.workers import become_worker
 from snekhouse.errors import HostError
 from snekhouse.registry.loading import load
 from snekhouse.registry.values import Bind
-from snekhouse.web import server
+from snekhouse.server import allocator, logs, sentry, serving
+from snekhouse.server.scope import left_unit
+from snekhouse.server.secrets import take_admin_token
+from snekhouse.server.workers import become_worker
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +57,7 @@ def serve(
     worker = become_worker(loaded.server)
     if worker.number:
         logging.getLogger("snekhouse.server").setLevel(logging.WARNING)  # one of them tells the address
-    anyio.run(lambda: server.serve(loaded, listener=listener, worker=worker, admin_token=token))
+    anyio.run(lambda: serving.serve(loaded, listener=listener, worker=worker, admin_token=token))
 
 
 _UNREAD = 30

@@ -1,6 +1,7 @@
-"""One run behind the wall.
+"""One evaluation behind the wall.
 
-The life of a run, module by module: `profile` renders the wall, `cgroups` makes the run's group, `nsjail`
-starts the process, `protocol` speaks with the bootstrap inside, `output` drains what the program prints,
-`home` reads the files it left, `verdict` says how it ended, and `run` composes them.
+Start with `run`, which takes a job to its result. `start` says what it needs of a way to start: `cold` starts an
+interpreter in a new jail, `fork` gets one from a fork server. `channel` speaks with the guest in the frames of
+`protocol`, `output` reads what the program prints, `home` reads the files that it leaves, and `verdict` says how it
+ended.
 """

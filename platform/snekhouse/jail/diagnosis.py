@@ -8,18 +8,18 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
-from snekhouse.jail.nsjail import Ending
+from snekhouse.jail.start import GuestExit
 from snekhouse.registry.models import Mount, Runtime
-from snekhouse.registry.userbase import seen
+from snekhouse.registry.user_base import seen
 from snekhouse.shortening import MESSAGE, shortened
 
 
-def diagnose(runtime: Runtime, ending: Ending, said: Sequence[str]) -> str:
+def diagnose(runtime: Runtime, guest_exit: GuestExit, said: Sequence[str]) -> str:
     """Explain a jail that did not start.
 
     Args:
         runtime: What the registry says of it.
-        ending: How NsJail ended.
+        guest_exit: How NsJail ended.
         said: Lines that the loader or the interpreter printed.
 
     Returns:
@@ -27,7 +27,7 @@ def diagnose(runtime: Runtime, ending: Ending, said: Sequence[str]) -> str:
         better is known.
     """
     found = _missing_source(runtime) or _unusable_executable(runtime) or _lacking(said)
-    return shortened(found or _ended(runtime, ending, said), MESSAGE)
+    return shortened(found or _ended(runtime, guest_exit, said), MESSAGE)
 
 
 def _missing_source(runtime: Runtime) -> str:
@@ -85,16 +85,16 @@ def _lacking(said: Sequence[str]) -> str:
     return ""
 
 
-def _ended(runtime: Runtime, ending: Ending, said: Sequence[str]) -> str:
+def _ended(runtime: Runtime, guest_exit: GuestExit, said: Sequence[str]) -> str:
     last = f" ({said[-1]})" if said else ""
-    if ending.complaint:
-        who = "; snekhouse doctor tells who refuses" if _REFUSED.search(ending.complaint) else ""
-        return f"the jail did not start: {_without_internals(ending.complaint)}{last}{who}"
-    if ending.signal is None:
+    if guest_exit.complaint:
+        who = "; snekhouse doctor tells who refuses" if _REFUSED.search(guest_exit.complaint) else ""
+        return f"the jail did not start: {_without_internals(guest_exit.complaint)}{last}{who}"
+    if guest_exit.signal is None:
         remedy = "write the path of CPython 3.6 or later, or of PyPy"
-        wrong = f"{runtime.executable!r} ended with {ending.code} before it could take a program{last}"
+        wrong = f"{runtime.executable!r} ended with {guest_exit.code} before it could take a program{last}"
         return f"executable: {wrong}; {remedy}"
-    return f"the jail did not start: the interpreter was ended by signal {ending.signal}{last}"
+    return f"the jail did not start: the interpreter was ended by signal {guest_exit.signal}{last}"
 
 
 _REFUSED = re.compile(r"Operation not permitted|Permission denied")

@@ -21,8 +21,8 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+from snekhouse.evaluation import File
 from snekhouse.jail.beneath import resolve
-from snekhouse.jail.evaluation import File
 from snekhouse.jail.protocol import Stamp
 from snekhouse.registry.models import HOME, Files
 

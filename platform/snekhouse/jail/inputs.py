@@ -10,7 +10,7 @@ from typing import Self
 
 import anyio.lowlevel
 
-from snekhouse.jail.evaluation import Job
+from snekhouse.evaluation import Job
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ _READS = 64
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 """What makes a terminal show text in a colour (ECMA-48, SGR)."""
 
-_LAST_WORDS = 0.2
+_LAST_LINES_TIMEOUT_S = 0.2
 """Seconds that reading them may take: there is an end to wait for only when nobody holds the pipe's other one."""
 
 _LINES, _SHOWN = 20, 200
@@ -86,9 +86,9 @@ class Drain:
             self._budget.left -= len(chunk)
         return False
 
-    async def last_words(self) -> list[str]:
+    async def last_lines(self) -> list[str]:
         """Read the last lines of a jail that did not come as far as a program: of its loader, or the interpreter."""
-        with suppress(OutputLimitError), anyio.move_on_after(_LAST_WORDS):
+        with suppress(OutputLimitError), anyio.move_on_after(_LAST_LINES_TIMEOUT_S):
             await self.drain()
         lines = COLOUR.sub("", self.content.decode(errors="replace")).strip().splitlines()
         return [line[:_SHOWN] for line in lines[-_LINES:]]
@@ -106,7 +106,7 @@ class Drain:
 
 
 @contextmanager
-def drains(limit: int, *, apart: bool) -> Iterator[tuple[Drain, ...]]:
+def output_streams(limit: int, *, apart: bool) -> Iterator[tuple[Drain, ...]]:
     """Open the streams of a run: one for both stdout and stderr, or one for each.
 
     Args:

@@ -5,10 +5,11 @@ import json
 from dataclasses import dataclass
 
 from snekhouse.errors import JailError
-from snekhouse.jail.evaluation import File, Job, Status
-from snekhouse.jail.kit import Jail, Means
-from snekhouse.jail.profile import BOOTSTRAP_INSIDE
+from snekhouse.evaluation import File, Job, Status
+from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.run import run
+from snekhouse.jail.start import Start
+from snekhouse.profile.rendering import BOOTSTRAP_INSIDE
 
 _QUESTION = """\
 import base64, json, platform, py_compile, site, sys, sysconfig
@@ -55,13 +56,13 @@ class Probe:
     user_site: str
 
 
-async def probe(jail: Jail, bootstrap: str, means: Means) -> tuple[Probe, bytes]:
+async def probe(prepared: PreparedRuntime, bootstrap: str, start: Start) -> tuple[Probe, bytes]:
     """Ask through the runtime's own profile; have the bootstrap compiled there as well, which saves 2 ms a start.
 
     Args:
-        jail: The runtime, with a profile that mounts the bootstrap's source.
+        prepared: The runtime, with a profile that mounts the bootstrap's source.
         bootstrap: That source.
-        means: What the server has for the run.
+        start: How its guest starts.
 
     Returns:
         What the runtime says, and the bootstrap's bytecode for it.
@@ -72,10 +73,10 @@ async def probe(jail: Jail, bootstrap: str, means: Means) -> tuple[Probe, bytes]
     job = Job(
         args=("-c", _QUESTION.format(inside=BOOTSTRAP_INSIDE)),
         files=(File("bootstrap.py", bootstrap.encode()),),
-        limits=jail.runtime.limits.model_copy(update={"output": _OUTPUT}),
+        limits=prepared.runtime.limits.model_copy(update={"output": _OUTPUT}),
         separate_stderr=True,  # PyPy warns there of what it cannot find in a jail
     )
-    result = await run(jail, job, means)
+    result = await run(prepared, job, start)
     if result.status is not Status.OK:
         said = (result.stderr or result.stdout).strip().splitlines()[-1:]
         raise JailError("; ".join(filter(None, [result.message or f"exit code {result.returncode}", *said])))

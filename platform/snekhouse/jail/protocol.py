@@ -10,17 +10,16 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from snekhouse.profile.tmpfs import TmpfsMount
+
 HELLO = b"snekhouse 1\n"
 """The guest's first bytes; they carry a descriptor of the home (SCM_RIGHTS)."""
 
 UNSEALED = b"E"
-"""Instead of a hello, from a template that cannot seal a run: the reason follows."""
+"""Instead of a hello, from a fork server that cannot seal a run: the reason follows."""
 
-TEMPLATE_HELLO = b"snekhouse template 1\n"
-"""A template's first bytes, when it is ready."""
-
-MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
-"""Flags of mount(2) (linux/mount.h)."""
+FORK_SERVER_HELLO = b"snekhouse fork server 1\n"
+"""A fork server's first bytes, when it is ready."""
 
 _NUMBER = struct.Struct(">I")
 _READY, _REFUSED = b"R", b"E"
@@ -57,35 +56,15 @@ class Refusal:
     errno: int
 
 
-@dataclass(frozen=True, slots=True)
-class Writable:
-    """A tmpfs that a run gets for itself.
-
-    Attributes:
-        target: Its path in the jail.
-        options: Its mount options (tmpfs(5)).
-        noexec: Whether nothing in it may be executed. Set-uid files and devices have no effect in any.
-    """
-
-    target: str
-    options: str
-    noexec: bool = False
-
-    @property
-    def flags(self) -> int:
-        """Its flags for mount(2)."""
-        return MS_NOSUID | MS_NODEV | (MS_NOEXEC if self.noexec else 0)
-
-
 def encode_task_files(count: int) -> bytes:
     """Encode how many `tasks` files of cgroups there are; their descriptors travel with it (SCM_RIGHTS)."""
     return _NUMBER.pack(count)
 
 
-def encode_template(
-    policy: bytes, writable: Sequence[Writable], preload: Sequence[str], *, loopback: bool = False
+def encode_fork_server(
+    policy: bytes, writable: Sequence[TmpfsMount], preload: Sequence[str], *, loopback: bool = False
 ) -> bytes:
-    """Encode what a template is told first.
+    """Encode what a fork server is told first.
 
     Args:
         policy: The filter with which runs seal themselves (``struct sock_filter[]``).
@@ -105,7 +84,7 @@ def encode_fork(number: int, user: int) -> bytes:
     """Encode an order to fork a run; its end of a control socket travels with it (SCM_RIGHTS).
 
     Args:
-        number: Any that no other run of the template has.
+        number: Any that no other run of the fork server has.
         user: Its id inside.
     """
     return b"F" + _NUMBER.pack(number) + _NUMBER.pack(user)
@@ -117,7 +96,7 @@ def encode_kill(number: int) -> bytes:
 
 
 ENDED = struct.Struct(">IIQ")
-"""A template's report that a run has ended: its number, its status (wait(2)), and the CPU it took in microseconds."""
+"""A fork server's report that a run has ended: its number, its status (wait(2)), its CPU time in microseconds."""
 
 
 def _field(content: bytes) -> bytes:

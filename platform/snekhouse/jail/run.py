@@ -5,45 +5,45 @@ import os
 import resource
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 
 import anyio
 import anyio.to_thread
 
 from snekhouse.errors import JailError
-from snekhouse.jail.cgroups import GroupUsage, RunGroup
-from snekhouse.jail.control import receive_report, send_request
+from snekhouse.evaluation import Encoding, File, Job, ProgramError, Result, Status, Usage
+from snekhouse.host.cgroups import GroupUsage
+from snekhouse.host.memory_watch import CAN_WATCH, MemoryWatch
+from snekhouse.jail.channel import Hello
 from snekhouse.jail.diagnosis import diagnose
-from snekhouse.jail.evaluation import Encoding, File, Job, ProgramError, Result, Status, Usage
+from snekhouse.jail.fork_server import ForkServerError
 from snekhouse.jail.home import FilesError, collect, is_empty
 from snekhouse.jail.inputs import Request, stdin_file
-from snekhouse.jail.kit import Jail, Means
-from snekhouse.jail.nsjail import Ending, NsJail, options, started
-from snekhouse.jail.output import Drain, OutputLimitError, drains
-from snekhouse.jail.profile import START_TIMEOUT, bootstrap_inside, writable
+from snekhouse.jail.output import Drain, OutputLimitError, output_streams
+from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.protocol import Refusal, Stamp
-from snekhouse.jail.template import Forked, Template, TemplateError
+from snekhouse.jail.start import Guest, GuestExit, Start
 from snekhouse.jail.uncaught import uncaught
-from snekhouse.jail.verdict import JAIL_FAILED, Stopped, Verdict, judge
-from snekhouse.jail.watching import CAN_WATCH, MemoryWatch
+from snekhouse.jail.verdict import JAIL_FAILED, StopReason, Verdict, judge
+from snekhouse.profile.rendering import START_TIMEOUT
+from snekhouse.profile.tmpfs import writable
 from snekhouse.waiting import first
 
 
-async def run(jail: Jail, job: Job, means: Means, template: Template | None = None) -> Result:
+async def run(prepared: PreparedRuntime, job: Job, start: Start) -> Result:
     """Evaluate a job; nothing of it is left afterwards.
 
     Whatever the program does is told in the result. `usage.queue_time` is for the caller to fill in.
 
     Args:
-        jail: The runtime.
+        prepared: The runtime.
         job: What to evaluate.
-        means: What the server has for it.
-        template: What forks the run; without one, a jail is started for it.
+        start: How its guest starts.
 
     Raises:
-        TemplateError: The template did not do its part.
+        ForkServerError: The fork server that was to start it failed; what the program did is lost.
         OSError: The host is out of processes, descriptors or memory.
     """
     try:
@@ -51,38 +51,21 @@ async def run(jail: Jail, job: Job, means: Means, template: Template | None = No
     except ValueError as error:
         return Result(Status.ERROR, None, str(error), message="the arguments cannot be passed to a process")
     async with AsyncExitStack() as held:
-        streams = held.enter_context(drains(job.limits.output, apart=job.separate_stderr))
+        streams = held.enter_context(output_streams(job.limits.output, apart=job.separate_stderr))
         stdin = await held.enter_async_context(stdin_file(job.stdin))
         stdio = (stdin, streams[0].writer, streams[-1].writer)
-        if template:
-            async with template.forked() as fork:
-                if fork.group and job.limits != jail.runtime.limits:
-                    fork.group.limit(job.limits)
-                return await _Run(jail, job, request, fork, stdio, fork.group, streams, held).result()
-        async with _started(jail, means, stdio) as process:
-            # While it starts, there is time to make the group.
-            group = held.enter_context(means.group(job.limits, loopback=jail.runtime.loopback))
-            return await _Run(jail, job, request, process, (), group, streams, held).result()
-
-
-@asynccontextmanager
-async def _started(jail: Jail, means: Means, stdio: tuple[int, int, int]) -> AsyncIterator[NsJail]:
-    command = (jail.runtime.executable, bootstrap_inside(jail.bootstrap))
-    with means.ids.lease() as outside:
-        async with started(jail.nsjail, options(jail.profile, outside), command, stdio) as process:
-            yield process
+        async with start.guest(prepared, job.limits, stdio) as guest:
+            return await _Run(prepared, job, request, guest, streams, held).result()
 
 
 @dataclass
 class _Run:
-    """The run while it lives; what it acquires on the way is released by `held`."""
+    """The run while it lives; `held` releases what it acquires on the way, once the guest has ended."""
 
-    jail: Jail
+    prepared: PreparedRuntime
     job: Job
     request: Request
-    process: NsJail | Forked
-    stdio: Sequence[int]  # what it has not got yet
-    group: RunGroup | None
+    guest: Guest
     streams: Sequence[Drain]
     held: AsyncExitStack
     home: int = -1
@@ -92,14 +75,14 @@ class _Run:
     async def result(self) -> Result:
         try:
             with anyio.fail_after(START_TIMEOUT):
-                await self._meet()
-        except TemplateError:
+                self._admit(await self.guest.hello())
+        except ForkServerError:
             raise
         except (JailError, TimeoutError):
             return await self._failure()
         try:
             with anyio.fail_after(START_TIMEOUT):
-                refusal = await self._brief()
+                refusal = await self._request()
         except JailError:
             return await self._failure()
         except TimeoutError:
@@ -109,63 +92,61 @@ class _Run:
             text = f"{type(reason).__name__}: Failed to create file '{path}'."
             return await self._without_program(text, f"{text} ({reason.strerror})")
         begin = time.monotonic()
-        stopped = await self._live()
-        ending = await self.process.end()
-        return await self._conclude(ending, stopped, time.monotonic() - begin)
+        stop_reason = await self._wait_for_end()
+        guest_exit = await self.guest.end()
+        return await self._conclude(guest_exit, stop_reason, time.monotonic() - begin)
 
-    async def _meet(self) -> None:
-        """Wait for the bootstrap, take its home, and set it limits."""
-        hello = await self.process.meet()
+    def _admit(self, hello: Hello) -> None:
+        """Take the guest's home, and limit the guest, which has not run a byte of the program yet."""
         self.home = hello.home
         self.held.callback(os.close, hello.home)
-        if self.group:
-            self.group.add(hello.pid)
+        group = self.guest.group
+        if group:
+            group.add(hello.pid)
         _limit(hello.pid, resource.RLIMIT_SIGPENDING, _SIGNALS)
-        walls = self.group.walls if self.group else frozenset[str]()
-        if "pids" not in walls:
+        limited = group.walls if group else frozenset[str]()
+        if "pids" not in limited:
             _limit(hello.pid, resource.RLIMIT_NPROC, self.job.limits.processes)
-        if CAN_WATCH and "memory" not in walls:
-            folders = tuple(self._open(hello.pid, place.target) for place in writable(self.jail.runtime))
+        if CAN_WATCH and "memory" not in limited:
+            folders = tuple(self._open(hello.pid, place.target) for place in writable(self.prepared.runtime))
             self.watch = MemoryWatch(hello.pid, folders, int(self.job.limits.memory))
 
     def _open(self, pid: int, target: str) -> int:
-        """Open a folder as a process sees it that has not run a byte of the program."""
+        """Open a folder as the guest sees it."""
         folder = os.open(f"/proc/{pid}/root{target}", os.O_PATH | os.O_CLOEXEC)
         self.held.callback(os.close, folder)
         return folder
 
-    async def _brief(self) -> Refusal | None:
-        """Tell the bootstrap what to run, and bring it to the point where it does."""
-        control = self.process.control
-        task_files = self.group.task_files if self.group else ()
-        await send_request(control, self.stdio, task_files, self.request)
-        for stream in self.streams:
-            stream.close_writer()
-        self.process.started()
-        report = await receive_report(control, len(self.request.files))
+    async def _request(self) -> Refusal | None:
+        """Have the guest start the program; return why it did not."""
+        try:
+            report = await self.guest.request(self.request)
+        finally:
+            for stream in self.streams:
+                stream.close_writer()
         if isinstance(report, Refusal):
             return report
         self.stamps = {path.decode(): stamp for (path, _), stamp in zip(self.request.files, report, strict=True)}
         return None
 
-    async def _live(self) -> Stopped | None:
-        """Wait for the program's end, or for a limit that the server ends it for."""
+    async def _wait_for_end(self) -> StopReason | None:
+        """Wait until the program has ended, or is to be ended for a limit."""
         with anyio.move_on_after(self.job.limits.wall_time):
             return await (first(self._ended, self._above_memory) if self.watch else self._ended())
-        return Stopped.TIME
+        return StopReason.TIME
 
-    async def _ended(self) -> Stopped | None:
+    async def _ended(self) -> StopReason | None:
         try:
             await self._drain_all()
         except OutputLimitError:
-            return Stopped.OUTPUT
-        await self.process.ended()
+            return StopReason.OUTPUT
+        await self.guest.ended()
         return None
 
-    async def _above_memory(self) -> Stopped:
-        assert self.watch  # noqa: S101 - `_live` has looked
+    async def _above_memory(self) -> StopReason:
+        assert self.watch  # noqa: S101 - `_wait_for_end` has looked
         await self.watch.above()
-        return Stopped.MEMORY
+        return StopReason.MEMORY
 
     async def _drain_all(self) -> None:
         if len(self.streams) == 1:
@@ -178,12 +159,12 @@ class _Run:
         except* OutputLimitError:
             raise OutputLimitError from None
 
-    async def _conclude(self, ending: Ending, stopped: Stopped | None, wall_time: float) -> Result:
-        counters = self.group.usage() if self.group else GroupUsage()
-        verdict = judge(ending, self.job.limits, counters, stopped)
-        usage = _usage(counters, ending, wall_time=wall_time)
+    async def _conclude(self, guest_exit: GuestExit, stop_reason: StopReason | None, wall_time: float) -> Result:
+        counters = self._counters()
+        verdict = judge(guest_exit, self.job.limits, counters, stop_reason)
+        usage = _usage(counters, guest_exit, wall_time=wall_time)
         try:
-            stdout, stderr = self._text(cut=stopped is not None)
+            stdout, stderr = self._text(cut=stop_reason is not None)
         except UnicodeDecodeError:
             return Result(Status.ERROR, None, _NOT_UTF8, message=_NOT_UTF8, usage=usage)
         try:
@@ -191,7 +172,7 @@ class _Run:
         except FilesError as error:
             return Result(Status.FILE_ERROR, None, str(error), message=str(error), usage=usage)
         result = _result(
-            verdict, stdout=stdout, stderr=stderr, truncated=stopped is Stopped.OUTPUT, files=files, usage=usage
+            verdict, stdout=stdout, stderr=stderr, truncated=stop_reason is StopReason.OUTPUT, files=files, usage=usage
         )
         return replace(result, encoding=self.job.encoding, error=self._error(verdict))
 
@@ -211,28 +192,31 @@ class _Run:
     async def _files(self) -> tuple[File, ...]:
         if is_empty(self.home):
             return ()
-        limits, files = self.job.limits, self.jail.runtime.files
+        limits, files = self.job.limits, self.prepared.runtime.files
         return await anyio.to_thread.run_sync(
             lambda: collect(self.home, files=files, size_limit=limits.home, inputs=self.stamps)
         )
 
+    def _counters(self) -> GroupUsage:
+        return self.guest.group.usage() if self.guest.group else GroupUsage()
+
     async def _failure(self) -> Result:
         """Explain a jail that did not come as far as its program."""
-        ending = await self.process.end()
-        counters = self.group.usage() if self.group else GroupUsage()
-        usage = _usage(counters, ending, wall_time=0.0)
+        guest_exit = await self.guest.end()
+        counters = self._counters()
+        usage = _usage(counters, guest_exit, wall_time=0.0)
         if counters.oom_kills:
-            verdict = judge(ending, self.job.limits, counters)
+            verdict = judge(guest_exit, self.job.limits, counters)
             return _result(verdict, usage=usage)
-        message = diagnose(self.jail.runtime, ending, await self.streams[-1].last_words())
+        message = diagnose(self.prepared.runtime, guest_exit, await self.streams[-1].last_lines())
         return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=message, usage=usage)
 
     async def _without_program(self, text: str, message: str = "") -> Result:
-        """Tell of input files that could not be written."""
-        ending = await self.process.end()
-        counters = self.group.usage() if self.group else GroupUsage()
+        """Say that input files could not be written."""
+        guest_exit = await self.guest.end()
+        counters = self._counters()
         return Result(
-            Status.FILE_ERROR, None, text, message=message or text, usage=_usage(counters, ending, wall_time=0.0)
+            Status.FILE_ERROR, None, text, message=message or text, usage=_usage(counters, guest_exit, wall_time=0.0)
         )
 
 
@@ -263,8 +247,8 @@ def _limit(pid: int, kind: int, most: int) -> None:
         resource.prlimit(pid, kind, (least, least))
 
 
-def _usage(counters: GroupUsage, ending: Ending, *, wall_time: float) -> Usage:
-    cpu_time = ending.cpu_time if counters.cpu_time is None else counters.cpu_time
+def _usage(counters: GroupUsage, guest_exit: GuestExit, *, wall_time: float) -> Usage:
+    cpu_time = guest_exit.cpu_time if counters.cpu_time is None else counters.cpu_time
     return Usage(wall_time=wall_time, cpu_time=cpu_time, memory=counters.memory)
 
 

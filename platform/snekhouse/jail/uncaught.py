@@ -6,7 +6,7 @@ All of it is what the program says of itself: one that prints what looks like a 
 import re
 from collections.abc import Sequence
 
-from snekhouse.jail.evaluation import ProgramError
+from snekhouse.evaluation import ProgramError
 from snekhouse.jail.output import COLOUR
 from snekhouse.registry.models import HOME
 from snekhouse.shortening import MESSAGE, cut

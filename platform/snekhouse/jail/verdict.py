@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from snekhouse.jail.cgroups import GroupUsage
-from snekhouse.jail.evaluation import Status
-from snekhouse.jail.nsjail import Ending
+from snekhouse.evaluation import Status
+from snekhouse.host.cgroups import GroupUsage
+from snekhouse.jail.start import GuestExit
 from snekhouse.registry.models import Limits
 
 KILLED = 128 + signal.SIGKILL
@@ -25,7 +25,7 @@ class Verdict:
     signal: str | None = None
 
 
-class Stopped(Enum):
+class StopReason(Enum):
     """For which limit the server ended a run."""
 
     TIME = auto()
@@ -33,30 +33,32 @@ class Stopped(Enum):
     MEMORY = auto()
 
 
-def judge(ending: Ending, limits: Limits, counters: GroupUsage, stopped: Stopped | None = None) -> Verdict:
+def judge(
+    guest_exit: GuestExit, limits: Limits, counters: GroupUsage, stop_reason: StopReason | None = None
+) -> Verdict:
     """Say how a program ended.
 
     Args:
-        ending: How NsJail ended.
+        guest_exit: How NsJail ended.
         limits: The limits that were in force.
         counters: What the kernel counted in the run's group.
-        stopped: What the server ended the run for, if it did.
+        stop_reason: What the server ended the run for, if it did.
     """
-    if stopped is Stopped.OUTPUT:
+    if stop_reason is StopReason.OUTPUT:
         message = f"more than {limits.output} bytes of output (limits.output): ended, and cut there"
         return Verdict(Status.OUTPUT_LIMIT, FLOODED, message, "SIGTERM")
-    if stopped is Stopped.TIME:
+    if stop_reason is StopReason.TIME:
         message = f"still running after {limits.wall_time:g} s (limits.wall_time): killed"
         return Verdict(Status.TIMEOUT, KILLED, message, "SIGKILL")
-    if stopped is Stopped.MEMORY or (ending.signal == signal.SIGKILL and counters.oom_kills):
+    if stop_reason is StopReason.MEMORY or (guest_exit.signal == signal.SIGKILL and counters.oom_kills):
         message = f"more memory than {limits.memory} bytes (limits.memory): killed"
         return Verdict(Status.OUT_OF_MEMORY, KILLED, message, "SIGKILL")
-    if ending.signal is not None:
-        name = _signal_name(ending.signal)
+    if guest_exit.signal is not None:
+        name = _signal_name(guest_exit.signal)
         message = "; ".join((f"ended by signal {name}", *_limits_met(limits, counters)))
-        return Verdict(Status.SIGNALED, 128 + ending.signal, message, name)
-    if ending.code:
-        return Verdict(Status.ERROR, ending.code, "; ".join(_limits_met(limits, counters)))
+        return Verdict(Status.SIGNALED, 128 + guest_exit.signal, message, name)
+    if guest_exit.code:
+        return Verdict(Status.ERROR, guest_exit.code, "; ".join(_limits_met(limits, counters)))
     return Verdict(Status.OK, 0)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snekhouse.errors import PackagesError
-from snekhouse.jail.evaluation import Result, Status
+from snekhouse.evaluation import Result, Status
 from snekhouse.packages.inputs import Inputs
 from snekhouse.packages.jail import InstallJail, Workplace, find_site, workplace
 from snekhouse.packages.requirements import Reader

@@ -16,20 +16,23 @@ from pydantic import ByteSize
 from uv import find_uv_bin
 
 from snekhouse.errors import JailError, PackagesError
-from snekhouse.jail.cgroups.groups import server_group
-from snekhouse.jail.evaluation import Job, Result
-from snekhouse.jail.host import Host, bootstrap_source, survey
-from snekhouse.jail.identity import Identity, Outside, OutsideIds, identity_for
-from snekhouse.jail.kit import Jail, Means, TemplateProfile
+from snekhouse.evaluation import Job, Result
+from snekhouse.host.cgroups.groups import server_group
+from snekhouse.host.identity import Identity, identity_for
+from snekhouse.host.ids import HostIdPool, HostIds
+from snekhouse.host.state import State, state_folder
+from snekhouse.host.survey import Host, bootstrap_source, survey
+from snekhouse.jail.cold import ColdStart
+from snekhouse.jail.prepared import ForkServerSpec, PreparedRuntime
 from snekhouse.jail.probe import probe
-from snekhouse.jail.profile import render_profile
+from snekhouse.jail.resources import RunResources
 from snekhouse.jail.run import run
-from snekhouse.jail.state import State, state_folder
 from snekhouse.packages.site import Site
+from snekhouse.profile.rendering import render_profile
 from snekhouse.registry.discovery.mounts import loader_of
 from snekhouse.registry.models import Limits, Mount, Registry, Runtime
 from snekhouse.registry.root import PLACES, root_mounts, wrong_with_root
-from snekhouse.registry.userbase import seen
+from snekhouse.registry.user_base import seen
 
 UV = "/snekhouse/uv"
 """Where uv lies in the jail."""
@@ -76,12 +79,12 @@ class InstallJail:
     Attributes:
         online: The runtime with a profile that shares the host's network.
         offline: The same without any network.
-        means: What it runs with.
+        start: How its guests start.
     """
 
-    online: Jail
-    offline: Jail
-    means: Means
+    online: PreparedRuntime
+    offline: PreparedRuntime
+    start: ColdStart
 
     async def uv(self, *commands: Sequence[str], network: bool) -> Result:
         """Run uv, once for each command, until one fails."""
@@ -93,8 +96,8 @@ class InstallJail:
         code = f"import compileall; compileall.compile_dir({str(folder)!r}, quiet=2, workers=0)"
         await self._run(self.offline, code)
 
-    async def _run(self, jail: Jail, code: str) -> Result:
-        return await run(jail, Job(args=("-c", code), limits=jail.runtime.limits), self.means)
+    async def _run(self, prepared: PreparedRuntime, code: str) -> Result:
+        return await run(prepared, Job(args=("-c", code), limits=prepared.runtime.limits), self.start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,15 +108,15 @@ class Workplace:
         host: What was found on this host.
         degraded: Whether walls may be missing.
         state: The folder for profiles.
-        means: What jails run with.
+        start: How guests of jails start.
         owner: Who they are on the host.
     """
 
     host: Host
     degraded: bool
     state: State
-    means: Means
-    owner: Outside
+    start: ColdStart
+    owner: HostIds
 
     def jail(self, runtime: Runtime, mounts: Sequence[Mount], env: Mapping[str, str]) -> InstallJail:
         """Make the jail of a change.
@@ -130,7 +133,7 @@ class Workplace:
         if runtime.packages_build == "source" and not self.degraded:
             replace(self.host, identities={runtime.name: _identity(widened)}).require_walls()
         online, offline = self._made(widened, "online.cfg", network=True), self._made(widened, "offline.cfg")
-        return InstallJail(online, offline, self.means)
+        return InstallJail(online, offline, self.start)
 
     async def site(self, runtime: Runtime) -> Site:
         """Find where a runtime has its packages, by asking its interpreter in the jail of an evaluation.
@@ -138,15 +141,15 @@ class Workplace:
         Raises:
             PackagesError: It has no place for packages, or does not answer.
         """
-        jail = self._made(runtime, "asked.cfg")
+        prepared = self._made(runtime, "asked.cfg")
         try:
-            answer, _ = await probe(jail, jail.bootstrap.read_text(encoding="utf-8"), self.means)
+            answer, _ = await probe(prepared, prepared.bootstrap.read_text(encoding="utf-8"), self.start)
         except (JailError, OSError) as error:
             wrong = wrong_with_root(runtime.root) if runtime.root else ""
             raise PackagesError(f"the runtime {runtime.name} does not answer in its jail: {wrong or error}") from error
         return Site.seen_at(answer.user_site, runtime)
 
-    def _made(self, runtime: Runtime, name: str, *, network: bool = False) -> Jail:
+    def _made(self, runtime: Runtime, name: str, *, network: bool = False) -> PreparedRuntime:
         bootstrap = self.state.write("bootstrap.py", bootstrap_source().read_text(encoding="utf-8"))
         text = render_profile(
             runtime,
@@ -156,7 +159,7 @@ class Workplace:
             network=network,
         )
         profile = self.state.write(name, text)
-        return Jail(runtime, profile, bootstrap, self.host.nsjail, TemplateProfile(profile, b""))
+        return PreparedRuntime(runtime, profile, bootstrap, self.host.nsjail, ForkServerSpec(profile, b""))
 
 
 @asynccontextmanager
@@ -176,8 +179,8 @@ async def workplace(registry: Registry, runtime: Runtime) -> AsyncIterator[Workp
         with _translated():
             cgroups = held.enter_context(server_group(layout, state.name)) if layout else None
         owner = held.enter_context(host.ids.lease())
-        degraded = registry.server.allow_degraded
-        yield Workplace(host, degraded, state, Means(cgroups, OutsideIds([owner], template=owner)), owner)
+        start = ColdStart(RunResources(cgroups, HostIdPool([owner], fork_server=owner)))
+        yield Workplace(host, registry.server.allow_degraded, state, start, owner)
 
 
 async def find_site(registry: Registry, runtime: Runtime) -> Site:

@@ -11,7 +11,7 @@ from typing import Self
 from snekhouse.errors import PackagesError
 from snekhouse.registry.models import Mount, Runtime
 from snekhouse.registry.root import beneath
-from snekhouse.registry.userbase import user_base
+from snekhouse.registry.user_base import user_base
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 from snekhouse.errors import PackagesError
-from snekhouse.jail.identity import Outside
+from snekhouse.host.ids import HostIds
 from snekhouse.packages.site import Site
 
 _PASS = 0o711
@@ -35,7 +35,7 @@ class Stage:
         given: A folder for what the jail may read.
     """
 
-    def __init__(self, site: Site, folder: Path, owner: Outside) -> None:
+    def __init__(self, site: Site, folder: Path, owner: HostIds) -> None:
         self._live = site.folder.resolve()
         self._top = Path(site.base.source).resolve()
         self._owner = owner
@@ -146,7 +146,7 @@ _UV_LOCK = PurePath(".lock")
 
 
 @contextmanager
-def staged(site: Site, owner: Outside) -> Iterator[Stage]:
+def staged(site: Site, owner: HostIds) -> Iterator[Stage]:
     """Copy the packages of a runtime, one change at a time, and remove the copy at the end.
 
     The lock and the copy lie beside the user base, where no jail sees them.

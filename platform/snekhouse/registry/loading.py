@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ByteSize, ValidationError
 
 from snekhouse.errors import Problem, RegistryError
-from snekhouse.registry.crosscheck import cross_check
+from snekhouse.registry.cross_check import cross_check
 from snekhouse.registry.environment import DEFAULT_ENV
 from snekhouse.registry.mistakes import Location, Mistake, explain
 from snekhouse.registry.models import (

@@ -6,8 +6,8 @@ from pydantic import ByteSize
 
 from snekhouse.registry.models import Registry
 
-_TEMPLATE = 14 << 20
-"""Bytes of a template with NsJail and a run in waiting, as docs/explanation/performance.md has measured it."""
+_FORK_SERVER = 14 << 20
+"""Bytes of a fork server with NsJail and a run in waiting, as docs/explanation/performance.md has measured it."""
 
 _SERVER = 47 << 20
 """Bytes of one process that serves, from the same measurement."""
@@ -40,7 +40,7 @@ def _memory(registry: Registry, places: int, memory: int) -> str:
     standing = standing_memory(registry)
     needed, most = standing + places * each, max(0, memory - standing) // each
     told = (
-        f"memory: {places} runs with {_size(each)} each, the templates and the server need {_size(needed)} at most; "
+        f"memory: {places} runs with {_size(each)} each, the fork servers and the server need {_size(needed)} at most; "
         f"the server may use {_size(memory)}"
     )
     if needed <= memory:
@@ -50,9 +50,9 @@ def _memory(registry: Registry, places: int, memory: int) -> str:
 
 
 def standing_memory(registry: Registry) -> int:
-    """Estimate the bytes that the server and its templates use while nothing runs."""
-    templates = sum(runtime.start == "fork" for runtime in registry.runtimes.values())
-    return registry.server.workers * (_SERVER + templates * _TEMPLATE)
+    """Estimate the bytes that the server and its fork servers use while nothing runs."""
+    fork_servers = sum(runtime.start == "fork" for runtime in registry.runtimes.values())
+    return registry.server.workers * (_SERVER + fork_servers * _FORK_SERVER)
 
 
 def _size(size: int) -> str:

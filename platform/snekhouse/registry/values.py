@@ -156,7 +156,7 @@ Count = Annotated[int, Field(gt=0, le=_MOST_THINGS)]
 CountOrNone = Annotated[int, Field(ge=0, le=_MOST_THINGS)]
 
 UidRange = Annotated[tuple[Annotated[int, Field(ge=1, le=_LAST_UID)], ...], Field(strict=False), AfterValidator(_range)]
-"""The first id and the last, which is the templates'; never root's."""
+"""The first id and the last, which is the fork servers'; never root's."""
 
 Name = Annotated[str, AfterValidator(_name)]
 """Of a runtime; it stands in URLs and file names."""

@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 
-from snekhouse.house import House, Ready, Reloader
+from snekhouse.service import Reloader, RuntimeState, Service
 from snekhouse.web.admin_schemas import AdminRuntimeDetail, AdminRuntimesOut, ReloadOut
+from snekhouse.web.admin_token import Guarded
 from snekhouse.web.answer import json_answer
 from snekhouse.web.schemas import ErrorOut
-from snekhouse.web.token import Guarded
 
 
 class AdminRuntimes(HTTPEndpoint):
@@ -21,8 +21,8 @@ class AdminRuntimes(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """List the runtimes, with all that is known of them."""
-        house, reloader = _state(request)
-        return json_answer(await anyio.to_thread.run_sync(AdminRuntimesOut.of, house, reloader))
+        service, reloader = _state(request)
+        return json_answer(await anyio.to_thread.run_sync(AdminRuntimesOut.of, service, reloader))
 
 
 class AdminRuntime(HTTPEndpoint):
@@ -30,8 +30,8 @@ class AdminRuntime(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Tell of one runtime, its rendered profile included."""
-        house, _ = _state(request)
-        return await _tell(house, house.runtimes[house.registry.resolve(request.path_params["runtime"]).name])
+        service, _ = _state(request)
+        return await _tell(service, service.runtimes[service.registry.resolve(request.path_params["runtime"]).name])
 
 
 class AdminProbe(HTTPEndpoint):
@@ -39,10 +39,10 @@ class AdminProbe(HTTPEndpoint):
 
     async def post(self, request: Request) -> Response:
         """Probe a runtime again, and have it evaluate as its interpreter is now."""
-        house, reloader = _state(request)
-        renewed = await house.renew(request.path_params["runtime"])
+        service, reloader = _state(request)
+        renewed = await service.renew(request.path_params["runtime"])
         reloader.tell_others()
-        return await _tell(house, renewed)
+        return await _tell(service, renewed)
 
 
 class AdminReload(HTTPEndpoint):
@@ -79,9 +79,9 @@ def mounted(token: str | None) -> Mount:
     return Mount("/admin", router, middleware=[Middleware(Guarded, token=token)])
 
 
-def _state(request: Request) -> tuple[House, Reloader]:
-    return request.app.state.house, request.app.state.reloader
+def _state(request: Request) -> tuple[Service, Reloader]:
+    return request.app.state.service, request.app.state.reloader
 
 
-async def _tell(house: House, ready: Ready) -> Response:
-    return json_answer(await anyio.to_thread.run_sync(AdminRuntimeDetail.told, ready, house))
+async def _tell(service: Service, ready: RuntimeState) -> Response:
+    return json_answer(await anyio.to_thread.run_sync(AdminRuntimeDetail.told, ready, service))

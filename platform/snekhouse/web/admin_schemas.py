@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field
 
-from snekhouse.house import House, Ready, Reload, Reloader
 from snekhouse.registry.models import Runtime
+from snekhouse.service import Reload, Reloader, RuntimeState, Service
 from snekhouse.web.schemas import RuntimeOut
 
 
@@ -18,9 +18,9 @@ class AdminRuntimeOut(RuntimeOut):
     last_error: Annotated[str, Field(description="The last internal error in it; empty when there was none.")]
 
     @classmethod
-    def told(cls, ready: Ready, house: House) -> Self:
-        """Convert a runtime as a house holds it."""
-        return cls(**_told(ready, house))
+    def told(cls, ready: RuntimeState, service: Service) -> Self:
+        """Convert a runtime as a server holds it."""
+        return cls(**_told(ready, service))
 
 
 class AdminRuntimeDetail(AdminRuntimeOut):
@@ -29,9 +29,9 @@ class AdminRuntimeDetail(AdminRuntimeOut):
     profile: Annotated[str, Field(description="The NsJail configuration of its jails, as it was rendered.")]
 
     @classmethod
-    def told(cls, ready: Ready, house: House) -> Self:
-        """Convert a runtime as a house holds it."""
-        return cls(**_told(ready, house), profile=ready.jail.profile.read_text(encoding="utf-8"))
+    def told(cls, ready: RuntimeState, service: Service) -> Self:
+        """Convert a runtime as a server holds it."""
+        return cls(**_told(ready, service), profile=ready.prepared.profile.read_text(encoding="utf-8"))
 
 
 class ReloadOut(BaseModel):
@@ -64,9 +64,9 @@ class AdminRuntimesOut(BaseModel):
     runtimes: tuple[AdminRuntimeOut, ...]
 
     @classmethod
-    def of(cls, house: House, reloader: Reloader) -> Self:
-        """List what a house serves."""
-        registry = house.registry
+    def of(cls, service: Service, reloader: Reloader) -> Self:
+        """List what a server serves."""
+        registry = service.registry
         return cls(
             registry=RegistryOut(
                 source=registry.source,
@@ -74,14 +74,14 @@ class AdminRuntimesOut(BaseModel):
                 default=registry.default,
                 last_reload=ReloadOut.of(reloader.last) if reloader.last else None,
             ),
-            runtimes=tuple(AdminRuntimeOut.told(ready, house) for ready in house.runtimes.values()),
+            runtimes=tuple(AdminRuntimeOut.told(ready, service) for ready in service.runtimes.values()),
         )
 
 
-def _told(ready: Ready, house: House) -> dict[str, Any]:
+def _told(ready: RuntimeState, service: Service) -> dict[str, Any]:
     return {
-        **RuntimeOut.of(ready, house.registry, house.enforcement).model_dump(),
+        **RuntimeOut.of(ready, service.registry, service.enforcement).model_dump(),
         "settings": ready.runtime,
-        "evaluations": house.metrics.evaluations(ready.runtime.name),
-        "last_error": ready.installation.last_error,
+        "evaluations": service.metrics.evaluations(ready.runtime.name),
+        "last_error": ready.preparation.last_error,
     }

@@ -11,39 +11,39 @@ from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
 from snekhouse.errors import BusyError, RequestError, RuntimeUnknownError
-from snekhouse.house import House, Reloader
+from snekhouse.service import Reloader, Service
 from snekhouse.web import admin
-from snekhouse.web.callers import Callers
+from snekhouse.web.memory_budget import BudgetRequests, MemoryBudget
+from snekhouse.web.origins import OriginCheck
 from snekhouse.web.routes import ROUTES
 from snekhouse.web.schemas import ErrorOut
 from snekhouse.web.target import PlainTarget
-from snekhouse.web.transit import Room, Transit
-from snekhouse.web.unread import ReadUnread
+from snekhouse.web.unread_bodies import ReadUnread
 
 _log = logging.getLogger(__name__)
 
 
 def create_app(
-    house: House, reloader: Reloader, admin_token: str | None = None, *, on_loopback: bool = False
+    service: Service, reloader: Reloader, admin_token: str | None = None, *, on_loopback: bool = False
 ) -> Starlette:
-    """Make the application that serves a house.
+    """Make the application that serves a server.
 
     Args:
-        house: What evaluates.
+        service: What evaluates.
         reloader: What reloads its registry.
         admin_token: What opens the admin API; None where that is off.
         on_loopback: Whether the server listens on a loopback address.
     """
-    room = Room(lambda: int(house.registry.server.max_in_transit or 0))
+    room = MemoryBudget(lambda: int(service.registry.server.max_in_transit or 0))
     middleware = [
         Middleware(PlainTarget),
-        Middleware(Transit, room=room),
+        Middleware(BudgetRequests, room=room),
         Middleware(ReadUnread),
-        Middleware(Callers, settings=lambda: house.registry.server, on_loopback=on_loopback),
+        Middleware(OriginCheck, settings=lambda: service.registry.server, on_loopback=on_loopback),
     ]
     app = Starlette(routes=[*ROUTES, admin.mounted(admin_token)], exception_handlers=_HANDLERS, middleware=middleware)
     app.router.redirect_slashes = False
-    app.state.house = house
+    app.state.service = service
     app.state.reloader = reloader
     return app
 

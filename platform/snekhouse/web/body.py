@@ -19,9 +19,9 @@ from snekhouse.errors import RequestError
 from snekhouse.registry.mistakes import nearest
 from snekhouse.web.eval_request import EvalRequest, LimitsIn
 from snekhouse.web.fields import INVALID_FILE
-from snekhouse.web.longstring import LongString
-from snekhouse.web.outline import Outline, OutlineError
-from snekhouse.web.transit import share_of
+from snekhouse.web.json_outline import Outline, OutlineError
+from snekhouse.web.long_string import LongString
+from snekhouse.web.memory_budget import reservation_of
 
 _INLINE = 1 << 16
 """Bytes of a body that is parsed as a whole, on the event loop; of a larger one, the long strings are set apart."""
@@ -133,7 +133,7 @@ class _Reading:
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[AsyncIterator[bytes]]:
-        share = share_of(self._request.scope)
+        share = reservation_of(self._request.scope)
         begin = anyio.current_time() + _BODY_TIMEOUT_S
         with (
             self._dropped_on_error(),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, FailFast, Field, field_validator, model_validator
 
 from snekhouse.errors import RequestError
-from snekhouse.jail.evaluation import Encoding, File, Job
+from snekhouse.evaluation import Encoding, File, Job
 from snekhouse.registry.models import Limits, Runtime
 from snekhouse.web.fields import Base64, EnvValue, Short, Utf8, invalid_file
 

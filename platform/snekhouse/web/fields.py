@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from snekhouse.web.longstring import LongString, decode_base64
+from snekhouse.web.long_string import LongString, decode_base64
 
 
 def _long_string(value: object, info: ValidationInfo) -> LongString | None:

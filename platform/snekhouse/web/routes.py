@@ -12,14 +12,14 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from snekhouse.errors import RequestError, SnekhouseError
-from snekhouse.house import House
 from snekhouse.registry.models import Registry, Runtime
+from snekhouse.service import Service
 from snekhouse.web.answer import answer, json_answer
+from snekhouse.web.api_pages import Asset, Description, Page
 from snekhouse.web.body import read_eval_request
 from snekhouse.web.eval_request import EvalRequest
-from snekhouse.web.page import Asset, Description, Page
+from snekhouse.web.memory_budget import reservation_of
 from snekhouse.web.schemas import EvalResponse, IndexOut, RuntimesOut
-from snekhouse.web.transit import share_of
 
 _T = TypeVar("_T")
 
@@ -37,17 +37,17 @@ class Evaluation(HTTPEndpoint):
 
     async def post(self, request: Request) -> Response:
         """Evaluate a program."""
-        house = _house(request)
+        service = _service(request)
         named = request.path_params.get("runtime")
         if named:
-            house.registry.resolve(named)  # one that does not exist need not be sent a body
-        body = await read_eval_request(request, int(house.registry.server.max_request))
-        runtime = house.registry.resolve(named) if named else _choose(house.registry, body)
+            service.registry.resolve(named)  # one that does not exist need not be sent a body
+        body = await read_eval_request(request, int(service.registry.server.max_request))
+        runtime = service.registry.resolve(named) if named else _choose(service.registry, body)
         job = body.to_job(runtime)
-        share_of(request.scope).hold(job.size)
-        result = await _while_connected(request, lambda: house.evaluate(runtime, job))
-        share_of(request.scope).hold(result.size)
-        return answer(EvalResponse.of(runtime.name, job.limits, house.enforcement, result))
+        reservation_of(request.scope).hold(job.size)
+        result = await _while_connected(request, lambda: service.evaluate(runtime, job))
+        reservation_of(request.scope).hold(result.size)
+        return answer(EvalResponse.of(runtime.name, job.limits, service.enforcement, result))
 
     async def options(self, _request: Request) -> Response:
         """Tell what is allowed."""
@@ -59,8 +59,8 @@ class Runtimes(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """List what can be asked for."""
-        house = _house(request)
-        return json_answer(await anyio.to_thread.run_sync(RuntimesOut.of, house))
+        service = _service(request)
+        return json_answer(await anyio.to_thread.run_sync(RuntimesOut.of, service))
 
 
 class Liveness(HTTPEndpoint):
@@ -76,7 +76,7 @@ class Readiness(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Answer 200 when the default runtime can evaluate, else 503."""
-        _house(request).require_ready()
+        _service(request).require_ready()
         return PlainTextResponse("ready\n")
 
 
@@ -85,9 +85,9 @@ class Numbers(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Tell Prometheus what was counted."""
-        house = _house(request)
-        runtimes = {name: ready.probe is not None for name, ready in house.runtimes.items()}
-        gathered = house.metrics.collect(runtimes=runtimes, digest=house.registry.digest)
+        service = _service(request)
+        runtimes = {name: ready.probe is not None for name, ready in service.runtimes.items()}
+        gathered = service.metrics.collect(runtimes=runtimes, digest=service.registry.digest)
         encode, media_type = choose_encoder(_format(request.headers.get("accept", "")))
         return Response(await anyio.to_thread.run_sync(encode, gathered), media_type=media_type)
 
@@ -122,9 +122,9 @@ def _format(accept: str) -> str:
     return _OPEN_METRICS if _OPEN_METRICS in kinds else ""
 
 
-def _house(request: Request) -> House:
-    house: House = request.app.state.house
-    return house
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
 
 
 _SHOWN = 200

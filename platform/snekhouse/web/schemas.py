@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
-from snekhouse.house import House, Ready
-from snekhouse.jail.evaluation import Encoding, Enforcement, Enforcer, Result, Status
+from snekhouse.evaluation import Encoding, Enforcement, Enforcer, Result, Status
 from snekhouse.registry.models import Limits, Registry
+from snekhouse.service import RuntimeState, Service
 from snekhouse.shortening import MESSAGE, cut
 
 
@@ -169,8 +169,8 @@ class RuntimeOut(BaseModel):
     limits: LimitsOut
 
     @classmethod
-    def of(cls, ready: Ready, registry: Registry, enforcement: Enforcement) -> Self:
-        """Convert a runtime as the house holds it."""
+    def of(cls, ready: RuntimeState, registry: Registry, enforcement: Enforcement) -> Self:
+        """Convert a runtime as the server holds it."""
         runtime, found = ready.runtime, ready.probe
         return cls(
             name=runtime.name,
@@ -178,7 +178,7 @@ class RuntimeOut(BaseModel):
             default=runtime.name == registry.default,
             status="available" if found else "unavailable",
             reason=_bounded(ready.reason),
-            start="fork" if ready.keeper and ready.keeper.is_up else "cold",
+            start="fork" if ready.supervisor and ready.supervisor.is_up else "cold",
             start_reason=_bounded(ready.cold_reason),
             implementation=found.implementation if found else None,
             version=found.version if found else None,
@@ -197,10 +197,10 @@ class RuntimesOut(BaseModel):
     runtimes: tuple[RuntimeOut, ...]
 
     @classmethod
-    def of(cls, house: House) -> Self:
-        """List the runtimes of a house; looks at the disk for their packages."""
-        registry, enforcement = house.registry, house.enforcement
-        return cls(runtimes=tuple(RuntimeOut.of(ready, registry, enforcement) for ready in house.runtimes.values()))
+    def of(cls, service: Service) -> Self:
+        """List the runtimes of a server; looks at the disk for their packages."""
+        registry, enforcement = service.registry, service.enforcement
+        return cls(runtimes=tuple(RuntimeOut.of(ready, registry, enforcement) for ready in service.runtimes.values()))
 
 
 class IndexOut(BaseModel):

@@ -1,0 +1,184 @@
+"""Which cgroups this host lets the server use."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from snekhouse.host.cgroups import v1, v2
+from snekhouse.host.cgroups.groups import Layout
+from snekhouse.host.cgroups.units import BOOTED, undelegated_unit
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What was found.
+
+    Attributes:
+        layout: How to make groups here, or None where that is impossible.
+        version: ``v1``, ``v2`` or ``none``.
+        missing: What of ``memory``, ``pids`` and ``cpu`` cannot be limited.
+        reason: Why something is missing, and the remedy; empty when nothing is.
+    """
+
+    layout: Layout | None
+    version: str
+    missing: frozenset[str]
+    reason: str = ""
+
+    @property
+    def limited(self) -> frozenset[str]:
+        """What of ``memory``, ``pids`` and ``cpu`` can be limited."""
+        return _ALL - self.missing
+
+
+_ALL = frozenset(v2.CONTROLLERS)
+
+
+def detect(proc: Path = Path("/proc/self"), booted: Path = BOOTED) -> Detection:
+    """Find the version of cgroups whose memory, pids and cpu controllers the server may use.
+
+    On a hybrid host the controllers live in the v1 hierarchies, and v2 has none to offer.
+
+    Args:
+        proc: The server's folder in procfs.
+        booted: What exists where systemd runs.
+    """
+    mounts = list(_cgroup_mounts((proc / "mountinfo").read_text()))
+    own = _own_groups((proc / "cgroup").read_text())
+    candidates = [*(_detect_v2(mount, own, booted) for mount in mounts if mount.is_v2), _detect_v1(mounts, own)]
+    return min(candidates, key=lambda found: len(found.missing))
+
+
+def mounted_groups(controller: str, proc: Path = Path("/proc/self")) -> Iterator[tuple[Path, Path]]:
+    """Find the folders of the groups that the server is in.
+
+    Args:
+        controller: What a hierarchy of v1 must have; those of v2 have all in one.
+        proc: The server's folder in procfs.
+
+    Yields:
+        The folder of its group, and that of the topmost group that is seen here.
+    """
+    own = _own_groups((proc / "cgroup").read_text())
+    for mount in _cgroup_mounts((proc / "mountinfo").read_text()):
+        if mount.is_v2 and "" in own:
+            yield _folder(mount, own[""]), mount.point
+        elif controller in mount.controllers and controller in own:
+            yield _folder(mount, own[controller]), mount.point
+
+
+def own_undelegated_unit(proc: Path = Path("/proc/self"), booted: Path = BOOTED) -> Path | None:
+    """Find the unit of systemd that the server is in, if runs cannot have cgroups below it (see `units`).
+
+    Args:
+        proc: The server's folder in procfs.
+        booted: What exists where systemd runs.
+    """
+    own = _own_groups((proc / "cgroup").read_text())
+    for mount in _cgroup_mounts((proc / "mountinfo").read_text()):
+        if mount.is_v2 and "" in own and "memory" in _controllers(mount.point):  # a hybrid host has it in v1
+            return undelegated_unit(_folder(mount, own[""]), booted)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Mount:
+    root: str
+    point: Path
+    is_v2: bool
+    controllers: frozenset[str]
+
+
+def _cgroup_mounts(mountinfo: str) -> Iterator[_Mount]:
+    """Read proc_pid_mountinfo(5): fields up to " - ", then type, source and the superblock's options."""
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        kind, _, options = right.split(" ", 2)
+        root, point = left.split(" ")[3:5]
+        if kind in {"cgroup", "cgroup2"}:
+            controllers = frozenset(options.split(",")) if kind == "cgroup" else frozenset[str]()
+            yield _Mount(root, Path(point), kind == "cgroup2", controllers)
+
+
+def _own_groups(text: str) -> dict[str, str]:
+    """Read cgroups(7)' /proc/PID/cgroup: the path by controller, and that of v2 by the empty name."""
+    groups: dict[str, str] = {}
+    for line in text.splitlines():
+        _, controllers, path = line.split(":", 2)
+        groups |= dict.fromkeys(controllers.split(","), path)
+    return groups
+
+
+def _folder(mount: _Mount, path: str) -> Path:
+    """Find a group's folder below a mount that may show only part of the hierarchy (as in a container)."""
+    below = os.path.relpath(path, mount.root) if path.startswith(mount.root) else "."
+    folder = mount.point / below
+    return folder if folder.is_dir() else mount.point
+
+
+def _detect_v1(mounts: list[_Mount], own: dict[str, str]) -> Detection:
+    bases = {}
+    for name in v1.CONTROLLERS:
+        folders = (_folder(mount, own[name]) for mount in mounts if name in mount.controllers and name in own)
+        if folder := next(filter(_usable, folders), None):  # a container may have one more beside one that is read-only
+            bases[name] = folder
+    remedy = _REMEDY
+    if "memory" in bases and not (bases["memory"] / v1.MEMORY_LIMIT).exists():
+        del bases["memory"]
+        remedy = _NO_MEMORY_IN_V1
+    missing = _ALL - set(bases)
+    if missing == _ALL:
+        return Detection(None, "none", _ALL, remedy)
+    return Detection(v1.V1(bases), "v1", missing, remedy if missing else "")
+
+
+def _detect_v2(mount: _Mount, own: dict[str, str], booted: Path) -> Detection:
+    if "" not in own:
+        return Detection(None, "none", _ALL, _REMEDY)
+    folder = _folder(mount, own[""])
+    if folder.name == v2.LEAF:  # a server before this one, in the same service or container, moved in there
+        folder = folder.parent
+    if unit := undelegated_unit(folder, booted):
+        return Detection(None, "none", _ALL, _UNDELEGATED.format(unit.name))
+    controllers = _ALL & _controllers(folder)
+    if not controllers or not _usable(folder):
+        return Detection(None, "none", _ALL, _REMEDY)
+    layout = v2.V2(folder, controllers)
+    if not layout.may_claim():
+        return Detection(None, "none", _ALL, _REMEDY)
+    missing = _ALL - controllers
+    return Detection(layout, "v2", missing, _REMEDY if missing else "")
+
+
+def _controllers(folder: Path) -> set[str]:
+    return set((folder / "cgroup.controllers").read_text().split())
+
+
+_NO_MEMORY_IN_V1 = (
+    "this kernel limits memory by cgroups v2 alone (CONFIG_MEMCG_V1 is not set): boot without "
+    "systemd.unified_cgroup_hierarchy=0"
+)
+
+_UNDELEGATED = (
+    "{} does not delegate its cgroup, and systemd would stop it for the first program that runs out of memory: add "
+    "Delegate=yes to the unit, or start the server by systemd-run --scope --property=Delegate=yes"
+)
+
+_REMEDY = (
+    "the cgroup file system is not mounted writable for this user, or its controllers are not delegated: "
+    "run as root, or delegate them (systemd: Delegate=yes; Docker 28 or later: --security-opt writable-cgroups=true; "
+    "other engines: deploy/README.md)"
+)
+
+
+def _usable(folder: Path) -> bool:
+    """Whether groups can be made there: tried, since neither mode bits nor mount options tell for sure."""
+    trial = folder / f"snekhouse-trial-{uuid.uuid4().hex[:8]}"
+    try:
+        trial.mkdir()
+        trial.rmdir()
+    except OSError:
+        return False
+    return True

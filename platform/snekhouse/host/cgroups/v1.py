@@ -1,0 +1,91 @@
+"""Cgroups version 1: a hierarchy for each controller (admin-guide/cgroup-v1)."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from snekhouse.host.cgroups.files import field, read, write
+from snekhouse.host.cgroups.groups import GroupUsage
+from snekhouse.registry.models import Limits
+
+CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
+"""What a run is limited and measured by."""
+
+MEMORY_LIMIT = "memory.limit_in_bytes"
+"""The file with the limit of memory. Kernels without CONFIG_MEMCG_V1 (Linux 6.12) mount the hierarchy, but have no such
+files in it."""
+
+_PERIOD = 100_000
+"""Microseconds over which a cpu quota counts; the kernel's own default."""
+
+
+@dataclass(frozen=True)
+class V1:
+    """The hierarchies of this host.
+
+    Attributes:
+        bases: The server's own folder in each controller's hierarchy. Controllers mounted together share one.
+    """
+
+    bases: Mapping[str, Path]
+
+    @property
+    def walls(self) -> frozenset[str]:
+        """Which of ``memory``, ``pids`` and ``cpu`` this host can limit."""
+        return frozenset(self.bases) & {"memory", "pids", "cpu"}
+
+    @cached_property
+    def limits_swap(self) -> bool:
+        """Whether memory in swap is limited as well."""
+        return "memory" in self.bases and (self.bases["memory"] / "memory.memsw.limit_in_bytes").exists()
+
+    @property
+    def tasks_file(self) -> str:
+        """A thread that moves itself waits for nobody: 0.07 ms, where moving another takes a grace period, 5 ms.
+
+        Source: cgroup_procs_write_start() in the kernel's kernel/cgroup/cgroup.c.
+        """
+        return "tasks"
+
+    def folders(self, name: str) -> tuple[str, ...]:
+        """Name the folders that together are the group `name`."""
+        return tuple(dict.fromkeys(f"{base}/{name}" for base in self.bases.values()))
+
+    def claim(self) -> None:
+        """Do nothing: the hierarchies are ready for groups."""
+
+    def prepare(self, name: str) -> None:
+        """Count what children use against their parent, as kernels before 5.11 do only when asked."""
+        if base := self.bases.get("memory"):
+            with suppress(OSError):
+                (base / name / "memory.use_hierarchy").write_text("1")
+
+    def limit(self, name: str, limits: Limits) -> None:
+        """Write the limits of the group `name`; what its period is, the kernel's default is."""
+        if base := self.bases.get("memory"):
+            write(f"{base}/{name}/{MEMORY_LIMIT}", str(int(limits.memory)))
+            if self.limits_swap:
+                write(f"{base}/{name}/memory.memsw.limit_in_bytes", str(int(limits.memory)))
+        if base := self.bases.get("pids"):
+            write(f"{base}/{name}/pids.max", str(limits.processes))
+        if base := self.bases.get("cpu"):
+            write(f"{base}/{name}/cpu.cfs_quota_us", str(int(limits.cpus * _PERIOD)))
+
+    def limit_sockets(self, name: str, most: int) -> None:
+        """Have the kernel count and limit buffers of sockets, which it does only when asked, UDP's included."""
+        if base := self.bases.get("memory"):
+            write(f"{base}/{name}/memory.kmem.tcp.limit_in_bytes", str(most))
+
+    def usage(self, name: str) -> GroupUsage:
+        """Read the counters of the group `name`."""
+        memory, cpu_time, oom_kills, refused_forks = None, None, 0, 0
+        if base := self.bases.get("memory"):
+            memory = int(read(f"{base}/{name}/memory.max_usage_in_bytes"))
+            oom_kills = field(read(f"{base}/{name}/memory.oom_control"), "oom_kill")
+        if base := self.bases.get("cpuacct"):
+            cpu_time = int(read(f"{base}/{name}/cpuacct.usage")) / 1e9
+        if base := self.bases.get("pids"):
+            refused_forks = field(read(f"{base}/{name}/pids.events"), "max")
+        return GroupUsage(memory, cpu_time, oom_kills, refused_forks)

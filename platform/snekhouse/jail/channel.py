@@ -1,0 +1,165 @@
+"""The host's end of a control socket: the conversation with a guest, or with a fork server, in frames of `protocol`."""
+
+import array
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import anyio
+
+from snekhouse.errors import JailError
+from snekhouse.jail import protocol
+from snekhouse.jail.inputs import Request
+
+_CREDENTIALS = struct.Struct("iII")
+"""struct ucred: pid, uid, gid (unix(7))."""
+
+_ANCILLARY_SIZE = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(array.array("i").itemsize)
+
+_REASON_SIZE = 256
+"""Most bytes of the reason why a fork server cannot seal a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What a guest brings.
+
+    Attributes:
+        pid: Its process id as the server sees it, by the kernel's word (SCM_CREDENTIALS).
+        home: A descriptor of its home; the receiver closes it.
+    """
+
+    pid: int
+    home: int
+
+
+class Channel:
+    """The host's end of a control socket."""
+
+    def __init__(self, end: socket.socket) -> None:
+        end.setblocking(False)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._end = end
+
+    async def receive_hello(self) -> Hello:
+        """Wait for the guest's hello.
+
+        Raises:
+            JailError: Something else came, or the other end was closed.
+        """
+        while True:
+            with suppress(BlockingIOError):
+                data, ancillary, _, _ = self._end.recvmsg(len(protocol.HELLO), _ANCILLARY_SIZE, socket.MSG_CMSG_CLOEXEC)
+                break
+            await anyio.wait_readable(self._end)
+        pid, homes = 0, array.array("i")
+        for level, kind, content in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+                pid = _CREDENTIALS.unpack(content)[0]
+            elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                homes.frombytes(content)
+        if data != protocol.HELLO or not pid or len(homes) != 1:
+            for home in homes:
+                os.close(home)
+            raise self._explain(data)
+        return Hello(pid, homes[0])
+
+    def _explain(self, data: bytes) -> JailError:
+        """Tell what came instead of a hello."""
+        if data[:1] != protocol.UNSEALED:
+            return JailError("the bootstrap did not say hello")
+        with suppress(BlockingIOError, ConnectionResetError):  # a forged message may have no more
+            data += self._end.recv(_REASON_SIZE)
+        return JailError(f"the fork server cannot seal its runs: {data[1:].decode(errors='replace')}")
+
+    async def send_request(self, request: Request, streams: Sequence[int], task_files: Sequence[int]) -> None:
+        """Send a request, as far as the guest takes it: its report tells why it took no more.
+
+        Args:
+            request: What it is to run.
+            streams: Descriptors of the program's standard streams, for a guest that was started without them.
+            task_files: Descriptors through which it joins the run's cgroups first.
+        """
+        with suppress(BrokenPipeError, ConnectionResetError):
+            pieces = protocol.encode_request(request.args, request.variables, request.files)
+            # The first two pieces go in one message, which wakes the guest once.
+            first = protocol.encode_task_files(len(task_files)) + next(pieces)
+            sent = socket.send_fds(self._end, [first], [*streams, *task_files])
+            await self.send(first[sent:])
+            for piece in pieces:
+                await self.send(piece)
+
+    async def receive_report(self, files: int) -> tuple[protocol.Stamp, ...] | protocol.Refusal:
+        """Wait for the report that all input files are written and the program starts, or why it does not.
+
+        Args:
+            files: How many files the request had.
+
+        Raises:
+            JailError: Something else came, or the other end was closed.
+        """
+        report = await self.receive(1)
+        size = protocol.report_size(report, files)
+        if size is None:
+            raise JailError("the bootstrap sent an unknown report")
+        decoded = protocol.decode_report(report + await self.receive(size - 1))
+        if isinstance(decoded, protocol.Refusal) and (decoded.index >= files or decoded.errno not in errno.errorcode):
+            raise JailError("the bootstrap refused what it was not sent")
+        return decoded
+
+    def order(self, message: bytes, *descriptors: int) -> None:
+        """Send a short message with descriptors at once, without waiting.
+
+        Raises:
+            OSError: The other end is closed, or does not read.
+        """
+        socket.send_fds(self._end, [message], descriptors)
+
+    async def send(self, piece: bytes) -> None:
+        """Send all of a piece.
+
+        Raises:
+            OSError: The other end is closed.
+        """
+        rest = memoryview(piece)
+        while rest:
+            try:
+                rest = rest[self._end.send(rest) :]
+            except BlockingIOError:
+                await anyio.wait_writable(self._end)
+
+    async def receive(self, size: int) -> bytes:
+        """Receive exactly so many bytes.
+
+        Raises:
+            JailError: The other end was closed before.
+        """
+        received = bytearray()
+        while len(received) < size:
+            try:
+                chunk = self._end.recv(size - len(received))
+            except BlockingIOError:
+                await anyio.wait_readable(self._end)
+                continue
+            except ConnectionResetError:
+                chunk = b""
+            if not chunk:
+                raise JailError("the bootstrap ended too early")
+            received += chunk
+        return bytes(received)
+
+
+@contextmanager
+def opened_channel() -> Iterator[tuple[Channel, socket.socket]]:
+    """Open a channel, and close it on leaving.
+
+    Yields:
+        The host's end, and the other one, for the caller to close as soon as it has been passed on.
+    """
+    host, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with host, other:
+        yield Channel(host), other

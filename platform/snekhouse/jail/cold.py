@@ -1,0 +1,68 @@
+"""Cold starts: a new jail for each evaluation, in which an interpreter starts."""
+
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from snekhouse.host.cgroups import RunGroup
+from snekhouse.jail.channel import Hello
+from snekhouse.jail.inputs import Request
+from snekhouse.jail.nsjail import NsJail, options, started
+from snekhouse.jail.prepared import PreparedRuntime
+from snekhouse.jail.protocol import Refusal, Stamp
+from snekhouse.jail.resources import RunResources
+from snekhouse.jail.start import GuestExit, Stdio
+from snekhouse.profile.rendering import bootstrap_inside
+from snekhouse.registry.models import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class ColdGuest:
+    """A guest that NsJail started.
+
+    Attributes:
+        process: The NsJail process.
+        group: See `Guest`.
+    """
+
+    process: NsJail
+    group: RunGroup | None
+
+    async def hello(self) -> Hello:
+        """See `Guest`."""
+        return await self.process.channel.receive_hello()
+
+    async def request(self, request: Request) -> tuple[Stamp, ...] | Refusal:
+        """See `Guest`."""
+        await self.process.channel.send_request(request, (), self.group.task_files if self.group else ())
+        return await self.process.channel.receive_report(len(request.files))
+
+    async def ended(self) -> None:
+        """See `Guest`."""
+        await self.process.ended()
+
+    async def end(self) -> GuestExit:
+        """See `Guest`."""
+        return await self.process.end()
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """Starts a jail for each evaluation.
+
+    Attributes:
+        resources: What the server has for its runs.
+    """
+
+    resources: RunResources
+
+    @asynccontextmanager
+    async def guest(self, prepared: PreparedRuntime, limits: Limits, stdio: Stdio) -> AsyncIterator[ColdGuest]:
+        """See `Start`."""
+        runtime = prepared.runtime
+        command = (runtime.executable, bootstrap_inside(prepared.bootstrap))
+        with ExitStack() as held, self.resources.ids.lease() as host_ids:
+            async with started(prepared.nsjail, options(prepared.profile, host_ids), command, stdio) as process:
+                # While the interpreter starts, there is time to make the group. It is removed after the process.
+                group = held.enter_context(self.resources.group(limits, loopback=runtime.loopback))
+                yield ColdGuest(process, group)

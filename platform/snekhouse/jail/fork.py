@@ -1,0 +1,88 @@
+"""Forked starts: the runtime's fork server forks the guest of each evaluation."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from snekhouse.host.cgroups import RunGroup
+from snekhouse.jail.channel import Hello
+from snekhouse.jail.fork_server import Fork, ForkServer
+from snekhouse.jail.inputs import Request
+from snekhouse.jail.prepared import PreparedRuntime
+from snekhouse.jail.protocol import Refusal, Stamp
+from snekhouse.jail.start import GuestExit, Stdio
+from snekhouse.registry.models import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class ForkedGuest:
+    """A guest that a fork server forked.
+
+    Attributes:
+        server: The fork server.
+        fork: The forked process.
+        stdio: What its program gets.
+    """
+
+    server: ForkServer
+    fork: Fork
+    stdio: Stdio
+
+    @property
+    def group(self) -> RunGroup | None:
+        """See `Guest`."""
+        return self.fork.group
+
+    async def hello(self) -> Hello:
+        """See `Guest`.
+
+        Raises:
+            ForkServerError: It did not come.
+        """
+        return await self.server.hello_of(self.fork)
+
+    async def request(self, request: Request) -> tuple[Stamp, ...] | Refusal:
+        """See `Guest`; have the next one forked meanwhile, when nobody waits for the fork server."""
+        await self.fork.channel.send_request(request, self.stdio, self.group.task_files if self.group else ())
+        self.server.fork_ahead()
+        return await self.fork.channel.receive_report(len(request.files))
+
+    async def ended(self) -> None:
+        """See `Guest`; its program may close its streams before."""
+        await self.fork.over.wait()
+
+    async def end(self) -> GuestExit:
+        """See `Guest`.
+
+        Raises:
+            ForkServerError: The fork server is gone, and so is the guest.
+        """
+        return await self.server.end(self.fork)
+
+
+@dataclass(frozen=True, slots=True)
+class ForkStart:
+    """Has a fork server fork each guest.
+
+    Attributes:
+        server: The fork server, which is up.
+    """
+
+    server: ForkServer
+
+    @asynccontextmanager
+    async def guest(self, prepared: PreparedRuntime, limits: Limits, stdio: Stdio) -> AsyncIterator[ForkedGuest]:
+        """See `Start`.
+
+        Raises:
+            ForkServerError: The fork server does not do its part; what the program did is lost.
+            OSError: The host is out of descriptors or ids.
+        """
+        with self.server.used() as fork:
+            guest = ForkedGuest(self.server, fork, stdio)
+            try:
+                if fork.group and limits != prepared.runtime.limits:
+                    fork.group.limit(limits)
+                yield guest
+            finally:
+                await guest.end()

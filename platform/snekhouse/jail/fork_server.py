@@ -1,0 +1,276 @@
+"""Fork servers: jails with an interpreter that has started already, and forks a guest for each evaluation."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import count
+
+import anyio
+
+from snekhouse.errors import JailError
+from snekhouse.host.cgroups import RunGroup
+from snekhouse.jail import protocol
+from snekhouse.jail.channel import Channel, Hello, opened_channel
+from snekhouse.jail.diagnosis import diagnose
+from snekhouse.jail.inputs import stdin_file
+from snekhouse.jail.nsjail import NsJail, fork_server_options, started
+from snekhouse.jail.output import Drain, output_streams
+from snekhouse.jail.prepared import PreparedRuntime
+from snekhouse.jail.resources import RunResources
+from snekhouse.jail.start import GuestExit
+from snekhouse.profile.rendering import START_TIMEOUT, bootstrap_inside
+from snekhouse.profile.tmpfs import writable
+from snekhouse.registry.models import Runtime
+from snekhouse.waiting import first
+
+_ANSWER_TIMEOUT_S = 5.0
+"""Seconds that a fork server may take for what takes milliseconds, on a loaded host."""
+
+_OUTPUT_SIZE = 1 << 16
+"""Most bytes that preloaded modules may print."""
+
+
+class ForkServerError(JailError):
+    """A fork server failed; what it was to run can start cold."""
+
+
+@dataclass(slots=True)
+class Fork:
+    """A process that a fork server forked.
+
+    Attributes:
+        number: The one that orders and reports name.
+        channel: The conversation with it.
+        group: Its cgroup, with the limits of the runtime, which it has not joined yet; None on a host without cgroups.
+        held: What it holds until it has ended.
+        over: Set once it has ended, or is lost with the fork server.
+        exit: How it ended; None until then, and where it is lost.
+    """
+
+    number: int
+    channel: Channel
+    group: RunGroup | None
+    held: ExitStack
+    over: anyio.Event = field(default_factory=anyio.Event)
+    exit: GuestExit | None = None
+
+
+class ForkServer:
+    """A fork server that is up.
+
+    Attributes:
+        served: How many evaluations it has served.
+    """
+
+    def __init__(self, process: NsJail, runtime: Runtime, resources: RunResources, remains: ExitStack) -> None:
+        """Take over a process.
+
+        Args:
+            process: NsJail, with the fork server in its jail.
+            runtime: What the registry says of it.
+            resources: What the server has for its runs.
+            remains: Takes what forks hold that are lost with the fork server; closed once its process is gone.
+        """
+        self._channel = process.channel
+        self._limits, self._loopback = runtime.limits, runtime.loopback
+        self._resources = resources
+        self._remains = remains
+        self._numbers = count()
+        self._forks: dict[int, Fork] = {}
+        self._spare: Fork | None = None
+        self._in_use = 0
+        self._idle = anyio.Event()
+        self._failure = anyio.Event()
+        self.served = 0
+
+    @contextmanager
+    def used(self) -> Iterator[Fork]:
+        """Take a fork, the spare one if there is one; the caller must `end` it before leaving.
+
+        Raises:
+            ForkServerError: The fork server takes no orders.
+            OSError: The host is out of descriptors or ids.
+        """
+        fork, self._spare = self._spare or self._fork(), None
+        self._in_use += 1
+        self.served += 1
+        try:
+            yield fork
+        finally:
+            self._release(fork)
+            self._in_use -= 1
+            if not self._in_use:
+                self._idle.set()
+                self._idle = anyio.Event()
+
+    def fork_ahead(self) -> None:
+        """Have a spare process forked for the next evaluation; best done while there is nothing else to do."""
+        if self._spare is None and not self._failure.is_set():
+            with suppress(OSError, ForkServerError):  # the next evaluation may have more luck
+                self._spare = self._fork()
+
+    async def hello_of(self, fork: Fork) -> Hello:
+        """Wait for the hello of a fork.
+
+        Raises:
+            ForkServerError: It did not come.
+        """
+        try:
+            with anyio.fail_after(_ANSWER_TIMEOUT_S):
+                return await fork.channel.receive_hello()
+        except (JailError, TimeoutError) as error:
+            raise self._failed(str(error) or "the fork server does not answer") from error
+
+    async def end(self, fork: Fork) -> GuestExit:
+        """Kill a fork unless it has ended, and wait until it is reaped; nothing interrupts that.
+
+        Raises:
+            ForkServerError: The fork server is gone, and so is the fork.
+        """
+        if not fork.over.is_set():
+            with anyio.CancelScope(shield=True):
+                self._order(protocol.encode_kill(fork.number))
+                with anyio.move_on_after(_ANSWER_TIMEOUT_S):
+                    await fork.over.wait()
+        if fork.exit is None:
+            raise self._failed("the fork server is gone")
+        return fork.exit
+
+    async def idle(self) -> None:
+        """Wait until none of its forks is in use."""
+        while self._in_use:
+            await self._idle.wait()
+
+    async def listen(self) -> None:
+        """Receive reports of forks that ended, until the fork server is gone or has failed; they are lost then."""
+        await first(self._receive_reports, self._failure.wait)
+        self._failure.set()
+        self.close()
+
+    async def try_out(self) -> None:
+        """Fork a first process, to see whether it can be sealed.
+
+        Raises:
+            JailError: It cannot; the text says why.
+        """
+        fork = self._fork()
+        try:
+            os.close((await self.hello_of(fork)).home)
+            self._order(protocol.encode_kill(fork.number))
+            await self._receive_report()
+        finally:
+            self._release(fork)
+        self.fork_ahead()
+
+    def close(self) -> None:
+        """Give up all forks; they end with the fork server."""
+        for fork in self._forks.values():
+            fork.over.set()
+        if self._spare:
+            self._release(self._spare)
+            self._spare = None
+
+    def _failed(self, reason: str) -> ForkServerError:
+        """Have it replaced; return what to raise."""
+        self._failure.set()
+        return ForkServerError(reason)
+
+    def _order(self, order: bytes, *descriptors: int) -> None:
+        """Send an order.
+
+        Raises:
+            ForkServerError: It is gone, or does not listen.
+        """
+        try:
+            self._channel.order(order, *descriptors)
+        except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
+            raise self._failed("the fork server takes no orders") from error
+
+    def _release(self, fork: Fork) -> None:
+        """Release what a fork held: at once when it has ended, else when the fork server is gone."""
+        if fork.exit:
+            fork.held.close()
+        else:
+            self._remains.enter_context(fork.held)
+
+    async def _receive_reports(self) -> None:
+        with suppress(JailError):
+            while True:
+                await self._receive_report()
+
+    async def _receive_report(self) -> None:
+        number, status, cpu_time = protocol.ENDED.unpack(await self._channel.receive(protocol.ENDED.size))
+        code = os.waitstatus_to_exitcode(status)
+        fork = self._forks.pop(number)
+        fork.exit = GuestExit(
+            code=code if code >= 0 else 128 - code, signal=-code if code < 0 else None, cpu_time=cpu_time / 1e6
+        )
+        fork.over.set()
+
+    def _fork(self) -> Fork:
+        with ExitStack() as held:
+            host_ids = held.enter_context(self._resources.ids.lease())
+            group = held.enter_context(self._resources.group(self._limits, loopback=self._loopback))
+            channel, other = held.enter_context(opened_channel())
+            number = next(self._numbers)
+            with other:
+                self._order(protocol.encode_fork(number, host_ids.inside), other.fileno())
+            self._forks[number] = Fork(number, channel, group, held.pop_all())
+            return self._forks[number]
+
+
+@asynccontextmanager
+async def started_fork_server(prepared: PreparedRuntime, resources: RunResources) -> AsyncIterator[ForkServer]:
+    """Start a fork server of a runtime and see that it can fork; end it and all its forks on leaving.
+
+    Args:
+        prepared: The runtime.
+        resources: What the server has for its runs.
+
+    Raises:
+        ForkServerError: It does not start, or cannot seal runs; the text says why.
+        OSError: The host is out of processes, descriptors or memory.
+    """
+    async with AsyncExitStack() as held:
+        (output,) = held.enter_context(output_streams(_OUTPUT_SIZE, apart=False))
+        stdin = await held.enter_async_context(stdin_file(b""))
+        command = (prepared.runtime.executable, bootstrap_inside(prepared.bootstrap), "fork")
+        stdio = (stdin, output.writer, output.writer)
+        options = fork_server_options(prepared.fork_server.profile, resources.ids)
+        remains = held.enter_context(ExitStack())
+        async with started(prepared.nsjail, options, command, stdio) as process:
+            output.close_writer()
+            fork_server = ForkServer(process, prepared.runtime, resources, remains)
+            try:
+                with anyio.fail_after(START_TIMEOUT):
+                    await _greet(process, prepared)
+                    await fork_server.try_out()
+            except (JailError, TimeoutError) as error:
+                fork_server.close()
+                known = str(error) if isinstance(error, ForkServerError) else await _reason(process, prepared, output)
+                raise ForkServerError(f"the fork server did not start: {known}") from error
+            try:
+                yield fork_server
+            finally:
+                fork_server.close()
+
+
+async def _greet(process: NsJail, prepared: PreparedRuntime) -> None:
+    """Send the settings, and wait for the hello.
+
+    Raises:
+        JailError: Something else came.
+    """
+    runtime, policy = prepared.runtime, prepared.fork_server.policy
+    settings = protocol.encode_fork_server(policy, writable(runtime), runtime.preload, loopback=runtime.loopback)
+    await process.channel.send(settings)
+    if await process.channel.receive(len(protocol.FORK_SERVER_HELLO)) != protocol.FORK_SERVER_HELLO:
+        raise JailError("it did not say hello")
+
+
+async def _reason(process: NsJail, prepared: PreparedRuntime, output: Drain) -> str:
+    """Tell why a fork server did not come up: the last line that its interpreter printed, or what NsJail logged."""
+    guest_exit = await process.end()
+    lines = await output.last_lines()
+    return lines[-1] if lines else diagnose(prepared.runtime, guest_exit, lines)

@@ -1,0 +1,50 @@
+"""What a server has for its runs: cgroups and host ids."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+from snekhouse.evaluation import Enforcement, Enforcer
+from snekhouse.host.cgroups import Cgroups, RunGroup
+from snekhouse.host.ids import HostIdPool
+from snekhouse.host.memory_watch import CAN_WATCH
+from snekhouse.registry.models import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class RunResources:
+    """What a server has for its runs.
+
+    Attributes:
+        cgroups: Where each gets a group; None on a host without.
+        ids: Who each is on the host.
+    """
+
+    cgroups: Cgroups | None
+    ids: HostIdPool
+
+    @property
+    def enforcement(self) -> Enforcement:
+        """Who keeps runs to their limits."""
+        walls = self.cgroups.walls if self.cgroups else frozenset[str]()
+        watched = Enforcer.SERVER if CAN_WATCH else None
+        return Enforcement(
+            memory=Enforcer.KERNEL if "memory" in walls else watched, cpus=Enforcer.KERNEL if "cpu" in walls else None
+        )
+
+    @contextmanager
+    def group(self, limits: Limits, *, loopback: bool) -> Iterator[RunGroup | None]:
+        """Make a group for one run, where the host has cgroups.
+
+        Args:
+            limits: Of the run.
+            loopback: Whether it has an interface over which it can fill the buffers of sockets.
+        """
+        with self.cgroups.run(limits) if self.cgroups else nullcontext() as group:
+            if group and loopback:
+                group.limit_sockets(limits.memory // _SOCKET_SHARE)
+            yield group
+
+
+_SOCKET_SHARE = 4
+"""Part of the memory that buffers of sockets may have besides, where they do not count as memory: one in so many."""

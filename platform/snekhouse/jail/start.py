@@ -1,0 +1,76 @@
+"""The seam between an evaluation and the ways to start one: `cold` and `fork` implement it, `run` uses it."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from snekhouse.host.cgroups import RunGroup
+from snekhouse.jail.channel import Hello
+from snekhouse.jail.inputs import Request
+from snekhouse.jail.prepared import PreparedRuntime
+from snekhouse.jail.protocol import Refusal, Stamp
+from snekhouse.registry.models import Limits
+
+Stdio = tuple[int, int, int]
+"""Descriptors of a program's standard input, output and error."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuestExit:
+    """How a guest ended.
+
+    Attributes:
+        code: The exit code: the program's, 128 + N after signal N, or 255 where NsJail failed.
+        signal: The signal that ended the program; None when it exited.
+        cpu_time: Seconds, user and system, of all its processes that were waited for.
+        complaint: What NsJail complained of, where the jail did not come up; else empty.
+    """
+
+    code: int
+    signal: int | None
+    cpu_time: float
+    complaint: str = ""
+
+
+class Guest(Protocol):
+    """One interpreter in a jail, which runs one program."""
+
+    @property
+    def group(self) -> RunGroup | None:
+        """Its cgroup, which it may not have joined yet; None on a host without cgroups."""
+
+    async def hello(self) -> Hello:
+        """Wait until it is ready for a request.
+
+        Raises:
+            JailError: It did not come up.
+        """
+
+    async def request(self, request: Request) -> tuple[Stamp, ...] | Refusal:
+        """Send the request, and wait until it has written the input files and starts the program.
+
+        Raises:
+            JailError: It ended before, or broke the protocol.
+        """
+
+    async def ended(self) -> None:
+        """Wait until its program has ended."""
+
+    async def end(self) -> GuestExit:
+        """Kill every process in it, unless all have ended, and reap them; nothing interrupts that."""
+
+
+class Start(Protocol):
+    """A way to start guests."""
+
+    def guest(self, prepared: PreparedRuntime, limits: Limits, stdio: Stdio) -> AbstractAsyncContextManager[Guest]:
+        """Start a guest, and end it on leaving.
+
+        Args:
+            prepared: The runtime.
+            limits: Of the evaluation.
+            stdio: What the program gets.
+
+        Raises:
+            OSError: The host is out of processes, descriptors or memory.
+        """

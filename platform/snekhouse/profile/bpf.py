@@ -1,0 +1,107 @@
+"""The seccomp policy as a program of the kernel's: classic BPF, for runs that no NsJail of their own seals.
+
+NsJail compiles the policy for the jails that it starts, from the text that `seccomp` renders. What a fork server forks
+seals itself with the same rules, compiled here.
+"""
+
+import platform
+import struct
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+from snekhouse.host.system_calls import numbers, require_machine
+from snekhouse.profile.seccomp_policy import UNLISTED
+from snekhouse.profile.seccomp_rules import ALLOW, Comparison, Group, Rule
+
+_MACHINES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+"""AUDIT_ARCH_* (linux/audit.h), by uname(2)'s name."""
+
+_KILL, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000  # SECCOMP_RET_*
+_LOAD, _AND, _RETURN = 0x20, 0x54, 0x06  # BPF_LD|W|ABS, ALU|AND, RET
+_JUMP, _EQUAL, _NOT_BELOW = 0x05, 0x15, 0x35  # BPF_JMP|JA, JMP|JEQ, JMP|JGE
+_NUMBER, _MACHINE, _FIRST_ARGUMENT, _ARGUMENT_SIZE = 0, 4, 16, 8  # offsets in struct seccomp_data (linux/seccomp.h)
+_FARTHEST = 0xFF
+"""Instructions that a conditional jump can skip; an unconditional one has 32 bits for that."""
+
+Instruction = tuple[int, int, int, int]
+"""Code, jump if true, jump if false, value: struct sock_filter (linux/filter.h)."""
+
+
+@lru_cache
+def compile_filter(groups: tuple[Group, ...], machine: str = "", default: int | None = UNLISTED) -> bytes:
+    """Compile a policy.
+
+    Args:
+        groups: Its rules.
+        machine: As uname(2) calls it; by default this one.
+        default: What becomes of calls that no rule decides: `ALLOW`, or an error.
+
+    Returns:
+        An array of ``struct sock_filter``.
+
+    Raises:
+        HostError: The policy is not written for such a machine.
+    """
+    machine = machine or platform.machine()
+    require_machine(machine)
+    rules: defaultdict[int, list[Rule]] = defaultdict(list)
+    for group in groups:
+        for rule in group.rules:
+            for _, number in numbers(rule.calls, machine):
+                rules[number].append(rule)
+    return b"".join(struct.pack("<HBBI", *each) for each in _program(rules, default, _MACHINES[machine]))
+
+
+def _program(rules: Mapping[int, Sequence[Rule]], default: int | None, machine: int) -> list[Instruction]:
+    search = _search(_ranges(rules, default))
+    own = [(_LOAD, 0, 0, _NUMBER), *search]
+    return [(_LOAD, 0, 0, _MACHINE), (_EQUAL, 1, 0, machine), (_RETURN, 0, 0, _KILL), *own]
+
+
+def _ranges(rules: Mapping[int, Sequence[Rule]], default: int | None) -> list[tuple[int, list[Instruction]]]:
+    """List what is done from which number on, up to the next."""
+    numbers = sorted({at for number in rules for at in (number, number + 1)} | {0})
+    found: list[tuple[int, list[Instruction]]] = []
+    for number in numbers:
+        code = _decision(rules.get(number, ()), default)
+        if not found or found[-1][1] != code:
+            found.append((number, code))
+    return found
+
+
+def _search(ranges: Sequence[tuple[int, list[Instruction]]]) -> list[Instruction]:
+    """Find a number's range by halves."""
+    if len(ranges) == 1:
+        return ranges[0][1]
+    middle = len(ranges) // 2
+    below, above = _search(ranges[:middle]), _search(ranges[middle:])
+    if len(below) > _FARTHEST:
+        return [(_NOT_BELOW, 0, 1, ranges[middle][0]), (_JUMP, 0, 0, len(below)), *below, *above]
+    return [(_NOT_BELOW, len(below), 0, ranges[middle][0]), *below, *above]
+
+
+def _decision(rules: Sequence[Rule], default: int | None) -> list[Instruction]:
+    code: list[Instruction] = []
+    for rule in rules:
+        if not rule.condition:
+            return [*code, _end(rule.action)]
+        for comparisons in rule.condition:
+            code += _alternative(comparisons, rule.action)
+    return [*code, _end(default)]
+
+
+def _end(action: int | None) -> Instruction:
+    return _RETURN, 0, 0, _ALLOW if action is ALLOW else _ERRNO | action
+
+
+def _alternative(comparisons: Sequence[Comparison], action: int | None) -> list[Instruction]:
+    """Return the action when all comparisons hold; go on behind it when one does not."""
+    code: list[Instruction] = [_end(action)]
+    for comparison in reversed(comparisons):
+        away = len(code)
+        jump = (_EQUAL, 0, away, comparison.value) if comparison.is_equal else (_EQUAL, away, 0, comparison.value)
+        argument = comparison.argument
+        mask = [] if argument.mask is None else [(_AND, 0, 0, argument.mask)]
+        code = [(_LOAD, 0, 0, _FIRST_ARGUMENT + _ARGUMENT_SIZE * argument.index), *mask, jump, *code]
+    return code

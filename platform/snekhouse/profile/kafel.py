@@ -1,0 +1,76 @@
+"""The seccomp policy in NsJail's language, Kafel (https://github.com/google/kafel), rendered for this machine."""
+
+import platform
+import textwrap
+from enum import IntEnum
+from functools import lru_cache
+
+import jinja2
+
+from snekhouse.assets import asset
+from snekhouse.host.system_calls import numbers, require_machine
+from snekhouse.profile.seccomp_policy import UNLISTED, policy
+from snekhouse.profile.seccomp_rules import ALLOW, Comparison, Condition, Rule
+
+
+@lru_cache
+def render_policy(machine: str = "", *, memory_limited: bool, fork_server: bool = False, loopback: bool = False) -> str:
+    """Render the policy.
+
+    Args:
+        machine: As uname(2) calls it; by default this one.
+        memory_limited: Whether a cgroup limits memory; otherwise memory that only it counts is refused.
+        fork_server: Whether it is for a fork server, which makes what the runs that it forks are to have.
+        loopback: Whether a loopback interface is among that.
+
+    Returns:
+        A policy in Kafel, with comments.
+
+    Raises:
+        HostError: No policy is written for such a machine.
+    """
+    machine = machine or platform.machine()
+    require_machine(machine)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(asset("templates/nsjail")),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - HTML has no part in this, nor has any value from outside
+        keep_trailing_newline=True,
+    )
+    environment.globals["lines"] = _in_lines
+    environment.globals["action"] = _action
+    environment.globals["calls"] = lambda rule: _calls(rule, machine)
+    return environment.get_template("seccomp.policy.jinja").render(
+        groups=policy(memory_limited=memory_limited, fork_server=fork_server, loopback=loopback), unlisted=UNLISTED
+    )
+
+
+def _action(rule: Rule) -> str:
+    return "ALLOW" if rule.action is ALLOW else f"ERRNO({rule.action})"
+
+
+def _calls(rule: Rule, machine: str) -> str:
+    """Write the calls of a rule: as numbers, which NsJail reads faster; by name where it has to know arguments."""
+    found = numbers(rule.calls, machine)
+    if rule.condition:
+        return ", ".join(f"{name} {{ {_condition(rule.condition)} }}" for name, _ in found)
+    return ", ".join(f"SYSCALL[{number}]/*{name}*/" for name, number in found)
+
+
+def _condition(condition: Condition) -> str:
+    return " || ".join(" && ".join(map(_comparison, alternative)) for alternative in condition)
+
+
+def _comparison(comparison: Comparison) -> str:
+    argument = comparison.argument
+    left = argument.name if argument.mask is None else f"({argument.name} & {argument.mask:#x})"
+    right = (
+        f"{int(comparison.value)}/*{comparison.value.name}*/"
+        if isinstance(comparison.value, IntEnum)
+        else f"{comparison.value:#x}"
+    )
+    return f"{left} {'==' if comparison.is_equal else '!='} {right}"
+
+
+def _in_lines(text: str, indent: str = "    ") -> str:
+    return textwrap.fill(text, width=116, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)

@@ -1,0 +1,162 @@
+"""What no table of a registry shows by itself: names, executables and mounts that do not go together.
+
+It reads the parsed file, not the models, so that a mistake in one place hides none in another. What has the wrong
+type is passed over: the models refuse it.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from snekhouse.registry.jail_paths import check_form, check_tmpfs, own_place
+from snekhouse.registry.mistakes import Location, Mistake, nearest
+from snekhouse.registry.root import PLACES
+from snekhouse.registry.values import normal_path
+
+_Tables = dict[str, dict[str, Any]]
+
+
+def cross_check(parsed: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Find what does not go together.
+
+    Args:
+        parsed: The file, as TOML has it.
+    """
+    runtimes = _tables(parsed.get("runtimes"))
+    yield from _check_default(parsed, runtimes)
+    yield from _check_uids(_table(parsed.get("server")), runtimes)
+    yield from _check_aliases(runtimes)
+    yield from _check_executable_names(runtimes)
+    defaults = _table(parsed.get("defaults"))
+    yield from _check_mounts(("defaults",), defaults, defaults.get("root"))
+    for name, table in runtimes.items():
+        yield from _check_mounts(("runtimes", name), table, table.get("root", defaults.get("root")))
+        yield from _check_build(("runtimes", name, "build"), table)
+    yield from _check_tmpfs(runtimes, defaults)
+
+
+def _check_default(parsed: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mistake]:
+    default = parsed.get("default")
+    aliases = [alias for table in runtimes.values() for _, alias in _texts(table, "aliases")]
+    if parsed.get("runtimes", {}) == {}:
+        yield Mistake(("runtimes",), "lists no runtime", 'add a table [runtimes."3.14"]')
+    elif default is None and len(runtimes) > 1:
+        yield Mistake(("default",), "is missing", f"name one of: {', '.join(runtimes)}")
+    elif isinstance(default, str) and default not in (known := [*runtimes, *aliases]):
+        yield Mistake(
+            ("default",),
+            f"there is no runtime {default!r}",
+            nearest(default, known, f"name one of: {', '.join(known)}"),
+        )
+
+
+def _check_uids(server: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mistake]:
+    """Find ranges of ids that are too small for all evaluations at once, spare forks and fork servers."""
+    concurrency, workers = server.get("concurrency") or os.cpu_count() or 1, server.get("workers", 1)
+    if not isinstance(concurrency, int) or not isinstance(workers, int):
+        return
+    if workers > concurrency:
+        message = f"are {workers}, more than the {concurrency} evaluations at once of concurrency"
+        yield Mistake(("server", "workers"), message, f"write {concurrency} or fewer, or a larger concurrency")
+    match server:
+        case {"uids": [int(first), int(last)]}:
+            needed = ids_needed(concurrency, workers, len(runtimes))
+            if first < last < first + needed - 1:
+                message = (
+                    f"has {last - first + 1} ids; {needed} are needed: one for each of {concurrency} evaluations at "
+                    f"once, and for each of {workers} workers {_WAITING} for each runtime and one for fork servers"
+                )
+                yield Mistake(("server", "uids"), message, f"end it at {first + needed - 1} or later")
+
+
+def ids_needed(concurrency: int, workers: int, runtimes: int) -> int:
+    """Count the host ids that runs at once use up, with those that wait in fork servers, and the fork servers' own."""
+    return concurrency + (_WAITING * runtimes + 1) * workers
+
+
+_WAITING = 2
+"""Runs of a runtime that wait to be used: one, and while a fork server is replaced another."""
+
+
+def _check_aliases(runtimes: _Tables) -> Iterator[Mistake]:
+    owners: dict[str, str] = {}
+    for name, table in runtimes.items():
+        for index, alias in _texts(table, "aliases"):
+            location = ("runtimes", name, "aliases", index)
+            if alias in runtimes:
+                yield Mistake(location, f"the alias {alias!r} hides the runtime of that name", "remove the alias")
+            elif alias in owners:
+                yield Mistake(location, f"{alias!r} is an alias of {owners[alias]!r} already", "remove one of them")
+            owners.setdefault(alias, name)
+
+
+def _check_executable_names(runtimes: _Tables) -> Iterator[Mistake]:
+    """Runtimes may share an executable, as one with other limits does; a further name is of one runtime alone."""
+    executables = {
+        str(table["executable"]): name for name, table in reversed(runtimes.items()) if "executable" in table
+    }
+    owners: dict[str, str] = {}
+    for name, table in runtimes.items():
+        for index, path in _texts(table, "executable_names"):
+            location = ("runtimes", name, "executable_names", index)
+            if owners.setdefault(path, name) != name:
+                yield Mistake(location, f"{path!r} names the runtime {owners[path]!r} already", "remove one of them")
+            elif executables.get(path, name) != name:
+                message = f"{path!r} is the executable of the runtime {executables[path]!r}"
+                yield Mistake(location, message, "remove it here")
+
+
+def _check_mounts(table: Location, settings: Mapping[str, Any], root: object) -> Iterator[Mistake]:
+    mounts = settings.get("mounts")
+    for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
+        if isinstance(mount, dict):
+            yield from check_form((*table, "mounts", index), mount)
+        key = "target" if "target" in _table(mount) else "source"
+        target = _table(mount).get(key)
+        if not isinstance(target, str) or not target.startswith("/"):
+            continue
+        location = (*table, "mounts", index, key)
+        if place := own_place(normal_path(target)):
+            message = f"{target!r} as a target takes the place of the jail's own {place}"
+            yield Mistake(location, message, "choose another target")
+        elif isinstance(root, str) and normal_path(target) in PLACES:
+            message = f"{target!r} as a target takes the place of what comes from the root {root}"
+            yield Mistake(location, message, "remove the mount, or root")
+
+
+def _check_tmpfs(runtimes: _Tables, defaults: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Find tmpfs that fit no runtime that has them; one of the defaults is told once."""
+    found: dict[Location, Mistake] = {}
+    for name, table in runtimes.items():
+        for mistake in check_tmpfs(name, table, defaults):
+            found.setdefault(mistake.location, mistake)
+    yield from found.values()
+
+
+def _check_build(location: Location, table: Mapping[str, Any]) -> Iterator[Mistake]:
+    build = table.get("build")
+    if not isinstance(build, dict):
+        return
+    if "image" in build:
+        for key in ("version", "sha256", "configure"):
+            if key in build:
+                message = "says how to build what image has already"
+                yield Mistake((*location, key), message, f"remove {key}, or image")
+        return
+    for key in ("version", "sha256"):
+        if key not in build:
+            yield Mistake((*location, key), "is missing", "add it, or name an image that has the interpreter")
+
+
+def _tables(value: object) -> _Tables:
+    return {name: _table(table) for name, table in _table(value).items()}
+
+
+def _table(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _texts(table: Mapping[str, Any], key: str) -> Iterator[tuple[int, str]]:
+    items = table.get(key)
+    if isinstance(items, list):
+        yield from ((index, item) for index, item in enumerate(items) if isinstance(item, str))

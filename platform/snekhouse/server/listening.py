@@ -1,0 +1,180 @@
+"""Listening: connections are accepted up to a number, in all and for each address, and never run out of descriptors."""
+
+import asyncio
+import ipaddress
+import logging
+import os
+import resource
+import socket
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+import anyio
+import anyio.lowlevel
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
+from hypercorn.utils import repr_socket_addr
+from starlette.types import ASGIApp
+
+from snekhouse.registry.models import Server
+from snekhouse.server.connection import ENDING_AT_ONCE, Connection
+
+_log = logging.getLogger("snekhouse.server")
+
+_BACKLOG = 1024
+"""Connections that the kernel holds until they are accepted (listen(2))."""
+
+_BURST = 8
+"""Connections that are accepted before others on the event loop have a turn."""
+
+_REPORT_INTERVAL_S = 1.0
+
+_EXHAUSTED_PAUSE_S = 0.1
+"""Seconds until the next attempt to accept while the process has no descriptor left."""
+
+_IPV6_NETWORK_BITS = 64
+"""What one client of IPv6 commonly has (RFC 6177)."""
+
+
+class Listener:
+    """Accepts connections, and serves an application on them.
+
+    Where a connection is one too many, the one that has waited longest for its client's next request is closed for it;
+    where none waits, the new one is closed at once.
+    """
+
+    def __init__(self, app: ASGIApp, config: Config, listener: socket.socket, settings: Callable[[], Server]) -> None:
+        """Prepare to listen.
+
+        Args:
+            app: What answers.
+            config: Hypercorn's settings.
+            listener: A socket that is bound; closed with the listener.
+            settings: Tells what `[server]` of the registry says now.
+        """
+        self._app = ASGIWrapper(app)  # type: ignore[arg-type]  # the same protocol, typed by each for itself
+        self._config = config
+        self._socket = listener
+        self._settings = settings
+        self._context = WorkerContext(None)
+        self._ending = asyncio.Semaphore(ENDING_AT_ONCE)
+        self._turn = asyncio.Lock()
+        self._connections: dict[Connection, asyncio.Task[None]] = {}
+        self._counts: Counter[str] = Counter()
+        self._troubles: Counter[str] = Counter()
+
+    async def listen(self) -> None:
+        """Accept connections until cancelled."""
+        self._socket.setblocking(False)
+        self._socket.listen(_BACKLOG)
+        address = repr_socket_addr(self._socket.family, self._socket.getsockname())
+        _log.info("Running on http://%s (CTRL + C to quit)", address)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._report)
+            while True:
+                await anyio.wait_readable(self._socket)
+                for _ in range(_BURST):
+                    if not await self._accept():
+                        break
+                await anyio.lowlevel.checkpoint()
+
+    async def close(self, grace: float) -> None:
+        """Accept no more, and end all connections.
+
+        Args:
+            grace: Seconds for answers to be sent, and read.
+        """
+        self._socket.close()
+        await self._context.terminated.set()
+        for connection in self._connections:
+            if connection.idle_since is not None:
+                connection.close()
+        if self._connections:
+            _, late = await asyncio.wait(self._connections.values(), timeout=grace)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=grace)
+
+    async def _accept(self) -> bool:
+        """Accept one connection; tell whether there may be more."""
+        try:
+            accepted, address = self._socket.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return False
+        except OSError as error:
+            # Out of descriptors or memory, which evaluations give back soon: the kernel keeps who wants to connect.
+            self._troubles[f"accepting paused: {os.strerror(error.errno or 0)}"] += 1
+            await asyncio.sleep(_EXHAUSTED_PAUSE_S)
+            return False
+        group = _group(address[0])
+        if reason := self._make_room(group):
+            self._troubles[f"closed at once: {reason}"] += 1
+            accepted.close()
+            return True
+        accepted.setblocking(False)
+        connection = Connection(
+            group,
+            self._app,
+            self._config,
+            self._context,
+            ending=self._ending,
+            http2=self._settings().http2,
+            turn=self._turn,
+        )
+        task = asyncio.get_running_loop().create_task(connection.serve(accepted))
+        self._connections[connection] = task
+        self._counts[group] += 1
+        task.add_done_callback(partial(self._forget, connection))
+        return True
+
+    def _make_room(self, group: str) -> str:
+        """Close an idle connection where the next would be one too many; where there is none, return why."""
+        settings = self._settings()
+        if self._counts[group] >= settings.connections_per_address:
+            idle = [each for each in self._connections if each.group == group and each.idle_since is not None]
+            reason = "over [server] connections_per_address"
+        elif len(self._connections) >= _most(settings):
+            idle = [each for each in self._connections if each.idle_since is not None]
+            reason = "over [server] connections"
+        else:
+            return ""
+        if not idle:
+            return reason
+        longest = min(idle, key=lambda each: (-self._counts[each.group], each.idle_since))
+        self._troubles[f"idle, closed: {reason}"] += 1
+        longest.abort()
+        self._forget(longest)
+        return ""
+
+    def _forget(self, connection: Connection, _task: object = None) -> None:
+        if self._connections.pop(connection, None) is not None:
+            self._counts[connection.group] -= 1
+            if not self._counts[connection.group]:
+                del self._counts[connection.group]
+
+    async def _report(self) -> None:
+        """Log once a second at most what happened to connections."""
+        while True:
+            await asyncio.sleep(_REPORT_INTERVAL_S)
+            if self._troubles:
+                _log.warning("connections: %s", "; ".join(f"{count} {what}" for what, count in self._troubles.items()))
+                self._troubles.clear()
+
+
+def _most(settings: Server) -> int:
+    """Work out how many connections there may be: other descriptors are left for evaluations."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(settings.connections, max(1, descriptors // 2))
+
+
+def _group(host: str) -> str:
+    """Name the group whose connections count together: an IPv4 address, or a network of IPv6."""
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, _IPV6_NETWORK_BITS), strict=False))

@@ -1,0 +1,90 @@
+"""Hypercorn around the application: sockets, signals and the log."""
+
+import ipaddress
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator
+from functools import partial
+
+import anyio
+from hypercorn.config import Config
+
+from snekhouse.registry.models import Registry
+from snekhouse.server.access_log import AccessLog
+from snekhouse.server.allocator import keep_trimmed
+from snekhouse.server.listening import Listener
+from snekhouse.server.worker import Worker
+from snekhouse.service import Reloader, Service, measure_lag, open_service
+from snekhouse.waiting import first
+from snekhouse.web.app import create_app
+
+_log = logging.getLogger(__name__)
+
+_ANSWERING = 5.0
+"""Seconds that answers have to be read after the last evaluation."""
+
+
+async def serve(registry: Registry, *, listener: socket.socket, worker: Worker, admin_token: str | None = None) -> None:
+    """Serve a registry until SIGTERM or SIGINT; its file is loaded again when it changes, and on SIGHUP.
+
+    Args:
+        registry: What to serve.
+        listener: A socket that is bound to the address; closed at the end.
+        worker: This process.
+        admin_token: What opens the admin API; None where that is off.
+
+    Raises:
+        HostError: The host lacks what a jail needs.
+    """
+    # Held to the very end: a second signal must not kill the server while it clears up after the first.
+    with (
+        anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
+        anyio.open_signal_receiver(signal.SIGHUP) as hangups,
+    ):
+        async with open_service(worker.share(registry)) as service, anyio.create_task_group() as serving:
+            reloader = Reloader(
+                service, registry, share=worker.share, tell_others=worker.tell_others, is_counted=worker.number == 0
+            )
+            on_loopback = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+            app = create_app(service, reloader, admin_token, on_loopback=on_loopback)
+            listening = Listener(app, _config(), listener, lambda: service.registry.server)
+            serving.start_soon(listening.listen)
+            serving.start_soon(reloader.watch)
+            serving.start_soon(keep_trimmed)
+            serving.start_soon(measure_lag, service.metrics)
+            serving.start_soon(_reload, reloader, hangups)
+            lifeline = [partial(anyio.wait_readable, worker.lifeline)] if worker.lifeline else []
+            await first(signals.__anext__, *lifeline)
+            await _drain(service, service.registry.server.drain, signals)
+            serving.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await listening.close(_ANSWERING)
+
+
+def _config() -> Config:
+    config = Config()
+    config.include_server_header = False
+    config.logger_class = AccessLog
+    config.errorlog = logging.getLogger("snekhouse.server")  # one log, in the form that the command line chose
+    config.accesslog = logging.getLogger("snekhouse.access")
+    return config
+
+
+async def _reload(reloader: Reloader, hangups: AsyncIterator[signal.Signals]) -> None:
+    async for _ in hangups:
+        await reloader.reload()
+
+
+async def _drain(service: Service, grace: float, signals: AsyncIterator[signal.Signals]) -> None:
+    """Let evaluations finish, while the server still listens and refuses others; a second signal ends them at once."""
+    _log.info("draining", extra={"seconds": grace})
+    async with anyio.create_task_group() as tasks:
+
+        async def hurry() -> None:
+            await anext(signals)
+            await service.drain(0)
+
+        tasks.start_soon(hurry)
+        await service.drain(grace)
+        tasks.cancel_scope.cancel()

@@ -1,0 +1,176 @@
+"""What a server counts and measures, for Prometheus; with several workers, of all of them together."""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    values,
+)
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.registry import Collector
+
+_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable by which the library knows that processes share a folder of numbers."""
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own: when each was made, which nobody asks
+
+_RUN_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_WAIT_BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30)
+_LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class Metrics:
+    """The metrics of one process. docs/reference/metrics.md lists them."""
+
+    def __init__(self) -> None:
+        values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]  # else as on import, which knew of no workers
+        own = self._own = CollectorRegistry()
+        self._evals = Counter(
+            "snekhouse_evals_total", "Evaluations, by how they ended.", ("runtime", "status"), registry=own
+        )
+        self._seconds = Histogram(
+            "snekhouse_eval_seconds",
+            "Seconds from an evaluation's turn to its result.",
+            ("runtime",),
+            registry=own,
+            buckets=_RUN_BUCKETS,
+        )
+        self._queue_seconds = Histogram(
+            "snekhouse_queue_seconds",
+            "Seconds that an evaluation waited for its turn.",
+            registry=own,
+            buckets=_WAIT_BUCKETS,
+        )
+        self._in_progress = Gauge(
+            "snekhouse_evals_in_progress", "Evaluations that run now.", registry=own, multiprocess_mode="livesum"
+        )
+        self._queue_length = Gauge(
+            "snekhouse_queue_length", "Evaluations that wait now.", registry=own, multiprocess_mode="livesum"
+        )
+        self._fork_server_starts = Counter(
+            "snekhouse_fork_server_starts_total",
+            "Fork servers that were started, by why.",
+            ("runtime", "reason"),
+            registry=own,
+        )
+        self._reloads = Counter(
+            "snekhouse_registry_reloads_total", "Reloads of the registry.", ("outcome",), registry=own
+        )
+        self._lag = Histogram(
+            "snekhouse_event_loop_lag_seconds",
+            "Seconds by which the event loop woke a task too late.",
+            registry=own,
+            buckets=_LAG_BUCKETS,
+        )
+        for outcome in ("reloaded", "refused"):
+            self._reloads.labels(outcome)  # there from the start, that the first is seen to be an increase
+
+    @contextmanager
+    def queued(self) -> Iterator[None]:
+        """Count somebody as waiting meanwhile."""
+        with self._queue_length.track_inprogress():
+            yield
+
+    @contextmanager
+    def running(self, runtime: str, waited: float) -> Iterator[None]:
+        """Count an evaluation as running meanwhile, and take its time."""
+        self._queue_seconds.observe(waited)
+        with self._in_progress.track_inprogress(), self._seconds.labels(runtime).time():
+            yield
+
+    def ended(self, runtime: str, status: str) -> None:
+        """Count an evaluation that has ended, ``abandoned`` by its client or ``refused`` a place included."""
+        self._evals.labels(runtime, status).inc()
+
+    def fork_server_started(self, runtime: str, reason: str) -> None:
+        """Count a fork server that was started."""
+        self._fork_server_starts.labels(runtime, reason).inc()
+
+    def reloaded(self, outcome: str) -> None:
+        """Count a reload."""
+        self._reloads.labels(outcome).inc()
+
+    def woke_late(self, seconds: float) -> None:
+        """Count a measurement of the event loop's lag."""
+        self._lag.observe(seconds)
+
+    def evaluations(self, runtime: str) -> dict[str, int]:
+        """Tell how many evaluations of a runtime ended how."""
+        samples = (sample for family in self._shared().collect() for sample in family.samples)
+        return {
+            sample.labels["status"]: int(sample.value)
+            for sample in samples
+            if sample.name == "snekhouse_evals_total" and sample.labels["runtime"] == runtime
+        }
+
+    def collect(self, *, runtimes: Mapping[str, bool], digest: str) -> CollectorRegistry:
+        """Gather what there is to tell now.
+
+        Args:
+            runtimes: Whether each runtime can evaluate, by its name.
+            digest: Of the registry that is served.
+        """
+        gathered = CollectorRegistry()
+        gathered.register(_Now(runtimes, digest))
+        gathered.register(self._shared())
+        if folder := os.environ.get(_FOLDER):
+            gathered.register(_Processes(folder))
+        else:
+            ProcessCollector(registry=gathered)
+        return gathered
+
+    def _shared(self) -> Collector:
+        """Find what all workers counted together."""
+        return MultiProcessCollector(None) if os.environ.get(_FOLDER) else self._own  # type: ignore[no-untyped-call]
+
+
+def share_numbers(folder: Path) -> None:
+    """Have this process and those that it forks keep their numbers in one folder."""
+    os.environ[_FOLDER] = str(folder)
+
+
+def forget_process(pid: int) -> None:
+    """Let a process that has ended count no more as doing anything; what it did stays counted."""
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+class _Now(Collector):
+    """What is so now, and the same in every worker."""
+
+    def __init__(self, runtimes: Mapping[str, bool], digest: str) -> None:
+        self._runtimes, self._digest = runtimes, digest
+
+    def collect(self) -> Iterable[Metric]:
+        up = GaugeMetricFamily("snekhouse_runtime_up", "Whether a runtime can evaluate.", labels=("runtime",))
+        for name, is_up in self._runtimes.items():
+            up.add_metric((name,), is_up)
+        yield up
+        info = GaugeMetricFamily("snekhouse_registry_info", "The registry that is served.", labels=("hash",))
+        info.add_metric((self._digest,), 1)
+        yield info
+
+
+class _Processes(Collector):
+    """The processes that keep numbers in a folder, each with its id as a label."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+
+    def collect(self) -> Iterable[Metric]:
+        found: dict[str, Metric] = {}
+        pids = {file.stem.rpartition("_")[2] for file in self._folder.glob("*.db")}
+        for pid in sorted(pid for pid in pids if Path("/proc", pid).exists()):
+            for family in ProcessCollector(pid=partial(int, pid), registry=None).collect():
+                known = found.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                known.samples += [sample._replace(labels={"pid": pid}) for sample in family.samples]
+        return found.values()

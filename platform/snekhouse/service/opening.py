@@ -1,0 +1,86 @@
+"""How a server opens: the host is surveyed, and every runtime made ready."""
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+
+from snekhouse.errors import HostError
+from snekhouse.host.cgroups import Cgroups
+from snekhouse.host.cgroups.groups import Layout, server_group
+from snekhouse.host.ids import HostIdPool, reserved_ids
+from snekhouse.host.state import state_folder
+from snekhouse.host.survey import survey_for
+from snekhouse.jail.resources import RunResources
+from snekhouse.registry.cross_check import ids_needed
+from snekhouse.registry.hints import hints
+from snekhouse.registry.models import Registry
+from snekhouse.service.metrics import Metrics
+from snekhouse.service.preparing import started_preparer
+from snekhouse.service.service import Service
+
+_log = logging.getLogger(__package__)
+
+
+@asynccontextmanager
+async def open_service(registry: Registry, *, require_runtime: bool = True) -> AsyncIterator[Service]:
+    """Make every runtime of a registry ready, and hold what they need until the end.
+
+    Args:
+        registry: What to serve.
+        require_runtime: Whether at least one runtime must be available.
+
+    Raises:
+        HostError: The host lacks a wall, and the registry does not allow it to; or no runtime is available.
+    """
+    host = survey_for(registry)
+    if not registry.server.allow_degraded:
+        host.require_walls()
+    if missing := host.missing_walls():
+        names = ", ".join(wall.name for wall in missing)
+        _log.warning("degraded: missing walls: %s; `snekhouse doctor` says why, and how to get them", names)
+    for wall in missing:
+        _log.info("missing wall: %s: %s", wall.name, wall.detail)
+    for hint in hints(registry):
+        _log.warning("registry: %s", hint)
+    layout = host.cgroups.layout
+    with ExitStack() as held:
+        state = held.enter_context(state_folder(registry.server.state_path, layout))
+        cgroups = held.enter_context(_claimed(layout, state.name)) if layout else None
+        resources = RunResources(cgroups, host.ids if host.ids.shared else held.enter_context(_own_ids(registry)))
+        metrics = Metrics()
+        async with started_preparer(host, state, resources, metrics) as preparer:
+            runtimes = await preparer.prepare(registry)
+            if require_runtime and not any(ready.probe for ready in runtimes.values()):
+                raise HostError(_no_runtime(registry.source))
+            yield Service(registry, runtimes, resources, preparer, metrics)
+
+
+def _no_runtime(source: str) -> str:
+    return (
+        f"no runtime of {source} is available; the messages above say why. Correct the file, or write a registry of "
+        "this machine's interpreters with `snekhouse runtimes discover` and name it with --registry"
+    )
+
+
+_SPARE_IDS = 32
+"""Ids that a server takes beyond those that it needs, for runtimes and evaluations that a reload brings."""
+
+
+@contextmanager
+def _own_ids(registry: Registry) -> Iterator[HostIdPool]:
+    """Take host ids that no other server has; workers leave each other as many."""
+    first, last = registry.server.uids
+    needed = ids_needed(registry.server.places, 1, len(registry.runtimes))
+    wanted = min(needed + _SPARE_IDS, (last - first + 1) // registry.server.workers)
+    with reserved_ids((first, last), needed=needed, wanted=wanted) as own:
+        yield HostIdPool.of(own)
+
+
+@contextmanager
+def _claimed(layout: Layout, name: str) -> Iterator[Cgroups]:
+    with ExitStack() as held:
+        try:
+            cgroups = held.enter_context(server_group(layout, name))
+        except OSError as error:
+            raise HostError(f"the kernel refuses the server's cgroup: {error}") from error
+        yield cgroups

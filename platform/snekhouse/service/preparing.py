@@ -1,0 +1,187 @@
+"""How runtimes are made ready: each is rendered, probed in its own jail, rendered anew for its bytecode, and kept."""
+
+import logging
+import os
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup
+
+from snekhouse.assets import asset
+from snekhouse.errors import JailError, PackagesError
+from snekhouse.host.identity import Identity
+from snekhouse.host.state import State
+from snekhouse.host.survey import Host, bootstrap_source, identities_of
+from snekhouse.jail.cold import ColdStart
+from snekhouse.jail.prepared import ForkServerSpec, PreparedRuntime
+from snekhouse.jail.probe import probe
+from snekhouse.jail.resources import RunResources
+from snekhouse.packages import executable_on_host, make_room, site_on_host
+from snekhouse.profile.bpf import compile_filter
+from snekhouse.profile.rendering import render_profile
+from snekhouse.profile.seccomp_policy import policy
+from snekhouse.registry.models import Registry, Runtime
+from snekhouse.registry.root import wrong_with_root
+from snekhouse.service.metrics import Metrics
+from snekhouse.service.runtime_state import Preparation, RuntimeState
+from snekhouse.service.starting import Starter
+from snekhouse.service.supervisor import ForkServerSupervisor
+from snekhouse.waiting import first
+
+_log = logging.getLogger(__package__)
+
+
+@asynccontextmanager
+async def started_preparer(
+    host: Host, state: State, resources: RunResources, metrics: Metrics
+) -> AsyncIterator["Preparer"]:
+    """Yield a preparer, and keep fork servers up until the end; an error of the body comes out as it is."""
+    failure: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        try:
+            yield Preparer(host, state, resources, metrics, tasks)
+        except Exception as error:  # noqa: BLE001 - it is raised again below, and not as one of a group
+            failure = error
+        tasks.cancel_scope.cancel()
+    if failure:
+        raise failure
+
+
+class Preparer:
+    """Makes runtimes ready on this host."""
+
+    def __init__(self, host: Host, state: State, resources: RunResources, metrics: Metrics, tasks: TaskGroup) -> None:
+        self._host, self._state, self._resources, self._metrics, self._tasks = host, state, resources, metrics, tasks
+        self._source = bootstrap_source().read_text(encoding="utf-8")
+        self._shared = state.write("bootstrap.py", self._source)  # once: interpreters read it while others open
+        self._fork_server = state.write("fork_server.py", asset("runtimes/fork_server.py").read_bytes())
+        self._numbers = count()
+
+    async def prepare_again(self, registry: Registry, before: Mapping[str, RuntimeState]) -> dict[str, RuntimeState]:
+        """Make the runtimes of another registry ready, on the same host.
+
+        Args:
+            registry: What the server is to serve.
+            before: How runtimes stand now; what renders as it did, and is available, stays as it is.
+
+        Raises:
+            HostError: The host lacks a wall for it, and the registry does not allow that.
+        """
+        host = replace(self._host, identities=identities_of(registry))
+        if not registry.server.allow_degraded:
+            await anyio.to_thread.run_sync(host.require_walls)
+        return await self._prepare_all(registry, host.identities, before, anyio.Semaphore(1))  # clients need the rest
+
+    async def prepare(self, registry: Registry) -> dict[str, RuntimeState]:
+        """Make the runtimes of a registry ready, a few at a time; one that fails keeps no other from serving."""
+        return await self._prepare_all(registry, self._host.identities, {}, anyio.Semaphore(os.cpu_count() or 1))
+
+    async def _prepare_all(
+        self,
+        registry: Registry,
+        identities: Mapping[str, Identity],
+        before: Mapping[str, RuntimeState],
+        turns: anyio.Semaphore,
+    ) -> dict[str, RuntimeState]:
+        found: dict[str, RuntimeState] = {}
+
+        async def prepare_one(name: str, runtime: Runtime) -> None:
+            async with turns:
+                found[name] = await self._prepare(runtime, identities[name], before.get(name), turns)
+
+        async with anyio.create_task_group() as tasks:
+            for name, runtime in registry.runtimes.items():
+                tasks.start_soon(prepare_one, name, runtime)
+        return {name: found[name] for name in registry.runtimes}
+
+    async def _prepare(
+        self, runtime: Runtime, identity: Identity, before: RuntimeState | None, turns: anyio.Semaphore
+    ) -> RuntimeState:
+        texts = self._render(runtime, identity, self._shared)
+        rendered = (*texts, runtime.executable, runtime.limits, runtime.preload, runtime.start, _signature(runtime))
+        if before and before.probe and before.preparation.rendered == rendered:
+            return RuntimeState(replace(before.prepared, runtime=runtime), before.preparation)
+        make_room(runtime)
+        folder = self._state.folder(f"{runtime.name}-{next(self._numbers)}")
+        prepared = self._write(runtime, folder, texts, self._shared)
+        cold = ColdStart(self._resources)
+        try:
+            _require_root(runtime)
+            answer, bytecode = await probe(prepared, self._source, cold)
+        except (JailError, OSError) as error:
+            failed = Preparation(rendered, folder.path, None, Starter(cold), reason=str(error))
+            _log.error("runtime %s is unavailable: %s", runtime.name, failed.reason)
+            return self._kept(prepared, failed)
+        compiled = folder.write("bootstrap.pyc", bytecode)
+        prepared = self._write(runtime, folder, self._render(runtime, identity, compiled), compiled)
+        supervisor = None
+        if runtime.start == "fork":
+            packages = site_on_host(runtime, answer.user_site)
+            supervisor = ForkServerSupervisor(prepared, self._resources, packages, turns, self._metrics)
+        return self._kept(prepared, Preparation(rendered, folder.path, answer, Starter(cold, supervisor)))
+
+    def _kept(self, prepared: PreparedRuntime, preparation: Preparation) -> RuntimeState:
+        self._tasks.start_soon(_keep, preparation)
+        return RuntimeState(prepared, preparation)
+
+    def _render(self, runtime: Runtime, identity: Identity, bootstrap: Path) -> tuple[str, str]:
+        """Render the profile of a runtime's jails, and that of its fork servers."""
+        limited = self._host.cgroups.limited
+        return (
+            render_profile(runtime, identity=identity, bootstrap=bootstrap, limited=limited),
+            render_profile(
+                runtime,
+                identity=identity,
+                bootstrap=bootstrap,
+                limited=limited,
+                fork_server=self._fork_server,
+                ids=self._resources.ids.count - 1,  # the last is the fork server's own
+            ),
+        )
+
+    def _write(self, runtime: Runtime, folder: State, texts: tuple[str, str], bootstrap: Path) -> PreparedRuntime:
+        profile, of_fork_server = texts
+        return PreparedRuntime(
+            runtime=runtime,
+            profile=folder.write("profile.cfg", profile),
+            bootstrap=bootstrap,
+            nsjail=self._host.nsjail,
+            fork_server=ForkServerSpec(
+                profile=folder.write("fork_server.cfg", of_fork_server),
+                policy=compile_filter(policy(memory_limited="memory" in self._host.cgroups.limited)),
+            ),
+        )
+
+
+def _require_root(runtime: Runtime) -> None:
+    """See that a runtime's root is there, and say it better than the jail would.
+
+    Raises:
+        JailError: It is not.
+    """
+    if runtime.root and (wrong := wrong_with_root(runtime.root)):
+        raise JailError(wrong)
+
+
+def _signature(runtime: Runtime) -> tuple[int, ...]:
+    """Tell a runtime's executable from another that takes its place."""
+    try:
+        status = executable_on_host(runtime).stat()
+    except (OSError, PackagesError):
+        return ()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+async def _keep(preparation: Preparation) -> None:
+    """Keep a fork server up while the preparation is in use; then remove its files."""
+    waits = [preparation.over]
+    if supervisor := preparation.starter.supervisor:
+        waits.append(supervisor.keep)
+    await first(*waits)
+    shutil.rmtree(preparation.folder)

@@ -1,0 +1,96 @@
+"""Reloading: what people change in the registry's file is served soon, whole, and only if it can be."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import anyio
+import anyio.to_thread
+
+from snekhouse.errors import HostError, RegistryError
+from snekhouse.registry import watching
+from snekhouse.registry.hints import hints
+from snekhouse.registry.models import Registry
+from snekhouse.service.service import Service
+
+_log = logging.getLogger(__package__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """One attempt to serve what the file says.
+
+    Attributes:
+        at: When it was over.
+        outcome: ``reloaded``, or ``refused``: then all stayed as it was.
+        error: Why it was refused; else empty.
+        kept: Keys that say something else in the file, and take a restart.
+    """
+
+    at: datetime
+    outcome: Literal["reloaded", "refused"]
+    error: str = ""
+    kept: tuple[str, ...] = ()
+
+
+class Reloader:
+    """Reloads the registry of a server, each time that its file changes or somebody asks.
+
+    Attributes:
+        tell_others: Has the other workers reload as well.
+        last: The last attempt; None before the first.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        served: Registry,
+        *,
+        share: Callable[[Registry], Registry] = lambda registry: registry,
+        tell_others: Callable[[], None] = lambda: None,
+        is_counted: bool = True,
+    ) -> None:
+        """Prepare to reload.
+
+        Args:
+            service: What serves.
+            served: Its registry when the server started, before it was shared out among workers.
+            share: Works out which part of a registry this process serves.
+            tell_others: Has the other workers reload as well.
+            is_counted: Whether this process counts reloads; all workers reload, and one of them counts.
+        """
+        self._service = service
+        self._served = served
+        self._share = share
+        self._is_counted = is_counted
+        self._turn = anyio.Lock()
+        self.tell_others = tell_others
+        self.last: Reload | None = None
+
+    async def reload(self) -> Reload:
+        """Serve what the file says now; what is wrong with it is told in what this returns."""
+        async with self._turn:
+            try:
+                found = await anyio.to_thread.run_sync(watching.reload, self._served)
+                await self._service.change(self._share(found.registry))
+            except (RegistryError, HostError) as error:
+                _log.error("registry refused, the server keeps the one that it has: %s", error)
+                self.last = Reload(datetime.now(UTC), "refused", str(error))
+            else:
+                _log.info("registry reloaded", extra={"digest": found.registry.digest[:12]})
+                for hint in hints(found.registry):
+                    _log.warning("registry: %s", hint)
+                if found.kept:
+                    _log.warning("the server must be started again for: %s", ", ".join(found.kept))
+                self.last = Reload(datetime.now(UTC), "reloaded", kept=found.kept)
+            if self._is_counted:
+                self._service.metrics.reloaded(self.last.outcome)
+            return self.last
+
+    async def watch(self) -> None:
+        """Reload each time that the file changes."""
+        async for _ in watching.changes(Path(self._served.source), self._service.registry.digest):
+            await self.reload()

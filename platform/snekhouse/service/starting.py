@@ -1,0 +1,44 @@
+"""The choice how an evaluation starts: forked where the runtime's fork server is up, else cold."""
+
+import logging
+from dataclasses import dataclass
+
+from snekhouse.evaluation import Job, Result
+from snekhouse.jail.cold import ColdStart
+from snekhouse.jail.fork import ForkStart
+from snekhouse.jail.fork_server import ForkServerError
+from snekhouse.jail.prepared import PreparedRuntime
+from snekhouse.jail.run import run
+from snekhouse.service.supervisor import ForkServerSupervisor
+
+_log = logging.getLogger(__package__)
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """Starts the evaluations of one runtime.
+
+    Attributes:
+        cold: How they start where no fork server is up.
+        supervisor: Keeps the fork server up; None where all evaluations start cold.
+    """
+
+    cold: ColdStart
+    supervisor: ForkServerSupervisor | None = None
+
+    async def run(self, prepared: PreparedRuntime, job: Job) -> Result:
+        """Evaluate a job. A run that is lost with its fork server is run again: nothing outside its jail has seen it.
+
+        Args:
+            prepared: The runtime as the registry has it now.
+            job: What to evaluate.
+
+        Raises:
+            OSError: The host is out of processes, descriptors or memory.
+        """
+        if self.supervisor and (fork_server := self.supervisor.fork_server()):
+            try:
+                return await run(prepared, job, ForkStart(fork_server))
+            except ForkServerError as error:
+                _log.warning("runtime %s: an evaluation starts cold: %s", prepared.runtime.name, error)
+        return await run(prepared, job, self.cold)
