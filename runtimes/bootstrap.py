@@ -42,7 +42,7 @@ def borrow(name):
 
 def await_fork():
     """Be the fork server; return in each run that it forks, with the module _socket."""
-    scope = {"__name__": "fork server"}
+    scope = {"__name__": "fork_server"}
     with open(FORK_SERVER) as file:
         exec(file.read(), scope)
     return scope["serve"]()

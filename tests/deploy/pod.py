@@ -21,7 +21,7 @@ import tomli_w
 import yaml
 
 _KUBERNETES = Path(__file__).parents[2] / "deploy" / "kubernetes"
-_POD = yaml.safe_load((_KUBERNETES / "base" / "deployment.yaml").read_text())["spec"]["fork server"]["spec"]
+_POD = yaml.safe_load((_KUBERNETES / "base" / "deployment.yaml").read_text())["spec"]["template"]["spec"]
 _IDS = {"containerID": 0, "hostID": 131072, "size": 65536}
 """What kubelet maps: 65536 ids of the node that no other pod has."""
 

@@ -42,7 +42,7 @@ def manifest(overlay: str, kind: str) -> Manifest:
 
 
 def pod(overlay: str) -> Manifest:
-    found: Manifest = manifest(overlay, "Deployment")["spec"]["fork server"]
+    found: Manifest = manifest(overlay, "Deployment")["spec"]["template"]
     return found
 
 
@@ -150,7 +150,7 @@ def test_the_profile_of_apparmor_is_added_by_a_component(tmp_path: Path) -> None
     manifests = rendered(tmp_path)
     (deployment,) = (each for each in manifests if each["kind"] == "Deployment")
     kubernetes_validate.validate(deployment, kubernetes_validate.latest_version(), strict=True)
-    security = deployment["spec"]["fork server"]["spec"]["securityContext"]
+    security = deployment["spec"]["template"]["spec"]["securityContext"]
     assert security["appArmorProfile"] == {"type": "Localhost", "localhostProfile": "snekhouse"}
 
 

@@ -9,7 +9,7 @@ _ROOT = Path(__file__).parents[2]
 _READ = sorted(
     path
     for pattern in ("*.md", "Makefile", "{0}/**/*.py", "{0}/**/*.md", "{0}/**/*.jinja", "{0}/**/*.yml", "{0}/**/*.toml")
-    for folder in ("platform", "runtimes", "fork servers", "docs", "deploy", "benchmarks")
+    for folder in ("platform", "runtimes", "templates", "docs", "deploy", "benchmarks")
     for path in _ROOT.glob(pattern.format(folder))
     if path.name != "CHANGELOG.md"
 )

@@ -24,7 +24,7 @@ _TREES = (
     "platform",
     "runtimes",
     "runtimes.toml",
-    "fork servers",
+    "templates",
     "tests",
 )
 """What of the project the tests in the machine need beside the installed package."""

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "deploy" / "README.md").read_text()
 NAME = "snekhouse-under-test"
 _DOCKER = os.environ.get("DOCKER", "docker")
-_CONTEXT = ("LICENSE", "README.md", "platform", "pyproject.toml", "runtimes", "fork servers", ".dockerignore")
+_CONTEXT = ("LICENSE", "README.md", "platform", "pyproject.toml", "runtimes", "templates", ".dockerignore")
 _STARTING = 60.0
 
 

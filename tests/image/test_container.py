@@ -142,7 +142,7 @@ def test_bytecode_is_there_for_all_of_the_library(service: Service) -> None:
     count = "find /snekbin/python/3.13/lib/python3.13 -name '*.py{}' | wc -l"
     sources, compiled = (int(docker("exec", service.name, "sh", "-c", count.format(end)).stdout) for end in ("", "c"))
     assert sources > 500
-    assert compiled > 0.98 * sources  # fork servers of lib2to3 and the like do not compile
+    assert compiled > 0.98 * sources  # templates of lib2to3 and the like do not compile
 
 
 def test_sigterm_lets_what_runs_finish(walls: list[str], tmp_path: Path) -> None:

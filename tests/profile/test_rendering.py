@@ -45,7 +45,7 @@ path = text.map(lambda value: "/" + value).filter(lambda value: ".." not in valu
 
 
 @given(executable=path, key=text.filter(lambda key: key and "=" not in key), value=text, source=path, target=path)
-@settings(deadline=None)  # the first of a process compiles the fork server
+@settings(deadline=None)  # the first of a process compiles the template
 def test_no_value_adds_a_field(executable: str, key: str, value: str, source: str, target: str) -> None:
     mount, tmpfs = {"source": "/s", "target": "/t"}, {"target": "/t", "size": 1}
     plain = runtime(executable="/x", env={"k": "v"}, mounts=[mount], tmpfs=[tmpfs])
@@ -59,21 +59,21 @@ def test_no_value_adds_a_field(executable: str, key: str, value: str, source: st
 
 
 @given(text)
-@settings(deadline=None)  # the first of a process compiles the fork server
+@settings(deadline=None)  # the first of a process compiles the template
 def test_a_hostile_name_adds_no_field(name: str) -> None:
     hostile = runtime().model_copy(update={"name": name})
     assert skeleton(render(hostile)) == skeleton(render(runtime()))
 
 
 @given(text)
-@settings(deadline=None)  # the first of a process compiles the fork server
+@settings(deadline=None)  # the first of a process compiles the template
 def test_a_hostile_bootstrap_adds_no_field(value: str) -> None:
     hostile = render(runtime(), bootstrap=Path("/" + value))
     assert skeleton(hostile) == skeleton(render(runtime()))
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-@settings(deadline=None)  # the first of a process compiles the fork server
+@settings(deadline=None)  # the first of a process compiles the template
 def test_quoting_keeps_the_value(value: str) -> None:
     quoted = quote(value)
     assert quoted.startswith('"')

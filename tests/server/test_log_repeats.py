@@ -83,7 +83,7 @@ def test_one_flood_hides_nothing_else() -> None:
 for number in range(10_000):
     log.error("flood")
     if number % 2_000 == 0:
-        log.error("another fork server: %d", number)
+        log.error("another template: %d", number)
         log.warning("flood")
         logging.getLogger("other").error("flood")
         log.error("flood", exc_info=OSError())
