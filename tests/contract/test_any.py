@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from contract.peerlike import Peerlike, contents, upload
+from contract.snekbox_client import SnekboxClient, contents, upload
 
 ONE_SERVER = settings(
     max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -100,9 +100,9 @@ def test_any_output_comes_back_whole_and_in_order(client: httpx.Client, pieces: 
 
 
 @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 65_535, 65_536, 65_537, 999_999, 1_000_000])
-def test_output_of_any_size_to_the_limit_loses_no_byte(peer: Peerlike, size: int) -> None:
+def test_output_of_any_size_to_the_limit_loses_no_byte(snekbox: SnekboxClient, size: int) -> None:
     code = f"import os\nleft = bytes(33 + n % 90 for n in range({size}))\nwhile left: left = left[os.write(1, left):]"
-    answer = peer.run(code)
+    answer = snekbox.run(code)
     assert answer["stdout"] == bytes(33 + n % 90 for n in range(size)).decode()
     assert (answer["returncode"], answer["truncated"]) == (0, False)
 

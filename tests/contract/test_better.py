@@ -1,4 +1,4 @@
-"""Defects of the peer that are not kept."""
+"""Defects of snekbox that are not kept."""
 
 import base64
 import json
@@ -8,25 +8,25 @@ import time
 import httpx
 import pytest
 
-from contract.peerlike import Peerlike, upload
+from contract.snekbox_client import SnekboxClient, upload
 
 
-def test_a_link_that_leaves_the_home_is_never_followed(peer: Peerlike) -> None:
+def test_a_link_that_leaves_the_home_is_never_followed(snekbox: SnekboxClient) -> None:
     targets = ("/etc/ld.so.cache", "../etc/ld.so.cache", "/", "..", "../proc/self/environ", "/dev/zero", "/snekhouse")
     code = f"import os\nfor n, target in enumerate({targets}): os.symlink(target, str(n))\nos.symlink('/', 'root')"
-    assert peer.leaves(code + "\nos.symlink('root/etc/passwd', 'through')") == {}
+    assert snekbox.leaves(code + "\nos.symlink('root/etc/passwd', 'through')") == {}
 
 
-def test_links_that_loop_cost_nothing(peer: Peerlike) -> None:
+def test_links_that_loop_cost_nothing(snekbox: SnekboxClient) -> None:
     code = "import os\nos.symlink('a', 'a'); os.symlink('c', 'b'); os.symlink('b', 'c'); os.symlink('.', 'd')"
     begin = time.monotonic()
-    assert peer.leaves(code + "; os.symlink('d/' * 2000 + 'a', 'e'); open('x', 'w').close()") == {"x": b""}
+    assert snekbox.leaves(code + "; os.symlink('d/' * 2000 + 'a', 'e'); open('x', 'w').close()") == {"x": b""}
     assert time.monotonic() - begin < 1
 
 
-def test_a_large_program_works(peer: Peerlike) -> None:
+def test_a_large_program_works(snekbox: SnekboxClient) -> None:
     for size in (200_000, 8_000_000):
-        assert peer.prints(f"print(len('{'x' * size}'))") == f"{size}\n"
+        assert snekbox.prints(f"print(len('{'x' * size}'))") == f"{size}\n"
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_a_lone_surrogate_in_the_input_is_reported_as_that(client: httpx.Client)
     assert "null byte" not in response.text
 
 
-def test_chunked_bodies_work(peer: Peerlike) -> None:
-    body = json.dumps({"input": "print(1)", "executable_path": peer.executable}).encode()
-    response = peer.client.post("/eval", content=(body[at : at + 1] for at in range(len(body))))
+def test_chunked_bodies_work(snekbox: SnekboxClient) -> None:
+    body = json.dumps({"input": "print(1)", "executable_path": snekbox.executable}).encode()
+    response = snekbox.client.post("/eval", content=(body[at : at + 1] for at in range(len(body))))
     assert response.json()["stdout"] == "1\n"
 
 
@@ -104,17 +104,17 @@ def test_what_web_pages_send_is_refused(client: httpx.Client, headers: dict[str,
         assert (response.status_code, response.json()["title"]) == (403, "Forbidden")
 
 
-def test_devices_that_programs_expect_are_there(peer: Peerlike) -> None:
+def test_devices_that_programs_expect_are_there(snekbox: SnekboxClient) -> None:
     code = (
         "import subprocess, sys\nprint(open('/dev/null').read() == '', open('/dev/zero', 'rb').read(4) == bytes(4))\n"
         "print(len(open('/dev/urandom', 'rb').read(8)), open('/dev/null', 'w').write('x'))\n"
         "subprocess.run([sys.executable, '-c', 'print(1)'], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)"
     )
-    assert peer.prints(code) == "True True\n8 1\n"
+    assert snekbox.prints(code) == "True True\n8 1\n"
 
 
-def test_carriage_returns_stay(peer: Peerlike) -> None:
-    assert peer.prints("import os; os.write(1, b'a\\rb\\r\\nc\\n\\r')") == "a\rb\r\nc\n\r"
+def test_carriage_returns_stay(snekbox: SnekboxClient) -> None:
+    assert snekbox.prints("import os; os.write(1, b'a\\rb\\r\\nc\\n\\r')") == "a\rb\r\nc\n\r"
 
 
 @pytest.mark.parametrize("content", ["?", "YQ==?", "Y!Q==", "YQ=", "YQ==\u2003", "*" * 8])
@@ -125,19 +125,21 @@ def test_base64_with_foreign_characters_is_refused(client: httpx.Client, content
 
 
 @pytest.mark.parametrize("path", ["./x", "x/", "a/../x", "a//../x", "d//x", "./d/./x", "d/e/../x"])
-def test_an_untouched_input_is_not_returned_under_another_spelling(peer: Peerlike, path: str) -> None:
-    assert peer.leaves("import os; os.path.exists('d') and os.symlink('d', 'linked')", files=[upload(path, "1")]) == {}
+def test_an_untouched_input_is_not_returned_under_another_spelling(snekbox: SnekboxClient, path: str) -> None:
+    assert (
+        snekbox.leaves("import os; os.path.exists('d') and os.symlink('d', 'linked')", files=[upload(path, "1")]) == {}
+    )
 
 
-def test_when_the_client_goes_away_its_run_ends_at_once(peer: Peerlike) -> None:
+def test_when_the_client_goes_away_its_run_ends_at_once(snekbox: SnekboxClient) -> None:
     with pytest.raises(httpx.ReadTimeout):
-        peer.client.post("/eval", json={"input": "while True: pass"}, timeout=0.3)
+        snekbox.client.post("/eval", json={"input": "while True: pass"}, timeout=0.3)
     # The machine would be half as fast for up to six seconds if it went on; test_leaks counts its processes.
-    assert peer.run("x = sum(range(10 ** 6))")["usage"]["queue_time"] < 0.5
+    assert snekbox.run("x = sum(range(10 ** 6))")["usage"]["queue_time"] < 0.5
 
 
-def test_slow_clients_stop_nobody_else(peer: Peerlike) -> None:
-    address = (peer.client.base_url.host, peer.client.base_url.port or 80)
+def test_slow_clients_stop_nobody_else(snekbox: SnekboxClient) -> None:
+    address = (snekbox.client.base_url.host, snekbox.client.base_url.port or 80)
     idle = [socket.create_connection(address) for _ in range(50)]
     try:
         for number, connection in enumerate(idle):
@@ -150,16 +152,16 @@ def test_slow_clients_stop_nobody_else(peer: Peerlike) -> None:
             assert connection.fileno() >= 0
         begin = time.monotonic()
         for _ in range(20):
-            assert peer.prints("print(1)") == "1\n"
+            assert snekbox.prints("print(1)") == "1\n"
         assert time.monotonic() - begin < 5
     finally:
         for connection in idle:
             connection.close()
 
 
-def test_uploads_count_against_the_memory_of_the_run(peer: Peerlike) -> None:
-    assert peer.run("", files=[upload("x", bytes(8 << 20))])["usage"]["memory"] > 8 << 20
-    answer = peer.run("x = b'x' * (40 << 20)", files=[upload("x", bytes(32 << 20))])
+def test_uploads_count_against_the_memory_of_the_run(snekbox: SnekboxClient) -> None:
+    assert snekbox.run("", files=[upload("x", bytes(8 << 20))])["usage"]["memory"] > 8 << 20
+    answer = snekbox.run("x = b'x' * (40 << 20)", files=[upload("x", bytes(32 << 20))])
     assert answer["status"] == "out_of_memory"
 
 
@@ -168,6 +170,6 @@ def test_tens_of_thousands_of_folders_are_refused(client: httpx.Client) -> None:
     assert response.status_code == 400
 
 
-def test_content_is_decoded_once_and_exactly(peer: Peerlike) -> None:
+def test_content_is_decoded_once_and_exactly(snekbox: SnekboxClient) -> None:
     content = base64.b64encode(b"text").decode()
-    assert peer.prints("print(open('x').read())", files=[{"path": "x", "content": content}]) == "text\n"
+    assert snekbox.prints("print(open('x').read())", files=[{"path": "x", "content": content}]) == "text\n"

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from contract.peerlike import Peerlike
+from contract.snekbox_client import SnekboxClient
 from crowds import until
 from serving import Server
 from snekhouse.registry.models import Registry
@@ -153,6 +153,6 @@ def test_a_full_house_is_a_503_that_tells_when_to_come_again(server: Server) -> 
         assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_every_answer_is_json_after_a_refusal_too(peer: Peerlike) -> None:
-    assert peer.post(input=1).status_code == 400
-    assert peer.prints("print(1)") == "1\n"
+def test_every_answer_is_json_after_a_refusal_too(snekbox: SnekboxClient) -> None:
+    assert snekbox.post(input=1).status_code == 400
+    assert snekbox.prints("print(1)") == "1\n"

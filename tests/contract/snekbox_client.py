@@ -8,7 +8,7 @@ import httpx
 
 
 @dataclass(frozen=True)
-class Peerlike:
+class SnekboxClient:
     """A client of one runtime.
 
     Attributes:
