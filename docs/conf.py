@@ -6,7 +6,8 @@ project = "snekhouse"
 project_copyright = "2026, the snekhouse developers"
 version = release = __version__
 root_doc = "index"
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinxcontrib.mermaid"]
+myst_fence_as_directive = ["mermaid"]
 exclude_patterns = ["README.md"]  # index.md includes it
 html_theme = "furo"
 html_title = f"snekhouse {__version__}"

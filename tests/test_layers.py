@@ -11,7 +11,7 @@ import pytest
 
 _ROOT = Path(__file__).parents[1]
 _PACKAGE = _ROOT / "platform" / "snekhouse"
-_LAYERS = (
+LAYERS = (
     "cli", "server", "web", "service", "packages", "jail", "profile", "host", "evaluation", "image", "registry", "errors",
 )  # fmt: skip
 _TOOLS = {"assets", "backoff", "escaping", "shortening", "waiting"}
@@ -44,7 +44,7 @@ def _imported_layers(module: Path) -> set[str]:
 
 
 def test_every_module_has_a_layer() -> None:
-    assert {_layer(module) for module in _MODULES} == {*_LAYERS, *_BESIDE}
+    assert {_layer(module) for module in _MODULES} == {*LAYERS, *_BESIDE}
 
 
 @pytest.mark.parametrize("module", _MODULES, ids=lambda module: str(module.relative_to(_PACKAGE)))
@@ -52,8 +52,8 @@ def test_a_module_imports_from_its_own_layer_and_those_below(module: Path) -> No
     layer = _layer(module)
     if layer in _TOOLS:
         assert not _imported_layers(module)
-    elif layer in _LAYERS:
-        assert _imported_layers(module) <= {*_LAYERS[_LAYERS.index(layer) :], *_TOOLS}
+    elif layer in LAYERS:
+        assert _imported_layers(module) <= {*LAYERS[LAYERS.index(layer) :], *_TOOLS}
 
 
 @pytest.mark.parametrize("module", _MODULES, ids=lambda module: str(module.relative_to(_PACKAGE)))
