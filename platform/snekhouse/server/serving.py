@@ -1,5 +1,6 @@
 """Hypercorn around the application: sockets, signals and the log."""
 
+import gc
 import ipaddress
 import logging
 import signal
@@ -49,6 +50,7 @@ async def serve(registry: Registry, *, listener: socket.socket, worker: Worker, 
             on_loopback = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
             app = create_app(service, reloader, admin_token, on_loopback=on_loopback)
             listening = Listener(app, _config(), listener, lambda: service.registry.server)
+            _freeze()
             serving.start_soon(listening.listen)
             serving.start_soon(reloader.watch)
             serving.start_soon(keep_trimmed)
@@ -60,6 +62,15 @@ async def serve(registry: Registry, *, listener: socket.socket, worker: Worker, 
             serving.cancel_scope.cancel()
             with anyio.CancelScope(shield=True):
                 await listening.close(_ANSWERING)
+
+
+def _freeze() -> None:
+    """Exempt all objects of the start from garbage collection.
+
+    A full collection visits every object and stops the event loop: with the 70,000 of the start for 50 ms and more.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _config() -> Config:
