@@ -1,4 +1,4 @@
-"""Where the files lie that are not Python modules of this package: fork servers and the bootstrap."""
+"""Files that ship with snekhouse but are not modules of this package: the code of runtimes, and templates."""
 
 from pathlib import Path
 

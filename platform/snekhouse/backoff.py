@@ -1,4 +1,4 @@
-"""Growing pauses before something that keeps ending is started again."""
+"""Growing pauses between the starts of something that keeps ending."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ class Backoff:
     """The pauses between the starts of one thing.
 
     Attributes:
-        pauses: Seconds before the first start again, the second, ...; the last counts for all that follow.
-        stable_after: Uptime in seconds that makes the pauses begin anew.
+        pauses: Seconds before the first restart, the second, ...; the last one repeats.
+        stable_after: Uptime in seconds that resets the pauses.
     """
 
     pauses: tuple[float, ...]
@@ -17,10 +17,10 @@ class Backoff:
     _failures: int = 0
 
     def pause(self, uptime: float) -> float:
-        """Count an end, and return the seconds to wait before the next start.
+        """Count one end, and return the seconds to wait before the next start.
 
         Args:
-            uptime: Seconds for which the thing was up.
+            uptime: Seconds since the last start.
         """
         if uptime >= self.stable_after:
             self._failures = 0

@@ -1,19 +1,19 @@
-"""Foreign text on its way to a terminal: what a terminal could obey or hide is written as an escape.
+"""Untrusted text for a terminal: characters that a terminal would obey or hide become escapes.
 
-Names of files, messages of interpreters and requests of clients are foreign: a control sequence in one could move the
-cursor, set the window's title, or have a line look like another.
+File names, messages of interpreters and requests are untrusted: a control sequence in one could move the cursor, set
+the window's title or forge a line.
 """
 
 
 def escaped(text: str, *, keep: str = "") -> str:
-    r"""Write each character that is not printable as an escape, such as ``\x1b``.
+    r"""Replace each character that is not printable by an escape, such as ``\x1b``.
 
-    Not printable (`str.isprintable`) are control characters (C0, DEL, C1), line and paragraph separators, format
-    characters (among them the bidirectional overrides), surrogates, and what Unicode has not assigned.
+    `str.isprintable` is false for control characters (C0, DEL, C1), line and paragraph separators, format characters
+    (the bidirectional overrides among them), surrogates and unassigned code points.
 
     Args:
-        text: What somebody else wrote.
-        keep: Characters that stay, such as a newline.
+        text: The untrusted text.
+        keep: Characters to keep as they are, such as a newline.
     """
     if text.isprintable():
         return text

@@ -1,4 +1,4 @@
-"""What goes into a run and what comes out: plain data that every layer shares."""
+"""The input and the result of a run: plain data that every layer shares."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Status(StrEnum):
 
 
 class Encoding(StrEnum):
-    """How output, which is bytes, becomes text."""
+    """How the bytes of output become text."""
 
     UTF_8 = "utf-8"
     BASE64 = "base64"
@@ -29,7 +29,7 @@ class Encoding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of the home.
+    """A file in the home.
 
     Attributes:
         path: Relative to the home, with ``/`` between names.
@@ -42,16 +42,16 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a client wants evaluated.
+    """What to evaluate.
 
     Attributes:
         args: Arguments of the interpreter, as text or in UTF-8.
-        files: Written below the home before the start.
+        files: Files to write below the home before the start.
         stdin: What the program reads from its standard input.
-        separate_stderr: Whether stderr comes apart from stdout.
-        encoding: How its output comes back.
+        separate_stderr: Whether to return stderr separately from stdout.
+        encoding: How to encode the output.
         limits: The limits in force.
-        env: Variables of the environment, besides those of the runtime or instead of them.
+        env: Environment variables, which add to those of the runtime or replace them.
     """
 
     args: tuple[str | bytes, ...]
@@ -64,7 +64,7 @@ class Job:
 
     @property
     def size(self) -> int:
-        """Bytes that it takes, about: a character counts as one; stdin twice, since a run has it as a file as well."""
+        """Approximate size in bytes: a character counts as one; stdin counts twice, since the run copies it."""
         return sum(map(len, self.args)) + 2 * len(self.stdin) + sum(len(file.content) for file in self.files)
 
 
@@ -73,10 +73,10 @@ class Usage:
     """What a run used.
 
     Attributes:
-        wall_time: Seconds from "go" to the end of the last process.
+        wall_time: Seconds from the start of the program to the end of its last process.
         cpu_time: Seconds, user and system, of all processes of the run.
         memory: Peak in bytes; None where the host does not measure it.
-        queue_time: Seconds that the request waited for its turn.
+        queue_time: Seconds in the queue.
     """
 
     wall_time: float = 0.0
@@ -86,7 +86,7 @@ class Usage:
 
 
 class Enforcer(StrEnum):
-    """Who keeps a run to a limit: the kernel, which refuses or kills, or the server, which looks and ends the run."""
+    """What enforces a limit: the kernel, which refuses or kills, or the server, which checks and kills."""
 
     KERNEL = "kernel"
     SERVER = "server"
@@ -94,7 +94,7 @@ class Enforcer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Enforcement:
-    """Who keeps runs to each of their limits on this host; None where nobody does."""
+    """What enforces each limit of a run on this host; None where nothing does."""
 
     memory: Enforcer | None
     cpus: Enforcer | None
@@ -106,12 +106,12 @@ class Enforcement:
 
 @dataclass(frozen=True, slots=True)
 class ProgramError:
-    """The exception that ended a program, as the program says.
+    """The exception that ended a program, as the program printed it.
 
     Attributes:
         name: Name of its class.
         value: Its text.
-        line: Line of the program where it was raised; None where that is not known.
+        line: Line of the program where it was raised; None where that is unknown.
     """
 
     name: str
@@ -121,20 +121,20 @@ class ProgramError:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How an evaluation ended, and what it left.
+    """The result of an evaluation.
 
     Attributes:
-        status: How it ended, in one word.
-        returncode: The program's own; 128 + N after signal N; 255 when the jail failed; None when output or
-            files could not be passed on.
-        stdout: Standard output; with standard error in it, in order, unless that was asked for apart.
-        stderr: Standard error when asked for apart, else None.
-        encoding: How `stdout` and `stderr` are to be read; messages that stand in their place are never base64.
-        message: Why, in a sentence; empty for `ok` and for a plain exit.
+        status: How it ended.
+        returncode: The program's exit code; 128 + N after signal N; 255 when the jail failed; None when output or
+            files could not be returned.
+        stdout: Standard output; unless the job separates standard error, this contains it in order.
+        stderr: Standard error if the job separates it, else None.
+        encoding: Encoding of `stdout` and `stderr`; a message that replaces them is always UTF-8.
+        message: The reason in a sentence; empty for `ok` and for a plain exit.
         error: The uncaught exception that ended the program.
         signal: Name of the signal that ended the program, e.g. ``SIGSEGV``.
         truncated: Whether output was cut at its limit.
-        files: What the program left in its home.
+        files: Files that the program left in its home.
         usage: What it used.
     """
 
@@ -152,5 +152,5 @@ class Result:
 
     @property
     def size(self) -> int:
-        """Bytes of all that the program left, about: a character of text counts as one."""
+        """Approximate size in bytes of output and files: a character counts as one."""
         return len(self.stdout) + len(self.stderr or "") + sum(len(file.content) for file in self.files)

@@ -1,29 +1,29 @@
-"""Foreign texts, cut to a bounded length."""
+"""Texts cut to a bounded length."""
 
 _CUT = " ... {} more ... "
 
-MESSAGE = 500
-"""Characters of a message about a runtime, wherever it is told."""
+MESSAGE_SIZE = 500
+"""Characters of a message about a runtime, in the log and in answers."""
 
 
-def cut(text: str, most: int) -> str:
-    """Cut the end off a text that is too long, and show that there was more.
-
-    Args:
-        text: Any.
-        most: Characters that it may have.
-    """
-    return text if len(text) <= most else text[: most - 4] + " ..."
-
-
-def shortened(text: str, most: int) -> str:
-    """Cut the middle out of a text that is too long, and tell how many characters that was.
+def cut(text: str, limit: int) -> str:
+    """Cut off the end of a text that is too long, and mark the cut.
 
     Args:
-        text: Any.
-        most: Characters of it that stay.
+        text: The text.
+        limit: Characters of the result at most.
     """
-    if len(text) <= most:
+    return text if len(text) <= limit else text[: limit - 4] + " ..."
+
+
+def shortened(text: str, limit: int) -> str:
+    """Cut out the middle of a text that is too long, and write how many characters are missing.
+
+    Args:
+        text: The text.
+        limit: Characters of the text to keep.
+    """
+    if len(text) <= limit:
         return text
-    head = most // 2
-    return text[:head] + _CUT.format(len(text) - most) + text[len(text) - (most - head) :]
+    head = limit // 2
+    return text[:head] + _CUT.format(len(text) - limit) + text[len(text) - (limit - head) :]

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 async def first(*waits: Callable[[], Awaitable[T]]) -> T:
-    """Wait until one of several is over, and cancel the others; return what it returned."""
+    """Wait for the first of several to finish, cancel the others, and return its result."""
     results: list[T] = []
     async with anyio.create_task_group() as tasks:
 

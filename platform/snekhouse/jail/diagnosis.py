@@ -11,7 +11,7 @@ from pathlib import Path
 from snekhouse.jail.start import GuestExit
 from snekhouse.registry.models import Mount, Runtime
 from snekhouse.registry.user_base import seen
-from snekhouse.shortening import MESSAGE, shortened
+from snekhouse.shortening import MESSAGE_SIZE, shortened
 
 
 def diagnose(runtime: Runtime, guest_exit: GuestExit, said: Sequence[str]) -> str:
@@ -27,7 +27,7 @@ def diagnose(runtime: Runtime, guest_exit: GuestExit, said: Sequence[str]) -> st
         better is known.
     """
     found = _missing_source(runtime) or _unusable_executable(runtime) or _lacking(said)
-    return shortened(found or _ended(runtime, guest_exit, said), MESSAGE)
+    return shortened(found or _ended(runtime, guest_exit, said), MESSAGE_SIZE)
 
 
 def _missing_source(runtime: Runtime) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from snekhouse.evaluation import ProgramError
 from snekhouse.jail.output import COLOUR
 from snekhouse.registry.models import HOME
-from snekhouse.shortening import MESSAGE, cut
+from snekhouse.shortening import MESSAGE_SIZE, cut
 
 _TAIL = 1 << 17
 """Bytes at the end of the output that are looked at; tracebacks of recursions without end have a tenth of that."""
@@ -64,7 +64,9 @@ def _parsed(block: str, *, is_group: bool = False) -> ProgramError | None:
     if not name or " " in name or "\n\n" in f"\n{more}":  # something else was printed afterwards
         return None
     value = "\n".join(filter(None, (value, more)))
-    return ProgramError(cut(name.rpartition(".")[2], MESSAGE), cut(value, MESSAGE), _line(_FRAME.findall(frames[0])))
+    return ProgramError(
+        cut(name.rpartition(".")[2], MESSAGE_SIZE), cut(value, MESSAGE_SIZE), _line(_FRAME.findall(frames[0]))
+    )
 
 
 def _line(frames: Sequence[tuple[str, str]]) -> int | None:

@@ -14,7 +14,7 @@ from snekhouse.packages import Package, installed, site_on_host
 from snekhouse.registry.models import Runtime
 from snekhouse.service.starting import Starter
 from snekhouse.service.supervisor import ForkServerSupervisor
-from snekhouse.shortening import MESSAGE, shortened
+from snekhouse.shortening import MESSAGE_SIZE, shortened
 
 
 class Preparation:
@@ -41,7 +41,7 @@ class Preparation:
         self.rendered = rendered
         self.folder = folder
         self.probe = probe
-        self.reason = shortened(reason, MESSAGE)
+        self.reason = shortened(reason, MESSAGE_SIZE)
         self.starter = starter
         self.last_error = self.reason
         self._users = 0

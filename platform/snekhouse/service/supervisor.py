@@ -14,7 +14,7 @@ from snekhouse.jail.fork_server import ForkServer, ForkServerError, started_fork
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.resources import RunResources
 from snekhouse.service.metrics import Metrics
-from snekhouse.shortening import MESSAGE, shortened
+from snekhouse.shortening import MESSAGE_SIZE, shortened
 from snekhouse.waiting import first
 
 _log = logging.getLogger(__package__)
@@ -93,7 +93,7 @@ class ForkServerSupervisor:
                         self._metrics.fork_server_started(self._prepared.runtime.name, self._cause)
                         await tasks.start(self._hold)
                 except (ForkServerError, OSError) as error:
-                    self._explain(shortened(str(error), MESSAGE))
+                    self._explain(shortened(str(error), MESSAGE_SIZE))
                     self._cause = "retry"
                     self.tried.set()
                 else:

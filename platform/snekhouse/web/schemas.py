@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from snekhouse.evaluation import Encoding, Enforcement, Enforcer, Result, Status
 from snekhouse.registry.models import Limits, Registry
 from snekhouse.service import RuntimeState, Service
-from snekhouse.shortening import MESSAGE, cut
+from snekhouse.shortening import MESSAGE_SIZE, cut
 
 
 def _to_base64(content: bytes) -> str:
@@ -236,4 +236,4 @@ class ErrorOut(BaseModel):
 
 def _bounded(message: str) -> str:
     """Cut a message to the public: what it quotes comes from clients, programs and interpreters."""
-    return cut(message, MESSAGE)
+    return cut(message, MESSAGE_SIZE)
