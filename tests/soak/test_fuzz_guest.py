@@ -75,7 +75,7 @@ async def outcome(prepared: PreparedRuntime, start: Start) -> Result:
 def test_any_guest_gets_a_result(
     small: Path, tmp_path: Path, packages: Path, scale: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snekhouse.jail.run.START_TIMEOUT", PATIENCE)
+    monkeypatch.setattr("snekhouse.jail.run.START_TIMEOUT_S", PATIENCE)
     small.write_text(small.read_text() + 'start = "cold"\n')  # a fork server that starts meanwhile takes descriptors
     registry = load(small)
     runtime = registry.resolve(registry.default)

@@ -19,7 +19,7 @@ from snekhouse.jail.output import Drain, output_streams
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.resources import RunResources
 from snekhouse.jail.start import GuestExit
-from snekhouse.profile.rendering import START_TIMEOUT, bootstrap_inside
+from snekhouse.profile.rendering import START_TIMEOUT_S, bootstrap_inside
 from snekhouse.profile.tmpfs import writable
 from snekhouse.registry.models import Runtime
 from snekhouse.waiting import first
@@ -243,7 +243,7 @@ async def started_fork_server(prepared: PreparedRuntime, resources: RunResources
             output.close_writer()
             fork_server = ForkServer(process, prepared.runtime, resources, remains)
             try:
-                with anyio.fail_after(START_TIMEOUT):
+                with anyio.fail_after(START_TIMEOUT_S):
                     await _greet(process, prepared)
                     await fork_server.try_out()
             except (JailError, TimeoutError) as error:

@@ -27,7 +27,7 @@ from snekhouse.jail.protocol import Refusal, Stamp
 from snekhouse.jail.start import Guest, GuestExit, Start
 from snekhouse.jail.uncaught import uncaught
 from snekhouse.jail.verdict import JAIL_FAILED, StopReason, Verdict, judge
-from snekhouse.profile.rendering import START_TIMEOUT
+from snekhouse.profile.rendering import START_TIMEOUT_S
 from snekhouse.profile.tmpfs import writable
 from snekhouse.waiting import first
 
@@ -74,14 +74,14 @@ class _Run:
 
     async def result(self) -> Result:
         try:
-            with anyio.fail_after(START_TIMEOUT):
+            with anyio.fail_after(START_TIMEOUT_S):
                 self._admit(await self.guest.hello())
         except ForkServerError:
             raise
         except (JailError, TimeoutError):
             return await self._failure()
         try:
-            with anyio.fail_after(START_TIMEOUT):
+            with anyio.fail_after(START_TIMEOUT_S):
                 refusal = await self._request()
         except JailError:
             return await self._failure()
@@ -226,7 +226,7 @@ _FAILED = {1, 128 + signal.SIGINT}
 _SIGNALS = 256
 """Signals that may be queued for all processes of a run, timers included. No profile of NsJail can limit them."""
 
-_TOO_SLOW = f"TimeoutError: Exceeded {START_TIMEOUT:g} s while writing the input files"
+_TOO_SLOW = f"TimeoutError: Exceeded {START_TIMEOUT_S:g} s while writing the input files"
 _NOT_UTF8 = "UnicodeDecodeError: invalid Unicode in output pipe"
 
 

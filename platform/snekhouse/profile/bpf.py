@@ -1,7 +1,7 @@
-"""The seccomp policy as a program of the kernel's: classic BPF, for runs that no NsJail of their own seals.
+"""The seccomp policy compiled to classic BPF, for runs that a fork server forks.
 
-NsJail compiles the policy for the jails that it starts, from the text that `seccomp` renders. What a fork server forks
-seals itself with the same rules, compiled here.
+NsJail compiles the policy for the jails that it starts, from the text that `kafel` renders. A fork installs the same
+rules itself, compiled here.
 """
 
 import platform
@@ -21,8 +21,8 @@ _KILL, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000  # SECCOMP_RET_*
 _LOAD, _AND, _RETURN = 0x20, 0x54, 0x06  # BPF_LD|W|ABS, ALU|AND, RET
 _JUMP, _EQUAL, _NOT_BELOW = 0x05, 0x15, 0x35  # BPF_JMP|JA, JMP|JEQ, JMP|JGE
 _NUMBER, _MACHINE, _FIRST_ARGUMENT, _ARGUMENT_SIZE = 0, 4, 16, 8  # offsets in struct seccomp_data (linux/seccomp.h)
-_FARTHEST = 0xFF
-"""Instructions that a conditional jump can skip; an unconditional one has 32 bits for that."""
+_LONGEST_JUMP = 0xFF
+"""Instructions that a conditional jump can skip; an unconditional jump has 32 bits."""
 
 Instruction = tuple[int, int, int, int]
 """Code, jump if true, jump if false, value: struct sock_filter (linux/filter.h)."""
@@ -35,13 +35,13 @@ def compile_filter(groups: tuple[Group, ...], machine: str = "", default: int | 
     Args:
         groups: Its rules.
         machine: As uname(2) calls it; by default this one.
-        default: What becomes of calls that no rule decides: `ALLOW`, or an error.
+        default: The action for calls that no rule decides: `ALLOW`, or an error.
 
     Returns:
         An array of ``struct sock_filter``.
 
     Raises:
-        HostError: The policy is not written for such a machine.
+        HostError: There is no policy for this machine.
     """
     machine = machine or platform.machine()
     require_machine(machine)
@@ -60,7 +60,7 @@ def _program(rules: Mapping[int, Sequence[Rule]], default: int | None, machine: 
 
 
 def _ranges(rules: Mapping[int, Sequence[Rule]], default: int | None) -> list[tuple[int, list[Instruction]]]:
-    """List what is done from which number on, up to the next."""
+    """List the ranges of numbers of calls: the first number of each, and its instructions."""
     numbers = sorted({at for number in rules for at in (number, number + 1)} | {0})
     found: list[tuple[int, list[Instruction]]] = []
     for number in numbers:
@@ -71,12 +71,12 @@ def _ranges(rules: Mapping[int, Sequence[Rule]], default: int | None) -> list[tu
 
 
 def _search(ranges: Sequence[tuple[int, list[Instruction]]]) -> list[Instruction]:
-    """Find a number's range by halves."""
+    """Emit a binary search for the range of a number."""
     if len(ranges) == 1:
         return ranges[0][1]
     middle = len(ranges) // 2
     below, above = _search(ranges[:middle]), _search(ranges[middle:])
-    if len(below) > _FARTHEST:
+    if len(below) > _LONGEST_JUMP:
         return [(_NOT_BELOW, 0, 1, ranges[middle][0]), (_JUMP, 0, 0, len(below)), *below, *above]
     return [(_NOT_BELOW, len(below), 0, ranges[middle][0]), *below, *above]
 
@@ -96,11 +96,11 @@ def _end(action: int | None) -> Instruction:
 
 
 def _alternative(comparisons: Sequence[Comparison], action: int | None) -> list[Instruction]:
-    """Return the action when all comparisons hold; go on behind it when one does not."""
+    """Emit instructions that return the action if all comparisons hold, and else skip it."""
     code: list[Instruction] = [_end(action)]
     for comparison in reversed(comparisons):
-        away = len(code)
-        jump = (_EQUAL, 0, away, comparison.value) if comparison.is_equal else (_EQUAL, away, 0, comparison.value)
+        skip = len(code)
+        jump = (_EQUAL, 0, skip, comparison.value) if comparison.is_equal else (_EQUAL, skip, 0, comparison.value)
         argument = comparison.argument
         mask = [] if argument.mask is None else [(_AND, 0, 0, argument.mask)]
         code = [(_LOAD, 0, 0, _FIRST_ARGUMENT + _ARGUMENT_SIZE * argument.index), *mask, jump, *code]

@@ -19,22 +19,22 @@ def render_policy(machine: str = "", *, memory_limited: bool, fork_server: bool 
 
     Args:
         machine: As uname(2) calls it; by default this one.
-        memory_limited: Whether a cgroup limits memory; otherwise memory that only it counts is refused.
-        fork_server: Whether it is for a fork server, which makes what the runs that it forks are to have.
-        loopback: Whether a loopback interface is among that.
+        memory_limited: Whether a cgroup limits memory; if not, memory that only a cgroup counts is refused.
+        fork_server: Whether the policy is for a fork server, which sets up the runs that it forks.
+        loopback: Whether the fork server brings up loopback interfaces.
 
     Returns:
         A policy in Kafel, with comments.
 
     Raises:
-        HostError: No policy is written for such a machine.
+        HostError: There is no policy for this machine.
     """
     machine = machine or platform.machine()
     require_machine(machine)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(asset("templates/nsjail")),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - HTML has no part in this, nor has any value from outside
+        autoescape=False,  # noqa: S701 - no HTML here, and no value from outside
         keep_trailing_newline=True,
     )
     environment.globals["lines"] = _in_lines
@@ -50,7 +50,7 @@ def _action(rule: Rule) -> str:
 
 
 def _calls(rule: Rule, machine: str) -> str:
-    """Write the calls of a rule: as numbers, which NsJail reads faster; by name where it has to know arguments."""
+    """Write the calls of a rule: as numbers, which NsJail parses faster; as names where arguments are compared."""
     found = numbers(rule.calls, machine)
     if rule.condition:
         return ", ".join(f"{name} {{ {_condition(rule.condition)} }}" for name, _ in found)

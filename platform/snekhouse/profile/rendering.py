@@ -1,4 +1,4 @@
-"""A runtime's wall, rendered as an NsJail configuration in protobuf text format."""
+"""A runtime's profile: its NsJail configuration in protobuf text format."""
 
 import math
 from functools import lru_cache
@@ -15,13 +15,13 @@ from snekhouse.registry.models import HOME, Runtime
 from snekhouse.registry.user_base import seen
 
 BOOTSTRAP_INSIDE = "/snekhouse/bootstrap.py"
-"""Where the bootstrap lies in a jail; its bytecode beside it, with one letter more."""
+"""Path of the bootstrap in a jail; its bytecode has the suffix ``.pyc``."""
 
 _FORK_SERVER_INSIDE = "/snekhouse/fork_server.py"
-"""Also named in runtimes/bootstrap.py."""
+"""Path of the fork server's code in its jail; runtimes/bootstrap.py names it as well."""
 
-START_TIMEOUT = 15.0
-"""Seconds that NsJail and the interpreter may take until the bootstrap says hello, on a loaded host."""
+START_TIMEOUT_S = 15.0
+"""Seconds until the bootstrap must say hello, and again until it must have written the files; for a loaded host."""
 
 _MIB = 1 << 20
 
@@ -39,19 +39,19 @@ def render_profile(
     """Render the profile of a runtime.
 
     Args:
-        runtime: What the registry says of it.
-        identity: What it maps besides the run's own id.
+        runtime: The runtime.
+        identity: The ids that its jails map besides the run's own.
         bootstrap: The host's path of the bootstrap.
-        limited: What cgroups limit, of ``memory``, ``pids`` and ``cpu``; something else stands in for the rest.
+        limited: Which of ``memory``, ``pids`` and ``cpu`` cgroups limit.
         fork_server: The host's path of `runtimes/fork_server.py` for the profile of a fork server; None for one run.
-        ids: How many user and group ids its runs may have inside, from that of nobody on.
-        network: Whether it shares the network of the host, to install packages; no evaluation does.
+        ids: How many user and group ids its runs may have inside, from `NOBODY` on.
+        network: Whether it shares the network of the host, to install packages; evaluations never do.
 
     Returns:
         An `NsJailConfig` in protobuf text format, with comments.
 
     Raises:
-        HostError: No seccomp policy is written for this machine.
+        HostError: There is no seccomp policy for this machine.
     """
     own = [(str(bootstrap), bootstrap_inside(bootstrap))]
     if fork_server:
@@ -73,16 +73,16 @@ def render_profile(
             policy=render_policy(
                 memory_limited="memory" in limited, fork_server=fork_server is not None, loopback=runtime.loopback
             ).splitlines(),
-            backstop=math.ceil(runtime.limits.wall_time + START_TIMEOUT),
+            backstop=math.ceil(runtime.limits.wall_time + START_TIMEOUT_S),
             MIB=_MIB,
         )
     )
 
 
 def _accounts(runtime: Runtime, ids: int) -> list[tuple[str, str]]:
-    """Write the files of users and groups, unless the runtime mounts its own (passwd(5), group(5)).
+    """Write the files of users and groups, unless the runtime mounts them (passwd(5), group(5)).
 
-    Forked runs have ids of their own inside, and each is nobody: programs look up who they are by their id.
+    Each forked run has another id inside. All these ids have the name nobody, which programs look up.
     """
     users = range(NOBODY, NOBODY + ids)
     files = {
@@ -93,17 +93,17 @@ def _accounts(runtime: Runtime, ids: int) -> list[tuple[str, str]]:
 
 
 def bootstrap_inside(bootstrap: Path) -> str:
-    """Name the path in a jail of the bootstrap: of its source, or of the bytecode that was made of it."""
+    """Return the path of the bootstrap in a jail: that of its source, or of its bytecode."""
     return str(Path(BOOTSTRAP_INSIDE).with_suffix(bootstrap.suffix))
 
 
 def quote(value: object) -> str:
-    """Write a value as protobuf text format, so that it is one value whatever it contains.
+    """Write a value in protobuf text format, as one value whatever it contains.
 
     Source: https://protobuf.dev/reference/protobuf/textformat-spec/#string
 
     Raises:
-        TypeError: The format, or this template, has no use for such a value.
+        TypeError: A profile cannot hold such a value.
     """
     match value:
         case bool():
@@ -119,7 +119,7 @@ def quote(value: object) -> str:
 
 
 _PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b"\"\\'")
-"""Bytes that stand for themselves in a quoted string: printable ASCII, but for quotes and the backslash."""
+"""Bytes that need no escape in a quoted string: printable ASCII except quotes and the backslash."""
 
 
 def _quote_byte(byte: int) -> str:
@@ -132,6 +132,6 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(asset("templates/nsjail")),
         undefined=jinja2.StrictUndefined,
         finalize=quote,
-        autoescape=False,  # noqa: S701 - HTML has no part in this: `quote` is the escaping
+        autoescape=False,  # noqa: S701 - no HTML here; `quote` is the escaping
         keep_trailing_newline=True,
     )

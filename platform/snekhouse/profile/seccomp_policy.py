@@ -1,7 +1,7 @@
-"""What a program may ask of the kernel (seccomp(2)): `seccomp` writes it for NsJail, `filters` for the kernel.
+"""The system calls that a program may make (seccomp(2)). `kafel` writes them for NsJail, `bpf` for the kernel.
 
-Calls that no rule names do not exist for a program: ENOSYS, as on an older kernel, which libraries know how to do
-without. So it is with all calls by the x32 entry; one by the i386 entry ends the program.
+A call that no rule names fails with ENOSYS, as on an older kernel, and libraries can work without it. All calls by the
+x32 entry fail in this way. A call by the i386 entry kills the program.
 """
 
 import errno
@@ -10,11 +10,11 @@ from enum import IntEnum
 from snekhouse.profile.seccomp_rules import ALLOW, Argument, Comparison, Group, Rule, always, among
 
 UNLISTED = errno.ENOSYS
-"""What becomes of calls that no rule decides."""
+"""The error of calls that no rule decides."""
 
 
 class Fcntl(IntEnum):
-    """Commands of fcntl(2) for descriptors and locks of a program's own."""
+    """Commands of fcntl(2) that act on a program's own descriptors and locks."""
 
     F_DUPFD_CLOEXEC = 1030
     F_GETFD = 1
@@ -42,7 +42,7 @@ class Fcntl(IntEnum):
 
 
 class Ioctl(IntEnum):
-    """Requests of ioctl(2) that are answered without a device, of sockets and pipes."""
+    """Requests of ioctl(2) that need no device, such as those of sockets and pipes."""
 
     TCGETS = 0x5401
     TCGETS2 = 0x802C542A
@@ -81,7 +81,7 @@ class Protocol(IntEnum):
 
 
 class Prctl(IntEnum):
-    """Options of prctl(2) that are refused; the first only in part."""
+    """Options of prctl(2) that are refused; PR_SET_PDEATHSIG only with another signal than SIGKILL."""
 
     PR_SET_PDEATHSIG = 1
     PR_SET_SECCOMP = 22
@@ -109,7 +109,7 @@ def _sealing(*, loopback: bool) -> Group:
     bring_up = (Rule(ALLOW, ("ioctl",), ((Comparison(_COMMAND, _SIOCSIFFLAGS),),)),) if loopback else ()
     return Group(
         "sealing",
-        "What a fork server does for the runs that it forks, before they seal themselves with the rest of this.",
+        "What a fork server needs to set up a run. The run then installs the policy without this group.",
         (always(ALLOW, "prctl unshare setns mount capset"), *bring_up),
     )
 
@@ -117,8 +117,8 @@ def _sealing(*, loopback: bool) -> Group:
 _FILES = Group(
     "files",
     "Leases and dnotify (F_SETLEASE, F_NOTIFY) and write hints (F_SET_RW_HINT) would act on files that jails share "
-    "with the host. What would write the host's disks, or have them read, is done already: all that a program can "
-    "write is memory.",
+    "with the host. Calls that sync or read ahead the host's disks succeed without an effect: a program can write only "
+    "to memory.",
     (
         Rule(ALLOW, ("fcntl",), among(_COMMAND, Fcntl)),
         always(
@@ -138,8 +138,8 @@ _FILES = Group(
 
 _PROCESSES = Group(
     "processes",
-    "No new namespaces. What flags clone3 is given cannot be seen from here; without it, everybody takes clone. A jail "
-    "dies with its NsJail, and nothing in it says otherwise (PR_SET_PDEATHSIG).",
+    "No new namespaces. A filter cannot see the flags of clone3; libraries use clone instead. A jail dies with its "
+    "NsJail, and no program can change that (PR_SET_PDEATHSIG).",
     (
         Rule(errno.EPERM, ("clone",), ((Comparison(_FLAGS_OF_CLONE, 0, is_equal=False),),)),
         Rule(
@@ -179,7 +179,7 @@ _PROCESSES = Group(
 
 _SIGNALS = Group(
     "signals",
-    "Among the processes of a run.",
+    "Signals reach only the processes of the run.",
     (
         always(
             ALLOW,
@@ -192,7 +192,7 @@ _SIGNALS = Group(
 
 _WAITING_AND_TIME = Group(
     "waiting_and_time",
-    "The clock can be read, and not be set.",
+    "Programs can read the clocks but not set them.",
     (
         always(
             ALLOW,
@@ -206,8 +206,8 @@ _WAITING_AND_TIME = Group(
 
 _SOCKETS = Group(
     "sockets",
-    "Between processes of the run; there is no network. The other families (netlink, packets, vsock, the kernel's "
-    "cryptography, ...) are much code of the kernel for little use.",
+    "Sockets connect processes of the run; there is no network. The other families (netlink, packets, vsock, the "
+    "kernel's cryptography, ...) expose much code of the kernel for little use.",
     (
         Rule(errno.EAFNOSUPPORT, ("socket",), (tuple(Comparison(_FAMILY, each, is_equal=False) for each in Family),)),
         Rule(errno.EAFNOSUPPORT, ("socketpair",), ((Comparison(_FAMILY, Family.AF_UNIX, is_equal=False),),)),
@@ -226,17 +226,16 @@ _SOCKETS = Group(
 
 _DEVICES = Group(
     "devices",
-    "Requests that are answered without a device; there is no terminal. All others do not exist: they would tell of "
-    "the host's disks (FIEMAP, FS_IOC_GETFSUUID), reach namespaces (PIDFD_GET_NET_NAMESPACE), or type into a terminal "
-    "(TIOCSTI).",
+    "Requests that need no device; there is no terminal. All others fail with ENOTTY: they would describe the host's "
+    "disks (FIEMAP, FS_IOC_GETFSUUID), reach namespaces (PIDFD_GET_NET_NAMESPACE), or type into a terminal (TIOCSTI).",
     (Rule(ALLOW, ("ioctl",), among(_COMMAND, Ioctl)), always(errno.ENOTTY, "ioctl")),
 )
 
 _REFUSED = Group(
     "refused",
-    "By name, with what the kernel says to those without privileges: namespaces and mounts, by the old interface and "
-    "the new; memory and descriptors of other processes; programs inside the kernel, its counters, and page faults "
-    "that a program answers; keys, which neighbours could share; the machine: its clock, kernel, names, disks and "
+    "Refused with EPERM, as the kernel refuses a process without privileges: namespaces and mounts, by the old "
+    "interface and the new; memory and descriptors of other processes; programs inside the kernel, its counters, and "
+    "page faults that a program handles; keys, which runs could share; the machine's clock, kernel, names, disks and "
     "ports.",
     (
         always(
@@ -264,8 +263,8 @@ def _memory(*, limited: bool) -> Group:
     in_memory = (Rule(errno.EINVAL, ("memfd_create",), huge), always(ALLOW, "memfd_create")) if limited else ()
     return Group(
         "memory",
-        "Huge pages that the host has reserved (hugetlbfs) are counted by no cgroup of a run; files of memfd_create "
-        "are counted by its cgroup alone.",
+        "No cgroup of a run counts the huge pages that the host has reserved (hugetlbfs). Only a cgroup counts files "
+        "of memfd_create.",
         (
             Rule(errno.ENOMEM, ("mmap",), ((Comparison(_FLAGS_OF_MMAP, 0, is_equal=False),),)),
             always(
@@ -282,9 +281,9 @@ def policy(*, memory_limited: bool, fork_server: bool = False, loopback: bool = 
     """List the groups of rules.
 
     Args:
-        memory_limited: Whether a cgroup limits memory; otherwise memory that only it counts is refused.
-        fork_server: Whether it is for a fork server, which makes what the runs that it forks are to have.
-        loopback: Whether a loopback interface is among that.
+        memory_limited: Whether a cgroup limits memory; if not, memory that only a cgroup counts is refused.
+        fork_server: Whether the policy is for a fork server, which sets up the runs that it forks.
+        loopback: Whether the fork server brings up loopback interfaces.
     """
     groups = (
         _FILES, _memory(limited=memory_limited), _PROCESSES, _SIGNALS, _WAITING_AND_TIME, _SOCKETS, _DEVICES, _REFUSED,

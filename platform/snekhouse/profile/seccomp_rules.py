@@ -1,4 +1,4 @@
-"""What a seccomp policy is made of: rules for system calls, by their arguments.
+"""The rules of a seccomp policy, which decide about system calls by their arguments.
 
 Where several rules name a call, the first whose condition holds decides.
 """
@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 ALLOW = None
-"""The action that lets a call through; others are the errors that it ends with instead (errno(3)), 0 for none."""
+"""The action that allows a call. Other actions are errors (errno(3)); 0 is success without an effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """An argument of a system call, by which rules decide. Those here have their meaning in the low 32 bits.
+    """An argument of a system call that rules compare. Only its low 32 bits count.
 
     Attributes:
-        name: As Kafel has it.
-        index: Its place, from 0 on.
-        mask: Which of its bits count.
+        name: Its name in Kafel.
+        index: Its position, from 0.
+        mask: The bits to compare; None for all.
     """
 
     name: str
@@ -35,17 +35,17 @@ class Comparison:
 
 
 Condition = tuple[tuple[Comparison, ...], ...]
-"""Alternatives, one of which must hold, each of comparisons that must hold together. None at all holds always."""
+"""Alternatives, one of which must hold. All comparisons of an alternative must hold. Without alternatives it holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What becomes of calls.
+    """An action for some system calls.
 
     Attributes:
         action: `ALLOW`, or an error.
         calls: Their names.
-        condition: When; always where it has no alternatives.
+        condition: When the rule applies.
     """
 
     action: int | None
@@ -58,9 +58,9 @@ class Group:
     """Rules that belong together.
 
     Attributes:
-        name: What they are about.
-        reason: Why they are as they are.
-        rules: In their order.
+        name: Its name in the policy.
+        reason: A comment on it in the policy.
+        rules: Its rules, in order.
     """
 
     name: str
@@ -69,10 +69,10 @@ class Group:
 
 
 def always(action: int | None, names: str) -> Rule:
-    """Decide the same for all calls of some names."""
+    """Make a rule that does not depend on arguments."""
     return Rule(action, tuple(names.split()))
 
 
 def among(argument: Argument, values: type[IntEnum]) -> Condition:
-    """Hold where an argument has one of several values."""
+    """Make a condition that holds if an argument has one of several values."""
     return tuple((Comparison(argument, value),) for value in values)

@@ -1,4 +1,4 @@
-"""The file systems in memory that a run may write to."""
+"""The tmpfs mounts that a run may write to."""
 
 from dataclasses import dataclass
 
@@ -8,17 +8,17 @@ _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 """Flags of mount(2) (linux/mount.h)."""
 
 _INODE_SHARE = 4096
-"""Bytes of a tmpfs for each inode it may have: as many files as it has pages."""
+"""Bytes of a tmpfs for each inode: it can hold as many files as pages."""
 
 
 @dataclass(frozen=True, slots=True)
 class TmpfsMount:
-    """A tmpfs that a run gets for itself (tmpfs(5)).
+    """A tmpfs of one run (tmpfs(5)).
 
     Attributes:
         target: Its path in the jail.
         options: Its mount options.
-        noexec: Whether nothing in it may be executed. Set-uid files and devices have no effect in any.
+        noexec: Whether files in it cannot be executed. Set-uid files and devices never have an effect.
     """
 
     target: str
@@ -42,5 +42,5 @@ def writable(runtime: Runtime) -> tuple[TmpfsMount, ...]:
 
 
 def _options(size: int, mode: str) -> str:
-    """Write the mount options of a tmpfs (tmpfs(5)); one of less than two inodes, its own and a file's, has no use."""
+    """Write the mount options of a tmpfs (tmpfs(5)), with two inodes at least: its root's and a file's."""
     return f"size={int(size)},nr_inodes={max(size // _INODE_SHARE, 2)},mode={mode}"
