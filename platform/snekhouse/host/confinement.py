@@ -1,4 +1,4 @@
-"""What confines the server besides its user: a seccomp filter, an AppArmor profile, the lack of a capability."""
+"""What confines the server besides its user: a seccomp filter, an AppArmor profile, a missing capability."""
 
 import re
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _SYS_ADMIN = 1 << 21
 """CAP_SYS_ADMIN among the bits of ``CapEff:`` (linux/capability.h)."""
 
 _PROFILE = re.compile(r"(?P<name>.+) \((?:enforce|kill|prompt)\)")
-"""A profile that refuses, as AppArmor writes it; one in mode ``complain`` refuses nothing."""
+"""An enforced profile, as AppArmor writes it; a profile in mode ``complain`` refuses nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,8 @@ class Confinement:
     """What confines a process.
 
     Attributes:
-        filtered: Whether a seccomp filter decides about its system calls.
-        apparmor: The AppArmor profile that confines it; empty where none does.
+        filtered: Whether a seccomp filter checks its system calls.
+        apparmor: The AppArmor profile that confines it; empty for none.
         privileged: Whether it has CAP_SYS_ADMIN in its user namespace.
     """
 
@@ -45,7 +45,7 @@ class Confinement:
 
 
 def _apparmor_profile(attributes: Path) -> str:
-    """Read the profile's name; `current` belongs to whichever security module came first, `apparmor/` to one alone."""
+    """Read the name of the profile: from AppArmor's own file, or from `current`, the first security module's."""
     for name in ("apparmor/current", "current"):
         try:
             label = (attributes / name).read_text()

@@ -1,4 +1,4 @@
-"""Who a run is outside its jail: host ids that its user namespace maps (user_namespaces(7))."""
+"""The host ids that a jail's user namespace maps (user_namespaces(7))."""
 
 import os
 import stat
@@ -9,21 +9,21 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What jails of a runtime map besides the run's own id.
+    """The ids that jails of a runtime map besides the run's own.
 
     Attributes:
-        closed: Folders that only root may enter, with sources of mounts below. Where there are some, root's id is
-            mapped as well, for NsJail to mount those: the program has neither that id nor the capability to take it.
+        closed: Folders that only root may enter and that contain sources of mounts. If there are any, jails map root's
+            id as well, so that NsJail can mount them. The program has neither that id nor the capability to take it.
     """
 
     closed: tuple[Path, ...] = ()
 
 
 def identity_for(sources: Iterable[Path]) -> Identity:
-    """Work out what jails have to map that mount `sources`.
+    """Return the ids that a jail must map to mount `sources`.
 
-    NsJail mounts as the mapped user, so a source below a folder that only root may enter (such as a 0700 home) takes
-    mapping root as well. An ordinary user can map nobody but themselves, and has no need to.
+    NsJail mounts as the mapped user, so it needs root's id for a source below a folder that only root may enter (such
+    as a 0700 home). An ordinary user can map only their own id.
 
     Args:
         sources: Host paths that the jail mounts.
@@ -34,7 +34,7 @@ def identity_for(sources: Iterable[Path]) -> Identity:
 
 
 def _closed_above(source: Path) -> list[Path]:
-    """List the folders on the way that not everybody may enter; a source may come to be there later."""
-    real = Path(os.path.realpath(source))  # loops of links are left as they are
+    """List the folders above a source that not everybody may enter. The source need not exist yet."""
+    real = Path(os.path.realpath(source))  # a loop of links stays as it is
     parents = (parent for parent in real.parents if parent.exists())
     return [parent for parent in parents if not parent.stat().st_mode & stat.S_IXOTH]

@@ -1,4 +1,4 @@
-"""Host ids of runs (user_namespaces(7)): no two runs have the same at once, and no two servers on a host."""
+"""Host ids of runs (user_namespaces(7)): no two runs on a host have the same id at once."""
 
 import errno
 import fcntl
@@ -15,8 +15,8 @@ from snekhouse.errors import HostError
 from snekhouse.host.state import private_folder
 
 NOBODY = 65534
-"""Id of user and group of the program in every jail. Runs of a fork server have the ids from here on; the fork server
-has the one before."""
+"""User and group id of the program in every jail. Runs of a fork server have this id and those that follow; the fork
+server has the id before it."""
 
 _FILE = "ids"
 _MODE = 0o600
@@ -29,9 +29,9 @@ class HostIds:
     """A run's host ids.
 
     Attributes:
-        user: Of the user.
-        group: Of the group.
-        inside: What a fork server maps them to. The jail of a single run maps them to `NOBODY`.
+        user: The user id.
+        group: The group id.
+        inside: The id to which a fork server maps both. The jail of a single run maps them to `NOBODY`.
     """
 
     user: int
@@ -40,12 +40,12 @@ class HostIds:
 
 
 class HostIdPool:
-    """The host ids that runs get, the lowest that is free first.
+    """The host ids that runs get, the lowest free id first.
 
     Attributes:
-        shared: Why all runs have the same; empty where each has its own.
-        count: How many there are, the fork servers' included.
-        users: What a fork server maps, as NsJail's ``--user`` takes it, its own id first; `groups` the same.
+        shared: Why all runs share one id; empty if each has its own.
+        count: How many ids there are, the fork servers' included.
+        users: The ids that a fork server maps, its own first, for NsJail's ``--user``; `groups` for ``--group``.
     """
 
     def __init__(self, free: Iterable[HostIds], *, fork_server: HostIds, shared: str = "") -> None:
@@ -56,25 +56,25 @@ class HostIdPool:
         own = (f"{fork_server.inside}:{fork_server.user}:1", f"{fork_server.inside}:{fork_server.group}:1")
         runs = (f"{NOBODY}:{first.user}:{count}", f"{NOBODY}:{first.group}:{count}")
         self.users, self.groups = (
-            (mine,) if shared else (mine, theirs) for mine, theirs in zip(own, runs, strict=True)
+            (mine,) if shared else (mine, others) for mine, others in zip(own, runs, strict=True)
         )
 
     @classmethod
     def of(cls, uids: Sequence[int]) -> Self:
-        """Take them from a range, where that can be.
+        """Make a pool of a range of ids, or of one shared id where the server cannot use the range.
 
         Args:
-            uids: The first id, of user and group alike, and the last, which is the fork servers'.
+            uids: The first and the last id, for users and groups alike; fork servers have the last.
         """
         first, last = uids
         if os.geteuid() != 0:
             own = HostIds(os.geteuid(), os.getegid())
-            reason = "runs have the id of this user, who is not root: start the server as root"
+            reason = "all runs have the id of the server's user: start the server as root"
             return cls([own], fork_server=own, shared=reason)
         if not all(_is_mapped(kind, first, last) for kind in ("uid", "gid")):
             reason = (
-                f"runs are nobody ({NOBODY}): the ids {first} to {last} do not exist in the server's user namespace; "
-                "name a range of /proc/self/uid_map and gid_map as [server] uids"
+                f"all runs have the id {NOBODY}: the server's user namespace does not have the ids {first} to {last}; "
+                "set [server] uids to a range of /proc/self/uid_map and gid_map"
             )
             nobody = HostIds(NOBODY, NOBODY)
             return cls([nobody], fork_server=nobody, shared=reason)
@@ -83,10 +83,10 @@ class HostIdPool:
 
     @contextmanager
     def lease(self) -> Iterator[HostIds]:
-        """Lease ids that no other run has until they are given back, unless they are shared.
+        """Lease the ids of one run; unless they are shared, no other run has them meanwhile.
 
         Raises:
-            OSError: All are leased.
+            OSError: All ids are leased.
         """
         if self.shared:
             yield self._free[0]
@@ -101,7 +101,7 @@ class HostIdPool:
 
 
 def _is_mapped(kind: str, first: int, last: int) -> bool:
-    """Whether one line of this namespace's map has the whole range."""
+    """Check whether one line of this namespace's map contains the whole range."""
     lines = Path(f"/proc/self/{kind}_map").read_text().splitlines()
     starts = ((int(inside), int(count)) for inside, _, count in map(str.split, lines))
     return any(inside <= first and last < inside + count for inside, count in starts)
@@ -109,26 +109,26 @@ def _is_mapped(kind: str, first: int, last: int) -> bool:
 
 @contextmanager
 def reserved_ids(uids: Sequence[int], *, needed: int, wanted: int) -> Iterator[tuple[int, int]]:
-    """Take ids that no other server has, until the end of this server, however it comes.
+    """Reserve ids for this server until it ends, even by SIGKILL.
 
-    A server locks the bytes of one file at the numbers of its ids. The kernel frees these locks with the last
+    A server locks bytes of one file, at the offsets that are its ids. The kernel frees these locks with the last
     descriptor of the open file (open file description locks, fcntl(2)). Jails and watchdogs do not inherit it.
 
     Args:
-        uids: First and last of the ids that servers may take.
-        needed: How many this one needs.
-        wanted: How many it takes if there are as many.
+        uids: First and last of the ids that servers may reserve.
+        needed: How many this server needs.
+        wanted: How many it reserves if so many are free.
 
     Yields:
-        First and last of those taken, which are next to each other.
+        First and last of the reserved ids.
 
     Raises:
-        HostError: There are not as many as needed.
+        HostError: Fewer than `needed` ids are free in a row.
     """
     descriptor = os.open(private_folder() / _FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _MODE)
     try:
         for count in sorted({needed, max(needed, wanted)}, reverse=True):
-            if (first := _take(descriptor, uids, count)) is not None:
+            if (first := _lock(descriptor, uids, count)) is not None:
                 break
         else:
             raise HostError(_refusal(uids, needed))
@@ -137,20 +137,20 @@ def reserved_ids(uids: Sequence[int], *, needed: int, wanted: int) -> Iterator[t
         os.close(descriptor)
 
 
-def _take(descriptor: int, uids: Sequence[int], count: int) -> int | None:
-    """Lock the first free bytes of a range; return where they begin, or None where there are not as many."""
+def _lock(descriptor: int, uids: Sequence[int], count: int) -> int | None:
+    """Lock the first `count` free bytes of a range; return the offset, or None if fewer are free in a row."""
     at, last = uids
     while at + count - 1 <= last:
-        wish = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, at, count, 0)
+        lock = _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, at, count, 0)
         try:
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wish)
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
         except OSError as error:
             if error.errno not in {errno.EAGAIN, errno.EACCES}:
                 raise
         else:
             return at
-        kind, _, start, length, _ = _LOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, wish))
-        if kind != fcntl.F_UNLCK:  # another server's; one that has just ended is tried again
+        kind, _, start, length, _ = _LOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, lock))
+        if kind != fcntl.F_UNLCK:  # another server has it; if that has just ended, try again
             at = start + length
     return None
 
@@ -163,6 +163,6 @@ def _refusal(uids: Sequence[int], needed: int) -> str:
             f"end the range at {first + needed - 1} or later"
         )
     return (
-        f"other servers on this host have the host ids {first} to {last}, and fewer than the {needed} that this one "
-        "needs are free in a row: name another range in [server] uids, or stop a server"
+        f"this server needs {needed} host ids in a row, and other servers on this host left fewer of {first} to "
+        f"{last}: name another range in [server] uids, or stop a server"
     )

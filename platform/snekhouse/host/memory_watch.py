@@ -1,9 +1,8 @@
-"""Memory of runs, watched by the server where no cgroup limits it.
+"""The memory of runs, which the server watches where no cgroup limits it.
 
-A run's memory is what its processes have for themselves, and the files that it wrote, which are memory as well. It is
-read every 20 ms: what a run takes between two readings goes unseen until the second. A page that several processes have
-counts once in all (Pss of proc_pid_smaps_rollup(5)); since reading that takes long, it is read only where the resident
-sizes together are above the limit.
+A run's memory is that of its processes, and that of the files that it wrote to tmpfs. The server reads it every 20 ms,
+and sees no peak between two readings. A page that several processes share counts once (Pss of
+proc_pid_smaps_rollup(5)). Pss is slow to read, so the server reads it only if the resident sizes exceed the limit.
 """
 
 import os
@@ -15,21 +14,22 @@ from pathlib import Path
 import anyio
 
 _INTERVAL_S = 0.02
+"""Seconds between two readings of a run's memory."""
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 
-CAN_WATCH = Path(f"/proc/self/task/{os.getpid()}/children").exists()
-"""Whether this kernel tells the children of a process (CONFIG_PROC_CHILDREN)."""
+HAS_PROC_CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children").exists()
+"""Whether this kernel lists the children of a process (CONFIG_PROC_CHILDREN), as `MemoryWatch` needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryWatch:
-    """A look at one run.
+    """The memory of one run.
 
     Attributes:
-        pid: Its first process, as the server sees it: all others descend from it while it lives.
-        folders: Descriptors of the file systems in memory that it writes to.
-        limit: Bytes that it may have.
+        pid: The server's pid of its first process, from which all others descend.
+        folders: Descriptors of the tmpfs mounts that it writes to.
+        limit: Its limit in bytes.
     """
 
     pid: int
@@ -37,12 +37,12 @@ class MemoryWatch:
     limit: int
 
     async def above(self) -> None:
-        """Wait until the run has more memory than it may."""
-        while not self.is_above():  # noqa: ASYNC110 - without a cgroup, no event tells of memory
+        """Wait until the run has more memory than its limit."""
+        while not self.is_above():  # noqa: ASYNC110 - without a cgroup there is no event to wait for
             await anyio.sleep(_INTERVAL_S)
 
     def is_above(self) -> bool:
-        """Tell whether the run has more memory than it may, right now."""
+        """Check whether the run has more memory than its limit now."""
         files = sum(_size(folder) for folder in self.folders)
         processes = tuple(_descendants(self.pid))
         if files + sum(map(_resident, processes)) <= self.limit:
@@ -51,30 +51,30 @@ class MemoryWatch:
 
 
 def _size(folder: int) -> int:
-    """Tell how many bytes the file system of a folder has in use."""
-    told = os.fstatvfs(folder)
-    return (told.f_blocks - told.f_bfree) * told.f_frsize
+    """Return the bytes that are in use in the file system of a folder."""
+    status = os.fstatvfs(folder)
+    return (status.f_blocks - status.f_bfree) * status.f_frsize
 
 
 def _descendants(pid: int) -> Iterator[int]:
-    """Name a process and all that descend from it; what dies meanwhile may be left out."""
+    """List a process and its descendants; one that ends meanwhile may be missing."""
     found = [pid]
     while found:
         parent = found.pop()
         yield parent
         with suppress(OSError):
-            for thread in os.listdir(f"/proc/{parent}/task"):  # noqa: PTH208 - quicker, and read often
+            for thread in os.listdir(f"/proc/{parent}/task"):  # noqa: PTH208 - faster, and called often
                 found += map(int, _read(f"/proc/{parent}/task/{thread}/children").split())
 
 
 def _resident(pid: int) -> int:
-    """Tell the bytes of memory that a process has (proc_pid_statm(5)); 0 when it is gone."""
+    """Return the resident bytes of a process (proc_pid_statm(5)); 0 if it is gone."""
     fields = _read(f"/proc/{pid}/statm").split()
-    return int(fields[1]) * _PAGE if fields else 0
+    return int(fields[1]) * _PAGE_SIZE if fields else 0
 
 
 def _proportional(pid: int) -> int:
-    """Tell the bytes of memory outside files, each divided by how many processes have it; 0 when it is gone."""
+    """Return the bytes of a process outside files, its part of shared pages included; 0 if it is gone."""
     fields = dict(line.split(":", 1) for line in _read(f"/proc/{pid}/smaps_rollup").splitlines()[1:])
     sizes = {name: int(size.split()[0]) << 10 for name, size in fields.items()}
     own = sizes.get("Pss_Anon", 0) + sizes.get("SwapPss", 0)
@@ -82,7 +82,7 @@ def _proportional(pid: int) -> int:
 
 
 def _shared(pid: int) -> int:
-    """Tell the bytes of memory that processes share by mmap(2), without those of files, which are counted already."""
+    """Return the part of a process in memory shared by mmap(2), without files, which are counted already."""
     size, is_counted = 0, False
     for line in _read(f"/proc/{pid}/smaps").splitlines():
         if line.startswith("Pss:"):

@@ -1,8 +1,8 @@
-"""Whether this host lets the server make namespaces (namespaces(7)), tried in a process of its own.
+"""Whether this host lets the server make namespaces (namespaces(7)): a trial in a process of its own.
 
-Where it does not, the trial tells who refuses. A seccomp filter decides before the kernel looks at any argument. So the
-trial makes each call with arguments that the kernel always refuses, before it asks AppArmor or looks at capabilities:
-an error that is not the kernel's own comes from a filter.
+If the host refuses, the trial finds the cause. A seccomp filter decides before the kernel reads the arguments. So the
+trial makes each call with arguments that the kernel always refuses, before it asks AppArmor or checks capabilities: a
+different error comes from a filter.
 """
 
 import os
@@ -57,9 +57,9 @@ _SYSCTLS = (
         "sysctl kernel.apparmor_restrict_unprivileged_userns=0, or the AppArmor profile deploy/apparmor/snekhouse",
     ),
 )
-"""What refuses user namespaces, by its file in /proc/sys; the value that does; and the remedy."""
+"""Settings that can refuse user namespaces: the file in /proc/sys, the value that refuses, and the remedy."""
 
-_UNKNOWN = "neither a seccomp filter nor AppArmor does; look for a chroot, SELinux, or a kernel that is not Linux's own"
+_UNKNOWN = "no seccomp filter and no AppArmor profile does; look for a chroot, SELinux, or a kernel that is not Linux"
 
 _APPARMOR = (
     "the AppArmor profile {} of this process refuses it: load deploy/apparmor/snekhouse, and start the container with "
@@ -68,7 +68,7 @@ _APPARMOR = (
 
 
 def refusal(sysctl: Path = Path("/proc/sys"), process: Path = Path("/proc/self")) -> str:
-    """Tell why namespaces cannot be made, and the remedy; empty where they can.
+    """Return why the server cannot make namespaces, and the remedy; empty if it can.
 
     Args:
         sysctl: Where the kernel's settings are.
@@ -110,9 +110,9 @@ def _by_seccomp(calls: list[str], confinement: Confinement) -> str:
 
 
 def _settings(sysctl: Path, confinement: Confinement) -> list[str]:
-    """List the remedies for settings of the kernel.
+    """List the remedies for settings of the kernel that refuse.
 
-    Only the first applies to a process with CAP_SYS_ADMIN, and the last to none that a profile of AppArmor confines.
+    With CAP_SYS_ADMIN only the first setting applies. Where AppArmor confines the process, the last does not apply.
     """
     count = 1 if confinement.privileged else len(_SYSCTLS) - bool(confinement.apparmor)
     return [remedy for name, value, remedy in _SYSCTLS[:count] if _value(sysctl / name) == value]

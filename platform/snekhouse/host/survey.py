@@ -1,4 +1,4 @@
-"""This host and its walls: which of them stand, and how to get the missing ones."""
+"""The walls on this host: which of them stand, and how to get the missing ones."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from snekhouse.host import namespaces
 from snekhouse.host.cgroups import Detection, detect
 from snekhouse.host.identity import Identity, identity_for
 from snekhouse.host.ids import HostIdPool
-from snekhouse.host.memory_watch import CAN_WATCH
+from snekhouse.host.memory_watch import HAS_PROC_CHILDREN
 from snekhouse.host.nsjail_binary import find_nsjail
 from snekhouse.registry.models import Registry, Runtime
 from snekhouse.registry.user_base import seen
@@ -21,9 +21,9 @@ class Wall:
     """One wall of every jail.
 
     Attributes:
-        name: What it is.
+        name: Its name.
         stands: Whether it stands on this host.
-        detail: What was found; where it does not stand, what follows and the remedy.
+        detail: What was found; for a missing wall, the effect and the remedy.
     """
 
     name: str
@@ -38,8 +38,8 @@ class Host:
     Attributes:
         nsjail: The NsJail binary.
         cgroups: The cgroups that the server may use.
-        identities: What jails of each runtime map, by the runtime's name.
-        ids: Who runs are on the host.
+        identities: The ids that jails of each runtime map, by the runtime's name.
+        ids: The host ids of runs.
     """
 
     nsjail: Path
@@ -48,7 +48,7 @@ class Host:
     ids: HostIdPool
 
     def walls(self) -> tuple[Wall, ...]:
-        """Tell of each wall whether it stands."""
+        """Check every wall."""
         found = self.cgroups
         limits = [
             Wall(
@@ -56,7 +56,7 @@ class Host:
                 name not in found.missing,
                 f"{effect} limited by cgroups {found.version}"
                 if name not in found.missing
-                else f"{_INSTEAD[name]}: {found.reason}",
+                else f"{_FALLBACKS[name]}: {found.reason}",
             )
             for name, effect in _CGROUP_WALLS.items()
         ]
@@ -64,11 +64,11 @@ class Host:
         return (*kernel, *limits, self._swap_wall(), self._ids_wall(), self._identity_wall())
 
     def missing_walls(self) -> tuple[Wall, ...]:
-        """Tell of the walls that do not stand."""
+        """Return the walls that do not stand."""
         return tuple(wall for wall in self.walls() if not wall.stands)
 
     def require_walls(self) -> None:
-        """See that every wall stands.
+        """Check that every wall stands.
 
         Raises:
             HostError: One does not.
@@ -99,7 +99,7 @@ class Host:
             return Wall("identity", stands=True, detail="jails do not map root's id")
         detail = (
             f"only root may enter {', '.join(closed)}, and jails mount from there, so they map root's id: "
-            f"move what they need elsewhere, or let others pass (chmod o+x {' '.join(closed)})"
+            f"move the files elsewhere, or run chmod o+x {' '.join(closed)}"
         )
         return Wall("identity", stands=False, detail=detail)
 
@@ -111,8 +111,8 @@ def _namespaces_wall() -> Wall:
 
 def _seccomp_wall() -> Wall:
     if Path("/proc/sys/kernel/seccomp").exists():
-        return Wall("seccomp", stands=True, detail="programs can ask the kernel only for what the policy lists")
-    return Wall("seccomp", stands=False, detail="this kernel has none: use one with CONFIG_SECCOMP_FILTER")
+        return Wall("seccomp", stands=True, detail="programs can make only the system calls that the policy allows")
+    return Wall("seccomp", stands=False, detail="this kernel has no seccomp: use one with CONFIG_SECCOMP_FILTER")
 
 
 def _has_swap() -> bool:
@@ -121,23 +121,23 @@ def _has_swap() -> bool:
 
 _CGROUP_WALLS = {"memory": "memory", "pids": "processes", "cpu": "CPU"}
 
-_INSTEAD = {
+_FALLBACKS = {
     "memory": (
-        "the server reads the memory of runs every 20 ms, and ends those above their limit"
-        if CAN_WATCH
+        "the server reads the memory of runs every 20 ms, and kills those above their limit"
+        if HAS_PROC_CHILDREN
         else "memory is limited only for each process (address_space)"
     ),
     "pids": "processes are limited by RLIMIT_NPROC",
     "cpu": "CPU is not limited",
 }
-"""What holds where a controller is missing."""
+"""What limits runs where a controller is missing."""
 
 
 def survey(identities: Mapping[str, Identity], uids: Sequence[int]) -> Host:
-    """Look at this host.
+    """Survey this host.
 
     Args:
-        identities: What jails of each runtime map.
+        identities: The ids that jails of each runtime map.
         uids: First and last of the ids that runs may have.
 
     Raises:
@@ -147,7 +147,7 @@ def survey(identities: Mapping[str, Identity], uids: Sequence[int]) -> Host:
 
 
 def survey_for(registry: Registry) -> Host:
-    """Look at this host with a registry in hand.
+    """Survey this host for a registry.
 
     Raises:
         HostError: There is no NsJail.
@@ -156,7 +156,7 @@ def survey_for(registry: Registry) -> Host:
 
 
 def identities_of(registry: Registry) -> dict[str, Identity]:
-    """Work out what jails of each runtime have to map, by the runtime's name."""
+    """Return the ids that jails of each runtime must map, by the runtime's name."""
     return {name: identity_for(_sources(runtime)) for name, runtime in registry.runtimes.items()}
 
 

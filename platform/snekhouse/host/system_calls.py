@@ -1,4 +1,4 @@
-"""The numbers of system calls, by the machine (syscalls(2))."""
+"""The numbers of system calls on each machine (syscalls(2))."""
 
 import platform
 from collections.abc import Iterator
@@ -10,18 +10,18 @@ from system_calls import NotSupportedSystemCall, syscalls
 from snekhouse.errors import HostError
 
 _TABLES = {"x86_64": "x86_64", "aarch64": "arm64"}
-"""Machines as uname(2) calls them, and the tables of their system calls."""
+"""The table of system calls of each machine, by uname(2)'s name."""
 
 
 @lru_cache
 def require_machine(machine: str = "") -> str:
-    """Name the table of a machine's system calls.
+    """Return the name of a machine's table of system calls.
 
     Args:
-        machine: As uname(2) calls it; by default this one.
+        machine: Its name, as of uname(2); by default this machine.
 
     Raises:
-        HostError: The policy is not written for such a machine.
+        HostError: There is no seccomp policy for the machine.
     """
     machine = machine or platform.machine()
     if machine not in _TABLES:
@@ -30,7 +30,7 @@ def require_machine(machine: str = "") -> str:
 
 
 def numbers(names: tuple[str, ...], machine: str) -> Iterator[tuple[str, int]]:
-    """Look up system calls, without those that the machine has no need of; a name that no machine has is an error.
+    """Look up the numbers of system calls, and skip those that the machine lacks; an unknown name is an error.
 
     Args:
         names: Their names.

@@ -1,7 +1,6 @@
-"""A watchdog: a process beside the server that ends its jails when the server is gone, however it went.
+"""A watchdog: a process that kills the jails of a server when the server is gone, even by SIGKILL.
 
-It is started as a file of its own, by an interpreter without site-packages, and so imports the standard library alone;
-`host/watchdogs.py` starts it.
+`host/watchdogs.py` runs this file in an interpreter without site-packages, so it imports only the standard library.
 """
 
 import os
@@ -12,22 +11,22 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-_GRACE = 1.0
-"""Seconds that NsJail has to end its jail, before it is killed and takes the jail with it."""
+_TERM_TIMEOUT_S = 1.0
+"""Seconds that NsJail has after SIGTERM to end its jail; SIGKILL ends both."""
 
 
 def end_jails(state: Path) -> None:
-    """End all jails of a server.
+    """Kill all jails of a server.
 
     Args:
         state: The folder with their profiles, which the command line of each NsJail names.
     """
-    deadline = time.monotonic() + _GRACE
+    deadline = time.monotonic() + _TERM_TIMEOUT_S
     while jails := list(_jails(os.fsencode(state) + b"/")):
-        is_over = time.monotonic() > deadline
+        is_late = time.monotonic() > deadline
         for pid in jails:
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL if is_over else signal.SIGTERM)
+                os.kill(pid, signal.SIGKILL if is_late else signal.SIGTERM)
         time.sleep(0.02)
 
 

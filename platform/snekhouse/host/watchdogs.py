@@ -1,6 +1,6 @@
-"""The server's watchdogs: two processes that end its jails when it is gone, each replaced when it is killed.
+"""The server's watchdogs: two processes that kill its jails when it is gone. One that ends is replaced.
 
-Two, so that one is there while the other is replaced, or is stopped (SIGSTOP), which is not noticed.
+There are two, so that one remains while the other is replaced or stopped. The server does not notice a SIGSTOP.
 """
 
 import logging
@@ -23,52 +23,52 @@ _log = logging.getLogger(__name__)
 _COUNT = 2
 
 _PAUSES_S = (0.0, 0.1, 1.0, 5.0, 30.0)
-"""Seconds until one is replaced, after none, one, two, ... before it that did not live long."""
+"""Seconds before the first replacement, the second, ...; the last one repeats."""
 
 _STABLE_AFTER_S = 60.0
 """Uptime in seconds that resets the pauses."""
 
 _END_TIMEOUT_S = 5.0
-"""Seconds that one may take to end; one that is stopped does not."""
+"""Seconds to wait for a watchdog to end, before it is killed: one that is stopped does not end."""
 
 
 @contextmanager
 def watchdogs_for(state: Path) -> Iterator[None]:
-    """Have watchdogs for as long as this process lives, and longer.
+    """Run watchdogs while this process lives; they outlive it to kill its jails.
 
     Args:
-        state: The folder with the profiles of this server's jails, and of no other's.
+        state: The folder with the profiles of this server's jails only.
 
     Raises:
-        OSError: They cannot be started.
+        OSError: A watchdog cannot be started.
     """
-    over = os.eventfd(0, os.EFD_CLOEXEC)
+    stop = os.eventfd(0, os.EFD_CLOEXEC)
     with ExitStack() as held:
-        held.callback(os.close, over)
+        held.callback(os.close, stop)
         for _ in range(_COUNT):
             first = _Watchdog(state)
-            keeping = threading.Thread(target=_keep, args=(state, first, over), name="watchdog", daemon=True)
-            with ExitStack() as unkept:
-                unkept.callback(first.close)
-                keeping.start()
-                unkept.pop_all()
-            held.callback(keeping.join)
-            held.callback(os.eventfd_write, over, 1)
+            thread = threading.Thread(target=_supervise, args=(state, first, stop), name="watchdog", daemon=True)
+            with ExitStack() as on_error:
+                on_error.callback(first.close)
+                thread.start()
+                on_error.pop_all()
+            held.callback(thread.join)
+            held.callback(os.eventfd_write, stop, 1)
         yield
 
 
-def _keep(state: Path, running: "_Watchdog | None", over: int) -> None:
-    """Replace a watchdog each time that it ends, until `over` is readable."""
+def _supervise(state: Path, running: "_Watchdog | None", stop: int) -> None:
+    """Replace a watchdog each time it ends, until `stop` is readable."""
     backoff = Backoff(_PAUSES_S, _STABLE_AFTER_S)
     begin = time.monotonic()
     while True:
-        if running and not running.has_ended_before(over):
+        if running and not running.has_ended_before(stop):
             running.close()
             return
         pause = backoff.pause(time.monotonic() - begin)
         if running:
-            _log.error("a watchdog was ended by %s; another is started in %g s", running.close(), pause)
-        if _readable(over, timeout=pause):
+            _log.error("a watchdog ended (%s); another starts in %g s", running.close(), pause)
+        if _readable(stop, timeout=pause):
             return
         begin = time.monotonic()
         try:
@@ -79,23 +79,20 @@ def _keep(state: Path, running: "_Watchdog | None", over: int) -> None:
 
 
 class _Watchdog:
-    """One that runs."""
+    """A running watchdog."""
 
     def __init__(self, state: Path) -> None:
         command = [sys.executable, "-I", "-S", watchdog.__file__, str(state.absolute())]
-        # A session of its own: what ends the server, such as Ctrl-C at its terminal, is not for the watchdog.
+        # A session of its own: Ctrl-C at the server's terminal must not end the watchdog.
         self._process = subprocess.Popen(command, cwd="/", env={}, stdin=subprocess.PIPE, start_new_session=True)
         self._pidfd = os.pidfd_open(self._process.pid)
 
-    def has_ended_before(self, over: int) -> bool:
-        """Wait until it has ended, or `over` is readable."""
-        return over not in _readable(self._pidfd, over)
+    def has_ended_before(self, stop: int) -> bool:
+        """Wait until it has ended or `stop` is readable; return whether it has ended."""
+        return stop not in _readable(self._pidfd, stop)
 
     def close(self) -> str:
-        """Have it end, unless it has; tell what ended it.
-
-        Closing its standard input tells it that the server is gone.
-        """
+        """End it by closing its standard input, or by SIGKILL; return its signal or exit code."""
         assert self._process.stdin  # noqa: S101 - made above
         self._process.stdin.close()
         try:
@@ -104,11 +101,11 @@ class _Watchdog:
             self._process.kill()
             code = self._process.wait()
         os.close(self._pidfd)
-        return signal.Signals(-code).name if code < 0 else f"itself, with code {code}"
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def _readable(*descriptors: int, timeout: float | None = None) -> set[int]:
-    """Wait until one of several descriptors is readable, for so many seconds at most; tell which are."""
+    """Wait until a descriptor is readable, for `timeout` seconds at most; return those that are."""
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from snekhouse.evaluation import Enforcement, Enforcer
 from snekhouse.host.cgroups import Cgroups, RunGroup
 from snekhouse.host.ids import HostIdPool
-from snekhouse.host.memory_watch import CAN_WATCH
+from snekhouse.host.memory_watch import HAS_PROC_CHILDREN
 from snekhouse.registry.models import Limits
 
 
@@ -27,7 +27,7 @@ class RunResources:
     def enforcement(self) -> Enforcement:
         """Who keeps runs to their limits."""
         walls = self.cgroups.walls if self.cgroups else frozenset[str]()
-        watched = Enforcer.SERVER if CAN_WATCH else None
+        watched = Enforcer.SERVER if HAS_PROC_CHILDREN else None
         return Enforcement(
             memory=Enforcer.KERNEL if "memory" in walls else watched, cpus=Enforcer.KERNEL if "cpu" in walls else None
         )

@@ -15,7 +15,7 @@ import anyio.to_thread
 from snekhouse.errors import JailError
 from snekhouse.evaluation import Encoding, File, Job, ProgramError, Result, Status, Usage
 from snekhouse.host.cgroups import GroupUsage
-from snekhouse.host.memory_watch import CAN_WATCH, MemoryWatch
+from snekhouse.host.memory_watch import HAS_PROC_CHILDREN, MemoryWatch
 from snekhouse.jail.channel import Hello
 from snekhouse.jail.diagnosis import diagnose
 from snekhouse.jail.fork_server import ForkServerError
@@ -107,7 +107,7 @@ class _Run:
         limited = group.walls if group else frozenset[str]()
         if "pids" not in limited:
             _limit(hello.pid, resource.RLIMIT_NPROC, self.job.limits.processes)
-        if CAN_WATCH and "memory" not in limited:
+        if HAS_PROC_CHILDREN and "memory" not in limited:
             folders = tuple(self._open(hello.pid, place.target) for place in writable(self.prepared.runtime))
             self.watch = MemoryWatch(hello.pid, folders, int(self.job.limits.memory))
 

@@ -1,8 +1,8 @@
-"""Control groups: what a run as a whole may use, and what it used.
+"""Control groups, which limit a whole run and count what it uses.
 
 The server makes a group for each run and moves the jail's first process into it before the program starts. NsJail
-could make groups as well, but removes them when the program ends, and with them the counters: on v1 the count of
-OOM kills stands in that very group and nowhere above it, and on v2 NsJail ignores the parent it is given.
+could make groups as well, but it removes them with their counters when the program ends: on v1 only the group itself
+counts its OOM kills. And on v2 NsJail ignores the parent group that it is given.
 
 Sources: cgroups(7); the kernel's admin-guide/cgroup-v1 and admin-guide/cgroup-v2.
 """

@@ -9,7 +9,7 @@ from snekhouse.host.cgroups.detection import mounted_groups
 
 
 def cpu_limit(proc: Path = Path("/proc/self")) -> float:
-    """Tell how many CPUs the server may keep busy: the least that its affinity and any cgroup above it allow.
+    """Return how many CPUs the server may use: the minimum of its affinity and of the limits of its cgroups.
 
     Args:
         proc: The server's folder in procfs.
@@ -20,7 +20,7 @@ def cpu_limit(proc: Path = Path("/proc/self")) -> float:
 def _limits(proc: Path) -> Iterator[float]:
     for group, top in mounted_groups("cpu", proc):
         for folder in (group, *group.parents):
-            with suppress(OSError, ValueError):  # the root has none, and "max" is none
+            with suppress(OSError, ValueError):  # the root has no limit, and "max" is none
                 quota, period = (int(text) for text in _quota(folder))
                 if quota > 0:  # v1 writes -1 for none
                     yield quota / period

@@ -1,4 +1,4 @@
-"""Which cgroups this host lets the server use."""
+"""The cgroups that this host lets the server use."""
 
 import os
 import uuid
@@ -13,12 +13,12 @@ from snekhouse.host.cgroups.units import BOOTED, undelegated_unit
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """What was found.
+    """The cgroups that were found.
 
     Attributes:
-        layout: How to make groups here, or None where that is impossible.
+        layout: How to make groups on this host; None where that is impossible.
         version: ``v1``, ``v2`` or ``none``.
-        missing: What of ``memory``, ``pids`` and ``cpu`` cannot be limited.
+        missing: Which of ``memory``, ``pids`` and ``cpu`` cannot be limited.
         reason: Why something is missing, and the remedy; empty when nothing is.
     """
 
@@ -29,7 +29,7 @@ class Detection:
 
     @property
     def limited(self) -> frozenset[str]:
-        """What of ``memory``, ``pids`` and ``cpu`` can be limited."""
+        """Which of ``memory``, ``pids`` and ``cpu`` can be limited."""
         return _ALL - self.missing
 
 
@@ -39,11 +39,11 @@ _ALL = frozenset(v2.CONTROLLERS)
 def detect(proc: Path = Path("/proc/self"), booted: Path = BOOTED) -> Detection:
     """Find the version of cgroups whose memory, pids and cpu controllers the server may use.
 
-    On a hybrid host the controllers live in the v1 hierarchies, and v2 has none to offer.
+    On a hybrid host the v1 hierarchies have the controllers, and v2 has none.
 
     Args:
         proc: The server's folder in procfs.
-        booted: What exists where systemd runs.
+        booted: A folder that exists where systemd runs.
     """
     mounts = list(_cgroup_mounts((proc / "mountinfo").read_text()))
     own = _own_groups((proc / "cgroup").read_text())
@@ -55,11 +55,11 @@ def mounted_groups(controller: str, proc: Path = Path("/proc/self")) -> Iterator
     """Find the folders of the groups that the server is in.
 
     Args:
-        controller: What a hierarchy of v1 must have; those of v2 have all in one.
+        controller: The controller that selects the hierarchy of v1; v2 has one hierarchy for all.
         proc: The server's folder in procfs.
 
     Yields:
-        The folder of its group, and that of the topmost group that is seen here.
+        The folder of its group, and that of the topmost group that is visible here.
     """
     own = _own_groups((proc / "cgroup").read_text())
     for mount in _cgroup_mounts((proc / "mountinfo").read_text()):
@@ -70,11 +70,11 @@ def mounted_groups(controller: str, proc: Path = Path("/proc/self")) -> Iterator
 
 
 def own_undelegated_unit(proc: Path = Path("/proc/self"), booted: Path = BOOTED) -> Path | None:
-    """Find the unit of systemd that the server is in, if runs cannot have cgroups below it (see `units`).
+    """Find the server's systemd unit, if it does not delegate its cgroup (see `units`).
 
     Args:
         proc: The server's folder in procfs.
-        booted: What exists where systemd runs.
+        booted: A folder that exists where systemd runs.
     """
     own = _own_groups((proc / "cgroup").read_text())
     for mount in _cgroup_mounts((proc / "mountinfo").read_text()):
@@ -103,7 +103,7 @@ def _cgroup_mounts(mountinfo: str) -> Iterator[_Mount]:
 
 
 def _own_groups(text: str) -> dict[str, str]:
-    """Read cgroups(7)' /proc/PID/cgroup: the path by controller, and that of v2 by the empty name."""
+    """Read /proc/PID/cgroup (cgroups(7)): the path for each controller; that of v2 has the empty name."""
     groups: dict[str, str] = {}
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
@@ -122,7 +122,7 @@ def _detect_v1(mounts: list[_Mount], own: dict[str, str]) -> Detection:
     bases = {}
     for name in v1.CONTROLLERS:
         folders = (_folder(mount, own[name]) for mount in mounts if name in mount.controllers and name in own)
-        if folder := next(filter(_usable, folders), None):  # a container may have one more beside one that is read-only
+        if folder := next(filter(_usable, folders), None):  # a container may mount one read-only and another writable
             bases[name] = folder
     remedy = _REMEDY
     if "memory" in bases and not (bases["memory"] / v1.MEMORY_LIMIT).exists():
@@ -138,7 +138,7 @@ def _detect_v2(mount: _Mount, own: dict[str, str], booted: Path) -> Detection:
     if "" not in own:
         return Detection(None, "none", _ALL, _REMEDY)
     folder = _folder(mount, own[""])
-    if folder.name == v2.LEAF:  # a server before this one, in the same service or container, moved in there
+    if folder.name == v2.LEAF:  # an earlier server in the same service or container moved there
         folder = folder.parent
     if unit := undelegated_unit(folder, booted):
         return Detection(None, "none", _ALL, _UNDELEGATED.format(unit.name))
@@ -174,7 +174,7 @@ _REMEDY = (
 
 
 def _usable(folder: Path) -> bool:
-    """Whether groups can be made there: tried, since neither mode bits nor mount options tell for sure."""
+    """Try whether groups can be made in a folder: neither mode bits nor mount options show it reliably."""
     trial = folder / f"snekhouse-trial-{uuid.uuid4().hex[:8]}"
     try:
         trial.mkdir()

@@ -1,4 +1,4 @@
-"""The server's group and, below it, one for each run; the same for both versions of cgroups."""
+"""The server's group and, below it, one group for each run; the same for both versions of cgroups."""
 
 import os
 import signal
@@ -15,13 +15,13 @@ from snekhouse.registry.models import Limits
 
 @dataclass(frozen=True, slots=True)
 class GroupUsage:
-    """What a run used, by the counters of its group; None where this host does not count it.
+    """The counters of a run's group; None where this host does not count.
 
     Attributes:
         memory: Peak in bytes, tmpfs and page cache included.
         cpu_time: Seconds, user and system, of all processes.
-        oom_kills: How many processes the kernel killed for want of memory.
-        refused_forks: How often the kernel refused a process or thread above the limit.
+        oom_kills: How many processes the kernel killed because memory ran out.
+        refused_forks: How often the kernel refused to start a process or thread above the limit.
     """
 
     memory: int | None = None
@@ -31,7 +31,7 @@ class GroupUsage:
 
 
 class Layout(Protocol):
-    """What differs between the versions: which folders a group has, and which files hold limits and counters."""
+    """The differences between the versions: a group's folders, and the files of its limits and counters."""
 
     @property
     def walls(self) -> frozenset[str]:
@@ -39,26 +39,26 @@ class Layout(Protocol):
 
     @property
     def tasks_file(self) -> str | None:
-        """The file of a group by which a thread moves itself in, if there is one that is cheap."""
+        """The file of a group through which a thread moves itself into it; None if there is none."""
 
     @property
     def limits_swap(self) -> bool:
         """Whether memory in swap is limited as well."""
 
     def claim(self) -> None:
-        """Make the place below which the server's group goes ready for groups with limits."""
+        """Prepare the parent of the server's group, so that groups below it can have limits."""
 
     def folders(self, name: str) -> tuple[str, ...]:
-        """Name the folders that together are the group `name`."""
+        """Return the folders that together are the group `name`."""
 
     def prepare(self, name: str) -> None:
-        """Let children of the group `name` have limits."""
+        """Prepare the group `name`, so that its children can have limits."""
 
     def limit(self, name: str, limits: Limits) -> None:
         """Write the limits of the group `name`."""
 
-    def limit_sockets(self, name: str, most: int) -> None:
-        """Limit buffers of network sockets of the group `name` to `most` bytes, where they do not count as memory."""
+    def limit_sockets(self, name: str, size: int) -> None:
+        """Limit the socket buffers of the group `name` to `size` bytes, where they do not count as memory."""
 
     def usage(self, name: str) -> GroupUsage:
         """Read the counters of the group `name`."""
@@ -68,8 +68,8 @@ class RunGroup:
     """The group of one run.
 
     Attributes:
-        task_files: Descriptors through which a process of one thread joins by writing ``0`` to each. Empty where the
-            version has no such way: then `add` is the way.
+        task_files: Descriptors to which a process of one thread writes ``0`` to join. Empty where the version has no
+            such files: then `add` moves the process.
     """
 
     def __init__(self, layout: Layout, name: str, task_files: tuple[int, ...]) -> None:
@@ -83,9 +83,7 @@ class RunGroup:
         return self._layout.walls
 
     def add(self, pid: int) -> None:
-        """Move a process in, by its pid as the server sees it, unless it joined by itself.
-
-        What it starts from then on is born inside.
+        """Move a process into the group, by the server's pid, unless it joined by itself. Its later children join too.
 
         Raises:
             OSError: The process is gone, or the group refuses it.
@@ -95,23 +93,23 @@ class RunGroup:
                 write(f"{folder}/cgroup.procs", str(pid))
 
     def limit(self, limits: Limits) -> None:
-        """Set other limits than those that it was made with.
+        """Replace the limits of the group.
 
         Raises:
-            OSError: The kernel refused one.
+            OSError: The kernel refused a limit.
         """
         self._layout.limit(self._name, limits)
 
-    def limit_sockets(self, most: int) -> None:
-        """Limit the buffers of its network sockets, which are empty as long as there is no interface.
+    def limit_sockets(self, size: int) -> None:
+        """Limit the buffers of its network sockets, which it can fill only over an interface.
 
         Args:
-            most: Bytes, where they do not count as memory of the run anyway.
+            size: Bytes; it has no effect where buffers count as memory.
 
         Raises:
-            OSError: The kernel refused.
+            OSError: The kernel refused the limit.
         """
-        self._layout.limit_sockets(self._name, most)
+        self._layout.limit_sockets(self._name, size)
 
     def usage(self) -> GroupUsage:
         """Read what the run has used so far."""
@@ -119,7 +117,7 @@ class RunGroup:
 
 
 class Cgroups:
-    """The server's own group, from which each run gets one of its own."""
+    """The server's group, below which each run gets one."""
 
     def __init__(self, layout: Layout, name: str) -> None:
         self._layout = layout
@@ -133,14 +131,14 @@ class Cgroups:
 
     @contextmanager
     def run(self, limits: Limits) -> Iterator[RunGroup]:
-        """Make a group with these limits for one run; it is removed on leaving, when all in it must be dead.
+        """Make a group for one run, and remove it on leaving, when all its processes must have ended.
 
         Raises:
             OSError: The kernel refused the group or one of its limits.
         """
         self._runs += 1
         name = f"{self._name}/{self._runs}"
-        with _made(self._layout, name), ExitStack() as held:
+        with _group_folders(self._layout, name), ExitStack() as held:
             self._layout.limit(name, limits)
             yield RunGroup(self._layout, name, self._open_task_files(name, held))
 
@@ -156,17 +154,17 @@ class Cgroups:
 
 @contextmanager
 def server_group(layout: Layout, name: str) -> Iterator[Cgroups]:
-    """Hold the server's group while the server lives.
+    """Make the server's group, and remove it on leaving.
 
     Args:
         layout: The version of cgroups found on this host.
-        name: The group's name, of this server alone.
+        name: The group's name, which no other server has.
 
     Raises:
-        OSError: The kernel refused.
+        OSError: The kernel refused the group.
     """
     layout.claim()
-    with _made(layout, name):
+    with _group_folders(layout, name):
         layout.prepare(name)
         try:
             yield Cgroups(layout, name)
@@ -175,9 +173,9 @@ def server_group(layout: Layout, name: str) -> Iterator[Cgroups]:
 
 
 def sweep(folders: Iterable[str]) -> None:
-    """Kill what is left in a server's groups, and remove them with their children.
+    """Kill the processes in a server's groups, and remove the groups.
 
-    Blocks for a moment where something is left: for the start and the end of a server.
+    This blocks while processes end, so only the start and the end of a server may call it.
 
     Args:
         folders: Those of the server's group, one for each hierarchy.
@@ -189,7 +187,7 @@ def sweep(folders: Iterable[str]) -> None:
 
 
 @contextmanager
-def _made(layout: Layout, name: str) -> Iterator[None]:
+def _group_folders(layout: Layout, name: str) -> Iterator[None]:
     made: list[str] = []
     try:
         for folder in layout.folders(name):
@@ -198,7 +196,7 @@ def _made(layout: Layout, name: str) -> Iterator[None]:
         yield
     finally:
         for folder in reversed(made):
-            with suppress(OSError):  # still in use, or already swept: the server's end sweeps again
+            with suppress(OSError):  # still in use, or removed already: the server sweeps again at its end
                 os.rmdir(folder)  # noqa: PTH106
 
 
@@ -211,14 +209,14 @@ def _clear(folder: Path) -> None:
         except FileNotFoundError:
             return
         except OSError:
-            time.sleep(_KILL_PAUSE)
+            time.sleep(_KILL_PAUSE_S)
         else:
             return
 
 
 _KILL_ROUNDS = 100
-_KILL_PAUSE = 0.01
-"""Seconds until a killed process has left its group, as a rule."""
+_KILL_PAUSE_S = 0.01
+"""Seconds in which a killed process usually leaves its group."""
 
 
 def _kill_all(folder: Path) -> None:

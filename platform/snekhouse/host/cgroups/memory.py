@@ -12,7 +12,7 @@ _LIMITS = ("memory.max", "memory.limit_in_bytes")
 
 
 def memory_limit(proc: Path = Path("/proc/self")) -> int:
-    """Tell how many bytes the server may use: the least that the machine and any cgroup above it allow.
+    """Return how many bytes the server may use: the minimum of the machine's memory and its cgroups' limits.
 
     Args:
         proc: The server's folder in procfs.
@@ -25,7 +25,7 @@ def _limits(proc: Path) -> Iterator[int]:
     for group, top in mounted_groups("memory", proc):
         for folder in (group, *group.parents):
             for name in _LIMITS:
-                with suppress(OSError, ValueError):  # the root has none, and "max" is none
+                with suppress(OSError, ValueError):  # the root has no limit, and "max" is none
                     yield int((folder / name).read_text())
             if folder == top:
                 break

@@ -1,8 +1,7 @@
-"""Units of systemd, and whether one leaves its cgroup to the server.
+"""systemd units, and whether a unit delegates its cgroup to the server.
 
-systemd stops a whole unit when the kernel kills one of its processes for memory (`OOMPolicy=stop`, the default), unless
-the unit delegates its cgroup: then what happens below is left to who runs there. A server whose runs have cgroups of
-their own needs the second kind.
+When memory runs out and the kernel kills a process, systemd stops its unit (`OOMPolicy=stop`, the default), unless the
+unit delegates its cgroup. A server whose runs have cgroups needs a unit that delegates.
 
 Sources: systemd.service(5), OOMPolicy=; https://systemd.io/CGROUP_DELEGATION.
 """
@@ -11,17 +10,17 @@ import os
 from pathlib import Path
 
 BOOTED = Path("/run/systemd/system")
-"""A folder on hosts that systemd started (sd_booted(3)), and in containers that it started."""
+"""A folder that exists where systemd is the init process, in containers too (sd_booted(3))."""
 
-_MARKS = ("trusted.delegate", "user.delegate")
-"""Attributes of a delegated cgroup: for root, and for everybody from systemd 251 on."""
+_DELEGATION_ATTRIBUTES = ("trusted.delegate", "user.delegate")
+"""Extended attributes of a delegated cgroup: only root sees the first; systemd sets the second from version 251 on."""
 
 OWN_SCOPE = "snekhouse-"
-"""How the names of scopes begin that servers made for themselves: these are delegated."""
+"""Prefix of the names of scopes that servers make for themselves; these delegate."""
 
 
 def unit_of(group: Path) -> Path | None:
-    """Find the unit that a group belongs to: the group itself, or the nearest above it that is a service or scope.
+    """Find the unit of a group: the nearest service or scope, from the group itself upwards.
 
     Args:
         group: Folder of a group in the hierarchy of v2.
@@ -30,11 +29,11 @@ def unit_of(group: Path) -> Path | None:
 
 
 def undelegated_unit(group: Path, booted: Path = BOOTED) -> Path | None:
-    """Find the unit of a group, if it is one whose cgroup systemd keeps for itself.
+    """Find the unit of a group, if it does not delegate its cgroup.
 
     Args:
         group: Folder of a group in the hierarchy of v2.
-        booted: What exists where systemd runs.
+        booted: A folder that exists where systemd runs.
     """
     unit = unit_of(group) if booted.is_dir() else None
     return None if unit is None or _is_delegated(unit) else unit
@@ -43,7 +42,7 @@ def undelegated_unit(group: Path, booted: Path = BOOTED) -> Path | None:
 def _is_delegated(unit: Path) -> bool:
     if unit.name.startswith(OWN_SCOPE) and unit.suffix == ".scope":
         return True
-    return any(_attribute(unit, mark) == b"1" for mark in _MARKS)
+    return any(_attribute(unit, name) == b"1" for name in _DELEGATION_ATTRIBUTES)
 
 
 def _attribute(folder: Path, name: str) -> bytes:

@@ -11,14 +11,13 @@ from snekhouse.host.cgroups.groups import GroupUsage
 from snekhouse.registry.models import Limits
 
 CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
-"""What a run is limited and measured by."""
+"""The controllers that limit and measure a run."""
 
 MEMORY_LIMIT = "memory.limit_in_bytes"
-"""The file with the limit of memory. Kernels without CONFIG_MEMCG_V1 (Linux 6.12) mount the hierarchy, but have no such
-files in it."""
+"""The file of the memory limit. Kernels without CONFIG_MEMCG_V1 (Linux 6.12) mount the hierarchy without such files."""
 
-_PERIOD = 100_000
-"""Microseconds over which a cpu quota counts; the kernel's own default."""
+_CFS_PERIOD_US = 100_000
+"""Microseconds of the CFS period, over which a CPU quota counts; the kernel's default."""
 
 
 @dataclass(frozen=True)
@@ -43,27 +42,27 @@ class V1:
 
     @property
     def tasks_file(self) -> str:
-        """A thread that moves itself waits for nobody: 0.07 ms, where moving another takes a grace period, 5 ms.
+        """The file through which a thread moves itself: 0.07 ms; moving another process takes a grace period, 5 ms.
 
         Source: cgroup_procs_write_start() in the kernel's kernel/cgroup/cgroup.c.
         """
         return "tasks"
 
     def folders(self, name: str) -> tuple[str, ...]:
-        """Name the folders that together are the group `name`."""
+        """Return the folders that together are the group `name`."""
         return tuple(dict.fromkeys(f"{base}/{name}" for base in self.bases.values()))
 
     def claim(self) -> None:
         """Do nothing: the hierarchies are ready for groups."""
 
     def prepare(self, name: str) -> None:
-        """Count what children use against their parent, as kernels before 5.11 do only when asked."""
+        """Count the memory of children in their parent, too; kernels before 5.11 do so only on request."""
         if base := self.bases.get("memory"):
             with suppress(OSError):
                 (base / name / "memory.use_hierarchy").write_text("1")
 
     def limit(self, name: str, limits: Limits) -> None:
-        """Write the limits of the group `name`; what its period is, the kernel's default is."""
+        """Write the limits of the group `name`. The CFS period keeps the kernel's default."""
         if base := self.bases.get("memory"):
             write(f"{base}/{name}/{MEMORY_LIMIT}", str(int(limits.memory)))
             if self.limits_swap:
@@ -71,12 +70,12 @@ class V1:
         if base := self.bases.get("pids"):
             write(f"{base}/{name}/pids.max", str(limits.processes))
         if base := self.bases.get("cpu"):
-            write(f"{base}/{name}/cpu.cfs_quota_us", str(int(limits.cpus * _PERIOD)))
+            write(f"{base}/{name}/cpu.cfs_quota_us", str(int(limits.cpus * _CFS_PERIOD_US)))
 
-    def limit_sockets(self, name: str, most: int) -> None:
-        """Have the kernel count and limit buffers of sockets, which it does only when asked, UDP's included."""
+    def limit_sockets(self, name: str, size: int) -> None:
+        """Limit the buffers of sockets, UDP's included; the kernel counts them only if there is a limit."""
         if base := self.bases.get("memory"):
-            write(f"{base}/{name}/memory.kmem.tcp.limit_in_bytes", str(most))
+            write(f"{base}/{name}/memory.kmem.tcp.limit_in_bytes", str(size))
 
     def usage(self, name: str) -> GroupUsage:
         """Read the counters of the group `name`."""

@@ -10,13 +10,13 @@ from snekhouse.host.cgroups.groups import GroupUsage
 from snekhouse.registry.models import Limits
 
 CONTROLLERS = ("memory", "pids", "cpu")
-"""What a run is limited by; the accounting of time needs no controller."""
+"""The controllers that limit a run; CPU time is counted without a controller."""
 
 LEAF = "snekhouse-server"
-"""The group that the server itself moves into where it stands in the way."""
+"""The group that the server moves itself into, where its own group must have no processes."""
 
-_PERIOD = 100_000
-"""Microseconds over which a cpu quota counts; the kernel's own default."""
+_CFS_PERIOD_US = 100_000
+"""Microseconds of the CFS period, over which a CPU quota counts; the kernel's default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,28 +38,28 @@ class V2:
 
     @property
     def limits_swap(self) -> bool:
-        """Whether memory in swap is limited as well; the root of the hierarchy does not tell."""
+        """Whether memory in swap is limited as well; assumed at the root of the hierarchy, which does not show it."""
         return (self.base / "memory.swap.max").exists() or not (self.base / "cgroup.type").exists()
 
     @property
     def tasks_file(self) -> None:
-        """There is none: single threads cannot move between groups with a memory controller."""
+        """None: a single thread cannot move between groups with a memory controller."""
         return
 
     def folders(self, name: str) -> tuple[str, ...]:
-        """Name the one folder that is the group `name`."""
+        """Return the one folder that is the group `name`."""
         return (f"{self.base}/{name}",)
 
     def may_claim(self) -> bool:
-        """Whether children of the base can have limits, as far as looking can tell."""
+        """Check whether children of the base can have limits, without changing anything."""
         control = self.base / "cgroup.subtree_control"
         return self.controllers <= set(control.read_text().split()) or os.access(control, os.W_OK)
 
     def claim(self) -> None:
-        """Enable the controllers for children of the base; v2 allows that only where no process stands beside them.
+        """Enable the controllers for children of the base; v2 allows that only if the base itself has no processes.
 
-        In a container or a service the server (and what shares its group) stands in the very group that was
-        delegated to it: all of them move into a leaf first.
+        In a container or a service the server, and others with it, are in the group that is delegated to the server:
+        all of them move into a leaf first.
         """
         if self.controllers <= set((self.base / "cgroup.subtree_control").read_text().split()):
             return
@@ -71,7 +71,7 @@ class V2:
         _delegate(self.base, self.controllers)
 
     def prepare(self, name: str) -> None:
-        """Hand the controllers on to the children of the group `name`."""
+        """Enable the controllers for children of the group `name`."""
         _delegate(self.base / name, self.controllers)
 
     def limit(self, name: str, limits: Limits) -> None:
@@ -84,9 +84,9 @@ class V2:
         if "pids" in self.controllers:
             write(f"{folder}/pids.max", str(limits.processes))
         if "cpu" in self.controllers:
-            write(f"{folder}/cpu.max", f"{int(limits.cpus * _PERIOD)} {_PERIOD}")
+            write(f"{folder}/cpu.max", f"{int(limits.cpus * _CFS_PERIOD_US)} {_CFS_PERIOD_US}")
 
-    def limit_sockets(self, name: str, most: int) -> None:
+    def limit_sockets(self, name: str, size: int) -> None:
         """Do nothing: buffers of sockets count as memory ("sock" in memory.stat)."""
 
     def usage(self, name: str) -> GroupUsage:
