@@ -66,7 +66,7 @@ TOO_MUCH = {
 def test_a_run_above_its_memory_is_ended(watched: Prison, program: str) -> None:
     answer = watched.run(program)
     assert (answer["status"], answer["returncode"]) == ("out_of_memory", 137), answer
-    assert answer["message"] == "more memory than 73400320 bytes (limits.memory): killed"
+    assert answer["message"] == "more than 73400320 bytes of memory (limits.memory): killed"
     assert answer["usage"]["wall_time"] < 4
 
 

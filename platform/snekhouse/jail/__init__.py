@@ -1,7 +1,6 @@
-"""One evaluation behind the wall.
+"""One evaluation in its jail.
 
-Start with `run`, which takes a job to its result. `start` says what it needs of a way to start: `cold` starts an
-interpreter in a new jail, `fork` gets one from a fork server. `channel` speaks with the guest in the frames of
-`protocol`, `output` reads what the program prints, `home` reads the files that it leaves, and `verdict` says how it
-ended.
+Start with `run`, which evaluates a job. `start` has the protocols of a guest: `cold` starts an interpreter in a new
+jail, `fork` gets one from a fork server. `channel` sends and receives the frames of `protocol`, `output` reads what the
+program prints, `home` reads the files that it leaves, and `verdict` decides how it ended.
 """

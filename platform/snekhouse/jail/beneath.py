@@ -1,15 +1,15 @@
-"""Resolution of a path below a folder, and never out of it.
+"""Resolution of a path that never leaves a folder.
 
-The kernel has this as openat2(2) with RESOLVE_IN_ROOT, but there an absolute link begins at the folder itself, while
-a program in a jail writes its links with the name that the folder has there. So names are walked by hand, one
-descriptor a level (path_resolution(7)): nobody can swap a folder under it for a link.
+openat2(2) with RESOLVE_IN_ROOT starts absolute links at the folder itself. But a program in a jail writes them with the
+folder's path in the jail. So this module resolves name by name, with a descriptor for each level (path_resolution(7)):
+nobody can replace a folder by a link meanwhile.
 """
 
 import errno
 import os
 import stat
 
-_NAME = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_PATH_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _LINK_LIMIT = 40
 """Links followed for one path; the kernel's own limit (path_resolution(7))."""
@@ -19,18 +19,18 @@ _DEPTH_LIMIT = 100
 
 
 def resolve(folder: int, path: str, *, root: str) -> int:
-    """Find what a path names below a folder, following links as long as they stay there.
+    """Open what a path names below a folder, and follow links that stay below it.
 
     Args:
         folder: Descriptor of the folder.
         path: Relative to it.
-        root: The folder's own path for the program that made the links; absolute ones lead to it from ``/``.
+        root: The folder's path in the jail, where absolute links start at ``/``.
 
     Returns:
         An O_PATH descriptor, for the caller to close.
 
     Raises:
-        OSError: It leads nowhere, out of the folder, too deep, or through too many links.
+        OSError: The path leads nowhere, out of the folder, too deep, or through too many links.
     """
     walk = _Walk(folder, _names(root))
     try:
@@ -46,7 +46,7 @@ class _Walk:
         self.stack = [os.dup(folder)]
         self._root = root
         self._above: list[str] | None = None
-        """Names from ``/`` while a path leads above the folder, on its way back."""
+        """Names from ``/`` while the path is above the folder; None below it."""
         self._links = 0
 
     def go(self, path: str) -> None:
@@ -57,7 +57,7 @@ class _Walk:
             raise OSError(errno.EXDEV, "leads out of the folder")
 
     def _step(self, name: str) -> list[str]:
-        """Go to one name; return those that a link puts in its place, last first."""
+        """Go to one name; if it is a link, return the names of its target, last first."""
         if self._above is not None:
             self._descend(self._above, name)
             return []
@@ -66,7 +66,7 @@ class _Walk:
             return []
         if len(self.stack) > _DEPTH_LIMIT:
             raise OSError(errno.ELOOP, "too deep")
-        found = os.open(name, _NAME, dir_fd=self.stack[-1])
+        found = os.open(name, _PATH_FLAGS, dir_fd=self.stack[-1])
         if not stat.S_ISLNK(os.fstat(found).st_mode):
             self.stack.append(found)
             return []
@@ -82,7 +82,7 @@ class _Walk:
             self._above = self._root[:-1]
 
     def _descend(self, above: list[str], name: str) -> None:
-        """Follow a name above the folder, where nothing but the way to it counts."""
+        """Follow a name above the folder, where only the path to the folder is allowed."""
         above = above[:-1] if name == ".." else [*above, name]
         if above != self._root[: len(above)]:
             raise OSError(errno.EXDEV, "leads out of the folder")

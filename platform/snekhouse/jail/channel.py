@@ -1,4 +1,4 @@
-"""The host's end of a control socket: the conversation with a guest, or with a fork server, in frames of `protocol`."""
+"""The host's end of a control socket, which carries the frames of `protocol` to and from a guest or a fork server."""
 
 import array
 import errno
@@ -21,15 +21,15 @@ _CREDENTIALS = struct.Struct("iII")
 _ANCILLARY_SIZE = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(array.array("i").itemsize)
 
 _REASON_SIZE = 256
-"""Most bytes of the reason why a fork server cannot seal a run."""
+"""Bytes that are read of the reason why a fork server cannot seal a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """What a guest brings.
+    """The hello of a guest.
 
     Attributes:
-        pid: Its process id as the server sees it, by the kernel's word (SCM_CREDENTIALS).
+        pid: Its process id on the host, from the kernel (SCM_CREDENTIALS).
         home: A descriptor of its home; the receiver closes it.
     """
 
@@ -49,7 +49,7 @@ class Channel:
         """Wait for the guest's hello.
 
         Raises:
-            JailError: Something else came, or the other end was closed.
+            JailError: The guest sent something else, or closed its end.
         """
         while True:
             with suppress(BlockingIOError):
@@ -65,11 +65,11 @@ class Channel:
         if data != protocol.HELLO or not pid or len(homes) != 1:
             for home in homes:
                 os.close(home)
-            raise self._explain(data)
+            raise self._hello_error(data)
         return Hello(pid, homes[0])
 
-    def _explain(self, data: bytes) -> JailError:
-        """Tell what came instead of a hello."""
+    def _hello_error(self, data: bytes) -> JailError:
+        """Return the error for a message that is not a hello."""
         if data[:1] != protocol.UNSEALED:
             return JailError("the bootstrap did not say hello")
         with suppress(BlockingIOError, ConnectionResetError):  # a forged message may have no more
@@ -77,12 +77,12 @@ class Channel:
         return JailError(f"the fork server cannot seal its runs: {data[1:].decode(errors='replace')}")
 
     async def send_request(self, request: Request, streams: Sequence[int], task_files: Sequence[int]) -> None:
-        """Send a request, as far as the guest takes it: its report tells why it took no more.
+        """Send a request, until the guest stops reading: its report says why it stopped.
 
         Args:
-            request: What it is to run.
+            request: What to run.
             streams: Descriptors of the program's standard streams, for a guest that was started without them.
-            task_files: Descriptors through which it joins the run's cgroups first.
+            task_files: Descriptors through which the guest joins the run's cgroups first.
         """
         with suppress(BrokenPipeError, ConnectionResetError):
             pieces = protocol.encode_request(request.args, request.variables, request.files)
@@ -94,13 +94,13 @@ class Channel:
                 await self.send(piece)
 
     async def receive_report(self, files: int) -> tuple[protocol.Stamp, ...] | protocol.Refusal:
-        """Wait for the report that all input files are written and the program starts, or why it does not.
+        """Wait for the guest's report: it has written all input files and starts the program, or it refuses one.
 
         Args:
             files: How many files the request had.
 
         Raises:
-            JailError: Something else came, or the other end was closed.
+            JailError: The guest sent something else, or closed its end.
         """
         report = await self.receive(1)
         size = protocol.report_size(report, files)
@@ -108,11 +108,11 @@ class Channel:
             raise JailError("the bootstrap sent an unknown report")
         decoded = protocol.decode_report(report + await self.receive(size - 1))
         if isinstance(decoded, protocol.Refusal) and (decoded.index >= files or decoded.errno not in errno.errorcode):
-            raise JailError("the bootstrap refused what it was not sent")
+            raise JailError("the bootstrap sent an invalid refusal")
         return decoded
 
     def order(self, message: bytes, *descriptors: int) -> None:
-        """Send a short message with descriptors at once, without waiting.
+        """Send a short message with descriptors, without waiting.
 
         Raises:
             OSError: The other end is closed, or does not read.
@@ -120,7 +120,7 @@ class Channel:
         socket.send_fds(self._end, [message], descriptors)
 
     async def send(self, piece: bytes) -> None:
-        """Send all of a piece.
+        """Send all bytes of a piece.
 
         Raises:
             OSError: The other end is closed.
@@ -133,10 +133,10 @@ class Channel:
                 await anyio.wait_writable(self._end)
 
     async def receive(self, size: int) -> bytes:
-        """Receive exactly so many bytes.
+        """Receive exactly `size` bytes.
 
         Raises:
-            JailError: The other end was closed before.
+            JailError: The other end was closed first.
         """
         received = bytearray()
         while len(received) < size:
@@ -158,7 +158,7 @@ def opened_channel() -> Iterator[tuple[Channel, socket.socket]]:
     """Open a channel, and close it on leaving.
 
     Yields:
-        The host's end, and the other one, for the caller to close as soon as it has been passed on.
+        The host's end, and the other end, which the caller closes once the guest has it.
     """
     host, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with host, other:

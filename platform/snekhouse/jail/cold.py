@@ -1,4 +1,4 @@
-"""Cold starts: a new jail for each evaluation, in which an interpreter starts."""
+"""Cold starts: each evaluation starts an interpreter in a new jail."""
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -51,7 +51,7 @@ class ColdStart:
     """Starts a jail for each evaluation.
 
     Attributes:
-        resources: What the server has for its runs.
+        resources: The server's cgroups and host ids.
     """
 
     resources: RunResources
@@ -63,6 +63,6 @@ class ColdStart:
         command = (runtime.executable, bootstrap_inside(prepared.bootstrap))
         with ExitStack() as held, self.resources.ids.lease() as host_ids:
             async with started(prepared.nsjail, options(prepared.profile, host_ids), command, stdio) as process:
-                # While the interpreter starts, there is time to make the group. It is removed after the process.
+                # The group is made while the interpreter starts, and removed after NsJail has ended.
                 group = held.enter_context(self.resources.group(limits, loopback=runtime.loopback))
                 yield ColdGuest(process, group)

@@ -1,4 +1,4 @@
-"""Why a jail did not come as far as its program, in terms of the registry: the key, what is wrong, the remedy."""
+"""Why a jail did not start its program, in terms of the registry: the key, what is wrong, the remedy."""
 
 import mmap
 import os
@@ -18,7 +18,7 @@ def diagnose(runtime: Runtime, guest_exit: GuestExit, said: Sequence[str]) -> st
     """Explain a jail that did not start.
 
     Args:
-        runtime: What the registry says of it.
+        runtime: The runtime.
         guest_exit: How NsJail ended.
         said: Lines that the loader or the interpreter printed.
 
@@ -88,11 +88,11 @@ def _lacking(said: Sequence[str]) -> str:
 def _ended(runtime: Runtime, guest_exit: GuestExit, said: Sequence[str]) -> str:
     last = f" ({said[-1]})" if said else ""
     if guest_exit.complaint:
-        who = "; snekhouse doctor tells who refuses" if _REFUSED.search(guest_exit.complaint) else ""
-        return f"the jail did not start: {_without_internals(guest_exit.complaint)}{last}{who}"
+        hint = "; snekhouse doctor shows what refuses" if _REFUSED.search(guest_exit.complaint) else ""
+        return f"the jail did not start: {_without_internals(guest_exit.complaint)}{last}{hint}"
     if guest_exit.signal is None:
         remedy = "write the path of CPython 3.6 or later, or of PyPy"
-        wrong = f"{runtime.executable!r} ended with {guest_exit.code} before it could take a program{last}"
+        wrong = f"{runtime.executable!r} ended with exit code {guest_exit.code} before it ran a program{last}"
         return f"executable: {wrong}; {remedy}"
     return f"the jail did not start: the interpreter was ended by signal {guest_exit.signal}{last}"
 
@@ -122,7 +122,7 @@ def _loader(content: mmap.mmap) -> str:
 
 _PT_INTERP = 3
 
-_MOST_LINKS = 40
+_LINK_LIMIT = 40
 """Links that the kernel follows in one path (path_resolution(7))."""
 
 
@@ -132,8 +132,8 @@ def _exists(path: str, runtime: Runtime) -> bool:
 
 
 def _followed(path: str, mounts: Sequence[Mount]) -> tuple[str, Path | None]:
-    """Follow a path and its links as a jail does; return where it leads there, and on the host, if any mount has it."""
-    for _ in range(_MOST_LINKS):
+    """Resolve a path and its links as in the jail; return the path there, and the file on the host, if there is one."""
+    for _ in range(_LINK_LIMIT):
         path = posixpath.normpath(path)
         files = ((prefix, _on_host(prefix, mounts)) for prefix in _prefixes(path))
         link = next(((prefix, file) for prefix, file in files if file and file.is_symlink()), None)
@@ -151,7 +151,7 @@ def _prefixes(path: str) -> list[str]:
 
 
 def _on_host(path: str, mounts: Sequence[Mount]) -> Path | None:
-    """Find what a path in the jail is on the host; a mount's source is what its own links lead to."""
+    """Return the file on the host of a path in the jail, with the links of the mount's source resolved."""
     around = [mount for mount in mounts if f"{path}/".startswith(f"{mount.target.rstrip('/')}/")]
     if not around:
         return None

@@ -21,7 +21,7 @@ class ForkedGuest:
     Attributes:
         server: The fork server.
         fork: The forked process.
-        stdio: What its program gets.
+        stdio: The standard streams of its program.
     """
 
     server: ForkServer
@@ -37,19 +37,19 @@ class ForkedGuest:
         """See `Guest`.
 
         Raises:
-            ForkServerError: It did not come.
+            ForkServerError: The guest did not say hello.
         """
         return await self.server.hello_of(self.fork)
 
     async def request(self, request: Request) -> tuple[Stamp, ...] | Refusal:
-        """See `Guest`; have the next one forked meanwhile, when nobody waits for the fork server."""
+        """See `Guest`; fork a spare meanwhile, while no evaluation waits for the fork server."""
         await self.fork.channel.send_request(request, self.stdio, self.group.task_files if self.group else ())
         self.server.fork_ahead()
         return await self.fork.channel.receive_report(len(request.files))
 
     async def ended(self) -> None:
-        """See `Guest`; its program may close its streams before."""
-        await self.fork.over.wait()
+        """See `Guest`; the program may close its streams before it ends."""
+        await self.fork.ended.wait()
 
     async def end(self) -> GuestExit:
         """See `Guest`.
@@ -62,10 +62,10 @@ class ForkedGuest:
 
 @dataclass(frozen=True, slots=True)
 class ForkStart:
-    """Has a fork server fork each guest.
+    """Starts each guest as a fork of a fork server.
 
     Attributes:
-        server: The fork server, which is up.
+        server: A running fork server.
     """
 
     server: ForkServer
@@ -75,7 +75,7 @@ class ForkStart:
         """See `Start`.
 
         Raises:
-            ForkServerError: The fork server does not do its part; what the program did is lost.
+            ForkServerError: The fork server failed; the result of the program is lost.
             OSError: The host is out of descriptors or ids.
         """
         with self.server.used() as fork:

@@ -1,4 +1,4 @@
-"""Fork servers: jails with an interpreter that has started already, and forks a guest for each evaluation."""
+"""Fork servers: a warm interpreter in a jail forks the guest of each evaluation."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -25,14 +25,14 @@ from snekhouse.registry.models import Runtime
 from snekhouse.waiting import first
 
 _ANSWER_TIMEOUT_S = 5.0
-"""Seconds that a fork server may take for what takes milliseconds, on a loaded host."""
+"""Seconds to wait for a hello or a report of a fork, which take milliseconds unless the host is loaded."""
 
-_OUTPUT_SIZE = 1 << 16
-"""Most bytes that preloaded modules may print."""
+_OUTPUT_LIMIT = 1 << 16
+"""Bytes that preloaded modules may print."""
 
 
 class ForkServerError(JailError):
-    """A fork server failed; what it was to run can start cold."""
+    """A fork server failed; the evaluation can start cold."""
 
 
 @dataclass(slots=True)
@@ -40,24 +40,24 @@ class Fork:
     """A process that a fork server forked.
 
     Attributes:
-        number: The one that orders and reports name.
-        channel: The conversation with it.
-        group: Its cgroup, with the limits of the runtime, which it has not joined yet; None on a host without cgroups.
-        held: What it holds until it has ended.
-        over: Set once it has ended, or is lost with the fork server.
-        exit: How it ended; None until then, and where it is lost.
+        number: Its number in orders and reports.
+        channel: The channel to it.
+        group: Its cgroup, with the limits of the runtime; it joins later. None on a host without cgroups.
+        held: Releases its resources.
+        ended: Set once it has ended, or is lost with the fork server.
+        exit: How it ended; None before, and if it is lost.
     """
 
     number: int
     channel: Channel
     group: RunGroup | None
     held: ExitStack
-    over: anyio.Event = field(default_factory=anyio.Event)
+    ended: anyio.Event = field(default_factory=anyio.Event)
     exit: GuestExit | None = None
 
 
 class ForkServer:
-    """A fork server that is up.
+    """A running fork server.
 
     Attributes:
         served: How many evaluations it has served.
@@ -68,9 +68,9 @@ class ForkServer:
 
         Args:
             process: NsJail, with the fork server in its jail.
-            runtime: What the registry says of it.
-            resources: What the server has for its runs.
-            remains: Takes what forks hold that are lost with the fork server; closed once its process is gone.
+            runtime: The runtime.
+            resources: The server's cgroups and host ids.
+            remains: Releases the resources of lost forks, once the fork server's process is gone.
         """
         self._channel = process.channel
         self._limits, self._loopback = runtime.limits, runtime.loopback
@@ -89,7 +89,7 @@ class ForkServer:
         """Take a fork, the spare one if there is one; the caller must `end` it before leaving.
 
         Raises:
-            ForkServerError: The fork server takes no orders.
+            ForkServerError: The fork server does not accept orders.
             OSError: The host is out of descriptors or ids.
         """
         fork, self._spare = self._spare or self._fork(), None
@@ -105,16 +105,16 @@ class ForkServer:
                 self._idle = anyio.Event()
 
     def fork_ahead(self) -> None:
-        """Have a spare process forked for the next evaluation; best done while there is nothing else to do."""
+        """Fork a spare for the next evaluation; best called while the fork server has nothing else to do."""
         if self._spare is None and not self._failure.is_set():
-            with suppress(OSError, ForkServerError):  # the next evaluation may have more luck
+            with suppress(OSError, ForkServerError):  # the next evaluation tries again
                 self._spare = self._fork()
 
     async def hello_of(self, fork: Fork) -> Hello:
         """Wait for the hello of a fork.
 
         Raises:
-            ForkServerError: It did not come.
+            ForkServerError: The fork did not say hello.
         """
         try:
             with anyio.fail_after(_ANSWER_TIMEOUT_S):
@@ -128,28 +128,28 @@ class ForkServer:
         Raises:
             ForkServerError: The fork server is gone, and so is the fork.
         """
-        if not fork.over.is_set():
+        if not fork.ended.is_set():
             with anyio.CancelScope(shield=True):
                 self._order(protocol.encode_kill(fork.number))
                 with anyio.move_on_after(_ANSWER_TIMEOUT_S):
-                    await fork.over.wait()
+                    await fork.ended.wait()
         if fork.exit is None:
             raise self._failed("the fork server is gone")
         return fork.exit
 
     async def idle(self) -> None:
-        """Wait until none of its forks is in use."""
+        """Wait until no fork is in use."""
         while self._in_use:
             await self._idle.wait()
 
     async def listen(self) -> None:
-        """Receive reports of forks that ended, until the fork server is gone or has failed; they are lost then."""
+        """Receive reports of ended forks, until the fork server fails or is gone; the remaining forks are lost then."""
         await first(self._receive_reports, self._failure.wait)
         self._failure.set()
         self.close()
 
     async def try_out(self) -> None:
-        """Fork a first process, to see whether it can be sealed.
+        """Fork a first process, to check that it can be sealed.
 
         Raises:
             JailError: It cannot; the text says why.
@@ -166,13 +166,13 @@ class ForkServer:
     def close(self) -> None:
         """Give up all forks; they end with the fork server."""
         for fork in self._forks.values():
-            fork.over.set()
+            fork.ended.set()
         if self._spare:
             self._release(self._spare)
             self._spare = None
 
     def _failed(self, reason: str) -> ForkServerError:
-        """Have it replaced; return what to raise."""
+        """Mark the fork server as failed; return the error to raise."""
         self._failure.set()
         return ForkServerError(reason)
 
@@ -180,12 +180,12 @@ class ForkServer:
         """Send an order.
 
         Raises:
-            ForkServerError: It is gone, or does not listen.
+            ForkServerError: The fork server is gone, or does not read.
         """
         try:
             self._channel.order(order, *descriptors)
         except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
-            raise self._failed("the fork server takes no orders") from error
+            raise self._failed("the fork server does not accept orders") from error
 
     def _release(self, fork: Fork) -> None:
         """Release what a fork held: at once when it has ended, else when the fork server is gone."""
@@ -206,7 +206,7 @@ class ForkServer:
         fork.exit = GuestExit(
             code=code if code >= 0 else 128 - code, signal=-code if code < 0 else None, cpu_time=cpu_time / 1e6
         )
-        fork.over.set()
+        fork.ended.set()
 
     def _fork(self) -> Fork:
         with ExitStack() as held:
@@ -222,18 +222,18 @@ class ForkServer:
 
 @asynccontextmanager
 async def started_fork_server(prepared: PreparedRuntime, resources: RunResources) -> AsyncIterator[ForkServer]:
-    """Start a fork server of a runtime and see that it can fork; end it and all its forks on leaving.
+    """Start a fork server of a runtime, and check that it can fork; kill it and all its forks on leaving.
 
     Args:
         prepared: The runtime.
-        resources: What the server has for its runs.
+        resources: The server's cgroups and host ids.
 
     Raises:
         ForkServerError: It does not start, or cannot seal runs; the text says why.
         OSError: The host is out of processes, descriptors or memory.
     """
     async with AsyncExitStack() as held:
-        (output,) = held.enter_context(output_streams(_OUTPUT_SIZE, apart=False))
+        (output,) = held.enter_context(output_streams(_OUTPUT_LIMIT, apart=False))
         stdin = await held.enter_async_context(stdin_file(b""))
         command = (prepared.runtime.executable, bootstrap_inside(prepared.bootstrap), "fork")
         stdio = (stdin, output.writer, output.writer)
@@ -248,8 +248,8 @@ async def started_fork_server(prepared: PreparedRuntime, resources: RunResources
                     await fork_server.try_out()
             except (JailError, TimeoutError) as error:
                 fork_server.close()
-                known = str(error) if isinstance(error, ForkServerError) else await _reason(process, prepared, output)
-                raise ForkServerError(f"the fork server did not start: {known}") from error
+                reason = str(error) if isinstance(error, ForkServerError) else await _reason(process, prepared, output)
+                raise ForkServerError(f"the fork server did not start: {reason}") from error
             try:
                 yield fork_server
             finally:
@@ -260,17 +260,17 @@ async def _greet(process: NsJail, prepared: PreparedRuntime) -> None:
     """Send the settings, and wait for the hello.
 
     Raises:
-        JailError: Something else came.
+        JailError: It sent something else.
     """
     runtime, policy = prepared.runtime, prepared.fork_server.policy
     settings = protocol.encode_fork_server(policy, writable(runtime), runtime.preload, loopback=runtime.loopback)
     await process.channel.send(settings)
     if await process.channel.receive(len(protocol.FORK_SERVER_HELLO)) != protocol.FORK_SERVER_HELLO:
-        raise JailError("it did not say hello")
+        raise JailError("the fork server did not say hello")
 
 
 async def _reason(process: NsJail, prepared: PreparedRuntime, output: Drain) -> str:
-    """Tell why a fork server did not come up: the last line that its interpreter printed, or what NsJail logged."""
+    """Return why a fork server did not start: the last line that its interpreter printed, or what NsJail logged."""
     guest_exit = await process.end()
     lines = await output.last_lines()
     return lines[-1] if lines else diagnose(prepared.runtime, guest_exit, lines)

@@ -1,11 +1,10 @@
-"""The home that a run leaves behind, read through its descriptor alone.
+"""The home that a run leaves, read only through its descriptor.
 
-When this reads, every process of the jail is dead: nothing changes any more. Links are followed by hand, one name
-after the other and never by the kernel (`beneath`), so that none leads out of the home, whatever it points at.
+Every process of the jail has ended by then, so nothing changes any more. `beneath` follows links name by name, and the
+kernel never does, so no link leads out of the home.
 
-The tree is the program's making, so its shape costs the server little: names are read in sorted order and in batches,
-and the walk stops at the last file that is returned. However many entries there are and however long their names,
-it holds at most a batch of names for each level of folders.
+The program made the tree, so its shape must cost the server little. The walk reads names in sorted order and in
+batches, and stops at the last file that is returned. It holds at most one batch of names for each level of folders.
 """
 
 import errno
@@ -32,10 +31,10 @@ _DEPTH_LIMIT = 100
 """Levels of folders below the home; each holds a descriptor and a batch of names."""
 
 _PATH_LIMIT = 4096
-"""Bytes of a path below the home: PATH_MAX (limits.h), what one system call can name."""
+"""Bytes of a path below the home: PATH_MAX (limits.h), the limit of a system call."""
 
 _BATCH = 512
-"""Names of one folder that are held at once: with all levels, about 15 MB of the longest names (NAME_MAX, 255)."""
+"""Names of one folder that are held at once: on all levels about 15 MB of the longest names (NAME_MAX, 255)."""
 
 _DEAD_ENDS = {
     errno.ENOENT,
@@ -46,14 +45,14 @@ _DEAD_ENDS = {
     errno.ENAMETOOLONG,
     errno.ENXIO,
 }
-"""Errors that the program can cause: links to nowhere, out of the home or in circles, and missing permissions."""
+"""Errors that a program can cause: links to nowhere, out of the home or in a loop, and missing permissions."""
 
-_PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PATH_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class FilesError(Exception):
-    """The files cannot be passed on. Never leaves `run`, where it becomes `file_error`; the text is for the client."""
+    """The files cannot be returned. `run` makes it the status `file_error`; the text is for the client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +75,22 @@ def collect(home: int, *, files: Files, size_limit: int, inputs: Mapping[str, St
 
     Args:
         home: Descriptor of the home.
-        files: How many, which names, and how long it may take.
-        size_limit: Bytes of all files together; what does not fit is left out unread.
-        inputs: Stamp of each input file, by path: one that still bears it there is not returned.
+        files: How many files, which names, and how long it may take.
+        size_limit: Bytes of all files together; a file that does not fit is left out unread.
+        inputs: Stamp of each input file, by path; a file with the same stamp is not returned.
 
     Returns:
         The first files, sorted by path.
 
     Raises:
-        FilesError: It took too long, or before the last file that is returned there is a name that is not UTF-8,
-            or folders that are nested too deeply or have too long a path.
+        FilesError: It took too long. Or, before the last file that is returned, a name is not UTF-8, or a path is too
+            deep or too long.
     """
     return _Collector(home, files, size_limit, inputs).collect()
 
 
 def is_empty(home: int) -> bool:
-    """Tell cheaply whether a home has no entries at all."""
+    """Check whether a home has no entries."""
     with os.scandir(home) as entries:
         return next(entries, None) is None
 
@@ -100,7 +99,7 @@ class _Collector:
     def __init__(self, home: int, files: Files, size_limit: int, inputs: Mapping[str, Stamp]) -> None:
         self._home = home
         self._files = files
-        self._room = size_limit
+        self._size_left = size_limit
         self._inputs = inputs
         self._deadline = time.monotonic() + files.timeout
 
@@ -122,7 +121,7 @@ class _Collector:
             raise FilesError("TimeoutError: Exceeded time limit while parsing attachments")
 
     def _walk(self, folder: int, prefix: bytes = b"", depth: int = 0) -> Iterator[_Entry]:
-        """Name everything that may be a file or a link to one, sorted by path, without following links."""
+        """List files and links, sorted by path, without following links."""
         if depth > _DEPTH_LIMIT:
             raise FilesError("FileParsingError: Exceeded directory depth limit while parsing attachments")
         for name in self._names(folder):
@@ -132,16 +131,16 @@ class _Collector:
             if not name.endswith(b"/"):
                 yield _Entry(folder, name, path)
                 continue
-            # Without its slash: the kernel follows a link that has one, whatever O_NOFOLLOW says (path_resolution(7)).
-            descriptor = _unless_dead_end(partial(os.open, name.rstrip(b"/"), _FOLDER, dir_fd=folder))
+            # Without its slash: with one the kernel follows a link in spite of O_NOFOLLOW (path_resolution(7)).
+            descriptor = _unless_dead_end(partial(os.open, name.rstrip(b"/"), _FOLDER_FLAGS, dir_fd=folder))
             if descriptor is not None:
                 with _closing(descriptor):
                     yield from self._walk(descriptor, path, depth + 1)
 
     def _names(self, folder: int) -> Iterator[bytes]:
-        """Name what a folder holds in sorted order, folders with a slash at the end.
+        """List the names in a folder in sorted order, folders with a slash at the end.
 
-        Paths of which one goes on with a slash sort like that: "a.txt" comes before "a/x".
+        Whole paths sort in this order: "a.txt" comes before "a/x".
         """
         last = b""
         while batch := heapq.nsmallest(_BATCH, (name for name in self._scan(folder) if name > last)):
@@ -162,22 +161,22 @@ class _Collector:
                     yield os.fsencode(entry.name)
 
     def _read(self, entry: _Entry, path: str) -> bytes | None:
-        """Read what a name leads to, if it is a regular file of the program's making that fits."""
+        """Read the file that a name leads to, if it is regular, fits, and is not an untouched input."""
         target = _unless_dead_end(lambda: self._target(entry, path))
         if target is None:
             return None
         with _closing(target):
             status = os.fstat(target)
             untouched = Stamp(status.st_ino, status.st_mtime_ns) == self._inputs.get(path)
-            if not stat.S_ISREG(status.st_mode) or untouched or status.st_size > self._room:
+            if not stat.S_ISREG(status.st_mode) or untouched or status.st_size > self._size_left:
                 return None
             content = _unless_dead_end(lambda: _read_all(target, status.st_size))
-        self._room -= len(content or b"")
+        self._size_left -= len(content or b"")
         return content
 
     def _target(self, entry: _Entry, path: str) -> int:
-        """Open what a name leads to as a place (O_PATH); the caller closes it."""
-        found = os.open(entry.name, _PLACE, dir_fd=entry.folder)
+        """Open the file that a name leads to (O_PATH); the caller closes it."""
+        found = os.open(entry.name, _PATH_FLAGS, dir_fd=entry.folder)
         if not stat.S_ISLNK(os.fstat(found).st_mode):
             return found
         os.close(found)
@@ -198,7 +197,7 @@ def _decoded(path: bytes) -> str:
 
 
 def _matches(path: bytes, pattern: str) -> bool:
-    """Match a path from its start, ``**/`` standing for any folders or none."""
+    """Match a whole path; ``**/`` at the start of a pattern matches any folders or none."""
     pure = PurePosixPath(os.fsdecode(path))
     return pure.match(pattern.removeprefix("**/")) if pattern.startswith("**/") else pure.match("/" + pattern)
 

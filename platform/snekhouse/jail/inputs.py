@@ -1,4 +1,4 @@
-"""What a job brings, made ready for a jail: arguments and files as bytes, and standard input as a descriptor."""
+"""The inputs of a job, as a jail takes them: arguments and files as bytes, and standard input as a descriptor."""
 
 import fcntl
 import os
@@ -19,7 +19,7 @@ class Request:
 
     Attributes:
         args: Arguments of the interpreter.
-        variables: Name and value of each variable of the environment that is another for this run.
+        variables: Name and value of each environment variable that this run sets.
         files: Path below the home, in its shortest spelling, and content, of each input file.
     """
 
@@ -32,7 +32,7 @@ class Request:
         """Encode a job.
 
         Raises:
-            ValueError: No process can be given such arguments; the text is what the peer says then.
+            ValueError: No process can have such arguments; the text is snekbox's.
         """
         args = tuple(map(_encode, job.args))
         variables = tuple((_encode(name), _encode(value)) for name, value in job.env.items())
@@ -51,13 +51,13 @@ def _encode(text: str | bytes) -> bytes:
 
 @asynccontextmanager
 async def stdin_file(content: bytes) -> AsyncIterator[int]:
-    """Have what the program reads as a file in memory that nobody can change (memfd_create(2)).
+    """Make a file in memory with the standard input, which nobody can change (memfd_create(2)).
 
     Args:
-        content: All of it.
+        content: The whole standard input.
 
     Yields:
-        A descriptor, at its beginning.
+        A descriptor of the file, at its beginning.
     """
     descriptor = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
@@ -75,4 +75,4 @@ async def stdin_file(content: bytes) -> AsyncIterator[int]:
 
 
 _PIECE = 1 << 20
-"""Bytes that are written at once: others on the event loop wait so long."""
+"""Bytes that are written at once, before other tasks of the event loop get a turn."""

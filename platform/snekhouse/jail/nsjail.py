@@ -20,11 +20,11 @@ from snekhouse.jail.start import GuestExit, Stdio
 _log = logging.getLogger(__name__)
 
 CONTROL_FD = 3
-"""Where the bootstrap finds its end of the control socket; also named in runtimes/bootstrap.py."""
+"""The bootstrap's descriptor of its end of the control socket; runtimes/bootstrap.py names it as well."""
 
 _LOG_FD = 4
 _LOG_LIMIT = 64 * 1024
-"""Bytes of NsJail's log that are looked at."""
+"""Bytes of NsJail's log that are read, from its end."""
 
 
 _LINE = re.compile(r"^\[([DIWEF])\]\[[^\]]*\](?:\[\d+\])?(?: \S+\(\):\d+)? (.*)$", re.MULTILINE)
@@ -34,10 +34,10 @@ _SIGNALED = re.compile(r"terminated with signal: \S+ \((\d+)\)")
 
 
 class NsJail:
-    """One running NsJail.
+    """A running NsJail.
 
     Attributes:
-        channel: The conversation with what runs in its jail.
+        channel: The channel to the guest or the fork server in its jail.
     """
 
     def __init__(self, pid: int, channel: Channel, log: int) -> None:
@@ -48,7 +48,7 @@ class NsJail:
         self.channel = channel
 
     async def ended(self) -> None:
-        """Wait until NsJail has ended, and so all in its jail."""
+        """Wait until NsJail and all processes in its jail have ended."""
         await anyio.wait_readable(self._pidfd)
 
     async def end(self) -> GuestExit:
@@ -70,7 +70,7 @@ class NsJail:
         self._exit = self._read_exit(os.waitstatus_to_exitcode(status), usage)
 
     def close(self) -> None:
-        """Let go of the process, which must have been waited for."""
+        """Close the descriptor of the process, which must have ended."""
         os.close(self._pidfd)
 
     def _read_exit(self, code: int, usage: resource.struct_rusage) -> GuestExit:
@@ -87,10 +87,10 @@ class NsJail:
 
 
 def _complaint(log: str) -> str:
-    """Find what NsJail complained of; empty for nothing."""
+    """Return the first error in NsJail's log, or the warning just before it; empty for none."""
     lines: list[tuple[str, str]] = _LINE.findall(log)
     for (level_before, before), (level, message) in pairwise([("", ""), *lines]):
-        if level in "EF":  # what comes after is its consequence; a warning just before has its cause
+        if level in "EF":  # later errors follow from it; a warning just before has its cause
             return before if level_before == "W" else message
     return ""
 
@@ -102,11 +102,11 @@ async def started(binary: Path, options: Sequence[str], command: Sequence[str], 
     Args:
         binary: The NsJail binary.
         options: Its configuration: see `options` and `fork_server_options`.
-        command: What it runs inside.
+        command: The command to run inside.
         stdio: Descriptors for the program's standard input, output and error.
 
     Raises:
-        OSError: No process or descriptor could be had.
+        OSError: The host is out of processes or descriptors.
     """
     passed = ("--log_fd", str(_LOG_FD), "--pass_fd", str(CONTROL_FD))
     with ExitStack() as held:
@@ -124,26 +124,26 @@ async def started(binary: Path, options: Sequence[str], command: Sequence[str], 
 
 
 def options(profile: Path, host_ids: HostIds) -> tuple[str, ...]:
-    """Name a profile and who its program is on the host, in this order: of all ids that are mapped it has the first."""
+    """Return the options for a profile and the host ids of its program, which gets the ids that are mapped first."""
     user, group = f"{NOBODY}:{host_ids.user}:1", f"{NOBODY}:{host_ids.group}:1"
     return ("--user", user, "--group", group, "--config", str(profile))
 
 
 def fork_server_options(profile: Path, ids: HostIdPool) -> tuple[str, ...]:
-    """Name the profile of a fork server, and who it and its runs are on the host."""
+    """Return the options for the profile of a fork server, and for the host ids of it and its runs."""
     users = (part for mapping in ids.users for part in ("--user", mapping))
     groups = (part for mapping in ids.groups for part in ("--group", mapping))
     return (*users, *groups, "--config", str(profile))
 
 
 _TERM_TIMEOUT_S = 2.0
-"""Seconds that NsJail has to end by itself after SIGTERM."""
+"""Seconds that NsJail has to end after SIGTERM, before SIGKILL."""
 
 
 def _spawn(argv: list[str], descriptors: tuple[int, ...]) -> int:
-    """Start a process that has `descriptors` as its 0, 1, 2, ... and no others.
+    """Start a process with `descriptors` as its 0, 1, 2, ... and no others.
 
-    posix_spawn shares the server's memory until the exec, where fork would copy its page tables.
+    posix_spawn shares the server's memory until the exec; fork would copy its page tables.
     """
     # Move everything out of the way first: a later dup2 must not overwrite an earlier one's source.
     with ExitStack() as held:
@@ -152,7 +152,7 @@ def _spawn(argv: list[str], descriptors: tuple[int, ...]) -> int:
             parked = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, len(descriptors))
             held.callback(os.close, parked)
             actions.append((os.POSIX_SPAWN_DUP2, parked, target))
-        # A process group of its own: Ctrl-C at the server's terminal is the server's to answer.
+        # A process group of its own: Ctrl-C at the server's terminal must not end it.
         return os.posix_spawn(
             argv[0], argv, {}, file_actions=actions, setpgroup=0, setsigdef=_ALL_SIGNALS, setsigmask=()
         )

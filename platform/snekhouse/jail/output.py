@@ -1,4 +1,4 @@
-"""What a program prints: drained while it runs, kept up to a limit."""
+"""The output of a program, read while it runs and kept up to a limit."""
 
 import os
 import re
@@ -12,24 +12,24 @@ _CHUNK = 1 << 16
 """Bytes read at once: the capacity of a pipe (pipe(7))."""
 
 _READS = 64
-"""Reads until others have a turn: where a program sets O_DIRECT, each returns one packet, of one byte even."""
+"""Reads before other tasks get a turn: if a program sets O_DIRECT, each read returns one packet, even of one byte."""
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-"""What makes a terminal show text in a colour (ECMA-48, SGR)."""
+"""A control sequence that sets the colour of text (ECMA-48, SGR)."""
 
 _LAST_LINES_TIMEOUT_S = 0.2
-"""Seconds that reading them may take: there is an end to wait for only when nobody holds the pipe's other one."""
+"""Seconds to read the last lines: the stream does not end while any process holds the pipe's other end."""
 
-_LINES, _SHOWN = 20, 200
-"""How many of the last lines are told, and how many characters of each."""
+_LINE_COUNT, _LINE_SIZE = 20, 200
+"""How many of the last lines are returned, and how many characters of each."""
 
 
 class OutputLimitError(Exception):
-    """More was printed than may be kept. Never leaves `run`, where it becomes a status."""
+    """The program printed more than its limit. `run` makes it a status."""
 
 
 class Budget:
-    """How many bytes may still be kept, for all streams of a run together."""
+    """How many bytes all streams of a run together may still keep."""
 
     def __init__(self, limit: int) -> None:
         self.left = limit
@@ -44,20 +44,20 @@ class Drain:
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._kept = bytearray()
+        self._content = bytearray()
         self._reader, self.writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._reader, False)
 
     @property
     def content(self) -> bytes:
-        """What was kept."""
-        return bytes(self._kept)
+        """The bytes that were kept."""
+        return bytes(self._content)
 
     async def drain(self) -> None:
-        """Read to the end of the stream, which is NsJail's end.
+        """Read to the end of the stream, which ends with the program.
 
         Raises:
-            OutputLimitError: There was more than the budget; all up to it was kept.
+            OutputLimitError: There was more than the budget; the bytes within it are kept.
         """
         while True:
             try:
@@ -69,7 +69,7 @@ class Drain:
                 await checkpoint()
 
     def _read(self) -> bool:
-        """Read some times; tell whether that was to the end.
+        """Read a few times; return whether the stream has ended.
 
         Raises:
             BlockingIOError: There is nothing more to read now.
@@ -79,7 +79,7 @@ class Drain:
             chunk = os.read(self._reader, _CHUNK)
             if not chunk:
                 return True
-            self._kept += chunk[: self._budget.left]
+            self._content += chunk[: self._budget.left]
             if len(chunk) > self._budget.left:
                 self._budget.left = 0
                 raise OutputLimitError
@@ -87,14 +87,14 @@ class Drain:
         return False
 
     async def last_lines(self) -> list[str]:
-        """Read the last lines of a jail that did not come as far as a program: of its loader, or the interpreter."""
+        """Read the last lines of the loader or the interpreter, in a jail that did not start its program."""
         with suppress(OutputLimitError), anyio.move_on_after(_LAST_LINES_TIMEOUT_S):
             await self.drain()
         lines = COLOUR.sub("", self.content.decode(errors="replace")).strip().splitlines()
-        return [line[:_SHOWN] for line in lines[-_LINES:]]
+        return [line[:_LINE_SIZE] for line in lines[-_LINE_COUNT:]]
 
     def close_writer(self) -> None:
-        """Let go of the program's end, so that the stream ends with the program."""
+        """Close the program's end here, so that the stream ends with the program."""
         if self.writer >= 0:
             os.close(self.writer)
             self.writer = -1

@@ -1,4 +1,4 @@
-"""What a run is made with."""
+"""Runtimes that are prepared for runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +8,11 @@ from snekhouse.registry.models import Runtime
 
 @dataclass(frozen=True, slots=True)
 class ForkServerSpec:
-    """What fork servers of a runtime are started with.
+    """The files and the filter of a runtime's fork servers.
 
     Attributes:
         profile: Their rendered NsJail configuration.
-        policy: The filter with which runs that they fork seal themselves (``struct sock_filter[]``).
+        policy: The filter that the runs install which they fork (``struct sock_filter[]``).
     """
 
     profile: Path
@@ -21,10 +21,10 @@ class ForkServerSpec:
 
 @dataclass(frozen=True, slots=True)
 class PreparedRuntime:
-    """A runtime made ready to run.
+    """A runtime that is prepared for runs.
 
     Attributes:
-        runtime: What the registry says of it.
+        runtime: The runtime, as the registry has it.
         profile: Its rendered NsJail configuration.
         bootstrap: The bootstrap that it mounts: source or bytecode.
         nsjail: The NsJail binary.

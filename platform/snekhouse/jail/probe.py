@@ -1,4 +1,4 @@
-"""Ask a runtime, inside its own jail, what it is."""
+"""The probe: a program that runs in a runtime's jail and reports what the interpreter is."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from snekhouse.jail.run import run
 from snekhouse.jail.start import Start
 from snekhouse.profile.rendering import BOOTSTRAP_INSIDE
 
-_QUESTION = """\
+_PROGRAM = """\
 import base64, json, platform, py_compile, site, sys, sysconfig
 jit = getattr(sys, "_jit", None)  # from 3.14 on
 built_with_jit = "-D_Py_JIT" in (sysconfig.get_config_var("CONFIGURE_CFLAGS_NODIST") or "")
@@ -30,16 +30,16 @@ print(json.dumps({{
 }}))
 """
 
-_OUTPUT = 1 << 20
-"""Bytes that the answer may have, whatever limit the registry sets for programs."""
+_OUTPUT_LIMIT = 1 << 20
+"""Bytes that the probe may print, whatever the runtime's own limit is."""
 
-_SHOWN = 100
-"""Characters of an answer that is not understood which a message repeats."""
+_EXCERPT_SIZE = 100
+"""Characters of an invalid answer that a message quotes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What a runtime says of itself.
+    """What the interpreter of a runtime is.
 
     Attributes:
         implementation: ``CPython`` or ``PyPy``.
@@ -57,32 +57,32 @@ class Probe:
 
 
 async def probe(prepared: PreparedRuntime, bootstrap: str, start: Start) -> tuple[Probe, bytes]:
-    """Ask through the runtime's own profile; have the bootstrap compiled there as well, which saves 2 ms a start.
+    """Probe a runtime in its jail, and compile the bootstrap there, which saves 2 ms a start.
 
     Args:
         prepared: The runtime, with a profile that mounts the bootstrap's source.
-        bootstrap: That source.
+        bootstrap: The bootstrap's source.
         start: How its guest starts.
 
     Returns:
-        What the runtime says, and the bootstrap's bytecode for it.
+        The probe's answer, and the bootstrap's bytecode.
 
     Raises:
         JailError: The runtime does not answer; the text says why.
     """
     job = Job(
-        args=("-c", _QUESTION.format(inside=BOOTSTRAP_INSIDE)),
+        args=("-c", _PROGRAM.format(inside=BOOTSTRAP_INSIDE)),
         files=(File("bootstrap.py", bootstrap.encode()),),
-        limits=prepared.runtime.limits.model_copy(update={"output": _OUTPUT}),
+        limits=prepared.runtime.limits.model_copy(update={"output": _OUTPUT_LIMIT}),
         separate_stderr=True,  # PyPy warns there of what it cannot find in a jail
     )
     result = await run(prepared, job, start)
     if result.status is not Status.OK:
-        said = (result.stderr or result.stdout).strip().splitlines()[-1:]
-        raise JailError("; ".join(filter(None, [result.message or f"exit code {result.returncode}", *said])))
+        last_line = (result.stderr or result.stdout).strip().splitlines()[-1:]
+        raise JailError("; ".join(filter(None, [result.message or f"exit code {result.returncode}", *last_line])))
     last = result.stdout.rstrip().rpartition("\n")[2]  # a sitecustomize may print before
     try:
         answer = json.loads(last)
         return Probe(**answer["probe"]), base64.b64decode(answer["bootstrap"])
     except (ValueError, TypeError, KeyError) as error:
-        raise JailError(f"the interpreter did not say what it is; it printed {last[:_SHOWN]!r}") from error
+        raise JailError(f"the interpreter did not answer the probe; it printed {last[:_EXCERPT_SIZE]!r}") from error

@@ -1,9 +1,9 @@
-"""The guest protocol: what host and bootstrap say to each other before the program runs.
+"""The guest protocol: the frames between host and bootstrap before the program runs.
 
 docs/protocol.md describes it; the bootstrap inside the jail has its own half. Host and guest share frames, not
 code, and both are tested on the golden vectors in tests/protocol/. This half is pure: bytes in, bytes out.
 
-Once the program runs the socket is closed at the guest's end, and nothing that comes from it is read.
+The guest closes its end before the program runs, and the host reads nothing from it afterwards.
 """
 
 import struct
@@ -16,7 +16,7 @@ HELLO = b"snekhouse 1\n"
 """The guest's first bytes; they carry a descriptor of the home (SCM_RIGHTS)."""
 
 UNSEALED = b"E"
-"""Instead of a hello, from a fork server that cannot seal a run: the reason follows."""
+"""The first byte instead of a hello, if the fork server cannot seal a run; the reason follows."""
 
 FORK_SERVER_HELLO = b"snekhouse fork server 1\n"
 """A fork server's first bytes, when it is ready."""
@@ -26,8 +26,8 @@ _READY, _REFUSED = b"R", b"E"
 _STAMP = struct.Struct(">QQ")
 _REFUSAL = struct.Struct(">II")
 
-_LARGE = 1 << 16
-"""Bytes from which on a field is worth a piece of its own."""
+_LARGE_SIZE = 1 << 16
+"""Bytes from which on a field is sent as a piece of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Refusal:
     """An input file that the guest could not write.
 
     Attributes:
-        index: Its place in the request, from 0.
+        index: Its position in the request, from 0.
         errno: The error (errno(3)).
     """
 
@@ -64,13 +64,13 @@ def encode_task_files(count: int) -> bytes:
 def encode_fork_server(
     policy: bytes, writable: Sequence[TmpfsMount], preload: Sequence[str], *, loopback: bool = False
 ) -> bytes:
-    """Encode what a fork server is told first.
+    """Encode the settings of a fork server.
 
     Args:
-        policy: The filter with which runs seal themselves (``struct sock_filter[]``).
-        writable: What they mount for themselves.
-        preload: Modules to import ahead.
-        loopback: Whether their loopback interface is up.
+        policy: The filter that runs install (``struct sock_filter[]``).
+        writable: The tmpfs that runs mount.
+        preload: Modules to import before the first run.
+        loopback: Whether the loopback interface of runs is up.
     """
     mounts = [
         _field(each.target.encode()) + _field(each.options.encode()) + _NUMBER.pack(each.flags) for each in writable
@@ -84,14 +84,14 @@ def encode_fork(number: int, user: int) -> bytes:
     """Encode an order to fork a run; its end of a control socket travels with it (SCM_RIGHTS).
 
     Args:
-        number: Any that no other run of the fork server has.
-        user: Its id inside.
+        number: A number that no other run of the fork server has.
+        user: Its user and group id inside.
     """
     return b"F" + _NUMBER.pack(number) + _NUMBER.pack(user)
 
 
 def encode_kill(number: int) -> bytes:
-    """Encode an order to end a run, if it has not ended yet."""
+    """Encode an order to kill a run, if it has not ended yet."""
     return b"K" + _NUMBER.pack(number) + _NUMBER.pack(0)
 
 
@@ -106,11 +106,11 @@ def _field(content: bytes) -> bytes:
 def encode_request(
     args: Sequence[bytes], variables: Sequence[tuple[bytes, bytes]], files: Sequence[tuple[bytes, bytes]]
 ) -> Iterator[bytes]:
-    """Encode a request in pieces: small fields together, and large ones as they are, which are never copied.
+    """Encode a request in pieces: small fields together, and each large field alone, without a copy.
 
     Args:
         args: Arguments of the interpreter.
-        variables: Name and value of each variable of the environment that is another for this run.
+        variables: Name and value of each environment variable that this run sets.
         files: Path below the home, and content, of each input file.
 
     Yields:
@@ -118,7 +118,7 @@ def encode_request(
     """
     small = bytearray()
     for field in _fields(args, variables, files):
-        if len(field) < _LARGE:
+        if len(field) < _LARGE_SIZE:
             small += field
         else:
             yield bytes(small)
@@ -144,14 +144,14 @@ def _fields(
 
 
 def report_size(head: bytes, files: int) -> int | None:
-    """Tell how many bytes a report has in all, from what has arrived of it.
+    """Return the size of a report in bytes.
 
     Args:
         head: Its first bytes.
         files: How many files the request had.
 
     Returns:
-        The size, or None when the first bytes begin no report.
+        The size, or None if no report begins with these bytes.
     """
     match head[:1]:
         case b"R":

@@ -1,4 +1,4 @@
-"""What a server has for its runs: cgroups and host ids."""
+"""The resources that a server has for its runs: cgroups and host ids."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -13,11 +13,11 @@ from snekhouse.registry.models import Limits
 
 @dataclass(frozen=True, slots=True)
 class RunResources:
-    """What a server has for its runs.
+    """The resources that a server has for its runs.
 
     Attributes:
-        cgroups: Where each gets a group; None on a host without.
-        ids: Who each is on the host.
+        cgroups: The cgroups below which each run gets a group; None on a host without.
+        ids: The host ids of runs.
     """
 
     cgroups: Cgroups | None
@@ -25,7 +25,7 @@ class RunResources:
 
     @property
     def enforcement(self) -> Enforcement:
-        """Who keeps runs to their limits."""
+        """What enforces the limits of runs."""
         walls = self.cgroups.walls if self.cgroups else frozenset[str]()
         watched = Enforcer.SERVER if HAS_PROC_CHILDREN else None
         return Enforcement(
@@ -37,14 +37,14 @@ class RunResources:
         """Make a group for one run, where the host has cgroups.
 
         Args:
-            limits: Of the run.
-            loopback: Whether it has an interface over which it can fill the buffers of sockets.
+            limits: The limits of the run.
+            loopback: Whether the run has a network interface, over which it can fill socket buffers.
         """
         with self.cgroups.run(limits) if self.cgroups else nullcontext() as group:
             if group and loopback:
-                group.limit_sockets(limits.memory // _SOCKET_SHARE)
+                group.limit_sockets(limits.memory // _SOCKET_DIVISOR)
             yield group
 
 
-_SOCKET_SHARE = 4
-"""Part of the memory that buffers of sockets may have besides, where they do not count as memory: one in so many."""
+_SOCKET_DIVISOR = 4
+"""The memory limit divided by this limits socket buffers, where they do not count as memory."""

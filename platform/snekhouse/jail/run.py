@@ -33,9 +33,9 @@ from snekhouse.waiting import first
 
 
 async def run(prepared: PreparedRuntime, job: Job, start: Start) -> Result:
-    """Evaluate a job; nothing of it is left afterwards.
+    """Evaluate a job, and release everything that it used.
 
-    Whatever the program does is told in the result. `usage.queue_time` is for the caller to fill in.
+    The result reports whatever the program did. The caller fills in `usage.queue_time`.
 
     Args:
         prepared: The runtime.
@@ -43,7 +43,7 @@ async def run(prepared: PreparedRuntime, job: Job, start: Start) -> Result:
         start: How its guest starts.
 
     Raises:
-        ForkServerError: The fork server that was to start it failed; what the program did is lost.
+        ForkServerError: The fork server failed; the result of the program is lost.
         OSError: The host is out of processes, descriptors or memory.
     """
     try:
@@ -60,7 +60,7 @@ async def run(prepared: PreparedRuntime, job: Job, start: Start) -> Result:
 
 @dataclass
 class _Run:
-    """The run while it lives; `held` releases what it acquires on the way, once the guest has ended."""
+    """A run in progress; `held` releases what it acquires, once the guest has ended."""
 
     prepared: PreparedRuntime
     job: Job
@@ -75,7 +75,7 @@ class _Run:
     async def result(self) -> Result:
         try:
             with anyio.fail_after(START_TIMEOUT_S):
-                self._admit(await self.guest.hello())
+                self._limit(await self.guest.hello())
         except ForkServerError:
             raise
         except (JailError, TimeoutError):
@@ -96,17 +96,17 @@ class _Run:
         guest_exit = await self.guest.end()
         return await self._conclude(guest_exit, stop_reason, time.monotonic() - begin)
 
-    def _admit(self, hello: Hello) -> None:
-        """Take the guest's home, and limit the guest, which has not run a byte of the program yet."""
+    def _limit(self, hello: Hello) -> None:
+        """Take over the guest's home, and set the limits of the guest before the program starts."""
         self.home = hello.home
         self.held.callback(os.close, hello.home)
         group = self.guest.group
         if group:
             group.add(hello.pid)
-        _limit(hello.pid, resource.RLIMIT_SIGPENDING, _SIGNALS)
+        _lower_limit(hello.pid, resource.RLIMIT_SIGPENDING, _SIGPENDING_LIMIT)
         limited = group.walls if group else frozenset[str]()
         if "pids" not in limited:
-            _limit(hello.pid, resource.RLIMIT_NPROC, self.job.limits.processes)
+            _lower_limit(hello.pid, resource.RLIMIT_NPROC, self.job.limits.processes)
         if HAS_PROC_CHILDREN and "memory" not in limited:
             folders = tuple(self._open(hello.pid, place.target) for place in writable(self.prepared.runtime))
             self.watch = MemoryWatch(hello.pid, folders, int(self.job.limits.memory))
@@ -118,7 +118,7 @@ class _Run:
         return folder
 
     async def _request(self) -> Refusal | None:
-        """Have the guest start the program; return why it did not."""
+        """Send the request; return the refusal if the guest does not start the program."""
         try:
             report = await self.guest.request(self.request)
         finally:
@@ -130,7 +130,7 @@ class _Run:
         return None
 
     async def _wait_for_end(self) -> StopReason | None:
-        """Wait until the program has ended, or is to be ended for a limit."""
+        """Wait until the program has ended or exceeds a limit; return that limit."""
         with anyio.move_on_after(self.job.limits.wall_time):
             return await (first(self._ended, self._above_memory) if self.watch else self._ended())
         return StopReason.TIME
@@ -144,7 +144,7 @@ class _Run:
         return None
 
     async def _above_memory(self) -> StopReason:
-        assert self.watch  # noqa: S101 - `_wait_for_end` has looked
+        assert self.watch  # noqa: S101 - `_wait_for_end` checks this
         await self.watch.above()
         return StopReason.MEMORY
 
@@ -177,12 +177,12 @@ class _Run:
         return replace(result, encoding=self.job.encoding, error=self._error(verdict))
 
     def _error(self, verdict: Verdict) -> ProgramError | None:
-        if verdict.status is not Status.ERROR or verdict.returncode not in _FAILED:
+        if verdict.status is not Status.ERROR or verdict.returncode not in _UNCAUGHT_CODES:
             return None
         return uncaught(self.streams[-1].content)
 
     def _text(self, *, cut: bool) -> tuple[str, str | None]:
-        """Write what was kept as text; in UTF-8, a character that the limit cut in two is dropped."""
+        """Return the output as text; in UTF-8, drop a character that the limit cut in two."""
         if self.job.encoding is Encoding.BASE64:
             texts = [binascii.b2a_base64(stream.content, newline=False).decode() for stream in self.streams]
         else:
@@ -201,7 +201,7 @@ class _Run:
         return self.guest.group.usage() if self.guest.group else GroupUsage()
 
     async def _failure(self) -> Result:
-        """Explain a jail that did not come as far as its program."""
+        """Return the result of a jail that did not start its program."""
         guest_exit = await self.guest.end()
         counters = self._counters()
         usage = _usage(counters, guest_exit, wall_time=0.0)
@@ -212,7 +212,7 @@ class _Run:
         return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=message, usage=usage)
 
     async def _without_program(self, text: str, message: str = "") -> Result:
-        """Say that input files could not be written."""
+        """Return the result of a run whose input files could not be written."""
         guest_exit = await self.guest.end()
         counters = self._counters()
         return Result(
@@ -220,11 +220,11 @@ class _Run:
         )
 
 
-_FAILED = {1, 128 + signal.SIGINT}
-"""What an interpreter exits with after an uncaught exception, KeyboardInterrupt included, which cannot kill PID 1."""
+_UNCAUGHT_CODES = {1, 128 + signal.SIGINT}
+"""Exit codes after an uncaught exception; the second is KeyboardInterrupt's, since SIGINT does not kill PID 1."""
 
-_SIGNALS = 256
-"""Signals that may be queued for all processes of a run, timers included. No profile of NsJail can limit them."""
+_SIGPENDING_LIMIT = 256
+"""Signals that may be queued for all processes of a run, timers included. NsJail has no option for this limit."""
 
 _TOO_SLOW = f"TimeoutError: Exceeded {START_TIMEOUT_S:g} s while writing the input files"
 _NOT_UTF8 = "UnicodeDecodeError: invalid Unicode in output pipe"
@@ -239,12 +239,12 @@ def _decode(content: bytes, *, cut: bool) -> str:
         raise
 
 
-def _limit(pid: int, kind: int, most: int) -> None:
-    """Lower a limit of a process (setrlimit(2)), unless it has died."""
+def _lower_limit(pid: int, kind: int, limit: int) -> None:
+    """Lower a limit of a process (setrlimit(2)), unless the process has ended."""
     with suppress(ProcessLookupError):
         _, hard = resource.prlimit(pid, kind)
-        least = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        resource.prlimit(pid, kind, (least, least))
+        lower = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.prlimit(pid, kind, (lower, lower))
 
 
 def _usage(counters: GroupUsage, guest_exit: GuestExit, *, wall_time: float) -> Usage:

@@ -1,4 +1,4 @@
-"""The seam between an evaluation and the ways to start one: `cold` and `fork` implement it, `run` uses it."""
+"""The protocols of a guest and of its start: `cold` and `fork` implement them, `run` uses them."""
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class GuestExit:
         code: The exit code: the program's, 128 + N after signal N, or 255 where NsJail failed.
         signal: The signal that ended the program; None when it exited.
         cpu_time: Seconds, user and system, of all its processes that were waited for.
-        complaint: What NsJail complained of, where the jail did not come up; else empty.
+        complaint: The error that NsJail logged, if the jail did not start; else empty.
     """
 
     code: int
@@ -37,27 +37,27 @@ class Guest(Protocol):
 
     @property
     def group(self) -> RunGroup | None:
-        """Its cgroup, which it may not have joined yet; None on a host without cgroups."""
+        """Its cgroup, which it may join later; None on a host without cgroups."""
 
     async def hello(self) -> Hello:
         """Wait until it is ready for a request.
 
         Raises:
-            JailError: It did not come up.
+            JailError: The guest did not start.
         """
 
     async def request(self, request: Request) -> tuple[Stamp, ...] | Refusal:
         """Send the request, and wait until it has written the input files and starts the program.
 
         Raises:
-            JailError: It ended before, or broke the protocol.
+            JailError: The guest ended first, or broke the protocol.
         """
 
     async def ended(self) -> None:
         """Wait until its program has ended."""
 
     async def end(self) -> GuestExit:
-        """Kill every process in it, unless all have ended, and reap them; nothing interrupts that."""
+        """Kill every process that has not ended, and reap them; nothing interrupts that."""
 
 
 class Start(Protocol):
@@ -68,8 +68,8 @@ class Start(Protocol):
 
         Args:
             prepared: The runtime.
-            limits: Of the evaluation.
-            stdio: What the program gets.
+            limits: The limits of the evaluation.
+            stdio: The standard streams of the program.
 
         Raises:
             OSError: The host is out of processes, descriptors or memory.

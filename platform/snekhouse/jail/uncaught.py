@@ -1,6 +1,6 @@
 """The exception that ended a program, read from the traceback that its interpreter printed last.
 
-All of it is what the program says of itself: one that prints what looks like a traceback and exits with 1 is believed.
+This believes the program, which may print anything that looks like a traceback and exit with 1.
 """
 
 import re
@@ -11,19 +11,19 @@ from snekhouse.jail.output import COLOUR
 from snekhouse.registry.models import HOME
 from snekhouse.shortening import MESSAGE_SIZE, cut
 
-_TAIL = 1 << 17
-"""Bytes at the end of the output that are looked at; tracebacks of recursions without end have a tenth of that."""
+_TAIL_SIZE = 1 << 17
+"""Bytes at the end of the output that are searched; the traceback of an endless recursion has a tenth of that."""
 
 _HEADER = "Traceback (most recent call last):\n"
-_OF_GROUP = "  + Exception Group "
-"""What stands before the header of a group of exceptions, in its line."""
+_GROUP_PREFIX = "  + Exception Group "
+"""The text before the header of an exception group, in the same line."""
 
-_ELSEWHERE = re.compile(r"Exception (?:in thread|ignored) ")
-"""How the line before the header begins where the exception ended no program."""
+_NOT_FATAL = re.compile(r"Exception (?:in thread|ignored) ")
+"""The line before the header begins with this if the exception did not end the program."""
 
 _PLACE = '  File "'
 _NO_HEADER = re.compile(r'  File ".*", line \d{1,9}\n(?:    .*\n)*(?:Syntax|Indentation|Tab)Error: ')
-"""Of a program that does not compile, only the place is printed."""
+"""For a program that does not compile, the interpreter prints only the place."""
 
 _FRAME = re.compile(r'^  File "(.*)", line (\d{1,9})(?:, in .*)?$', re.MULTILINE)
 _LINES = re.compile(r"(?: .*\n)*")
@@ -34,19 +34,19 @@ def uncaught(printed: bytes) -> ProgramError | None:
     """Find the exception that ended a program.
 
     Args:
-        printed: What it wrote to stderr, with stdout in it or not.
+        printed: Its stderr, or its stdout and stderr together.
 
     Returns:
         The exception; None where the output does not end with a traceback.
     """
-    text = COLOUR.sub("", printed[-_TAIL:].decode(errors="replace"))
+    text = COLOUR.sub("", printed[-_TAIL_SIZE:].decode(errors="replace"))
     found = end = len(text)
     while (found := text.rfind(_HEADER, 0, found)) >= 0:
         line = text.rfind("\n", 0, found) + 1
         before = text.rfind("\n", 0, max(line - 1, 0)) + 1
-        if _ELSEWHERE.match(text, before, line):
+        if _NOT_FATAL.match(text, before, line):
             found = end = before
-        elif text[line:found] in {"", _OF_GROUP}:
+        elif text[line:found] in {"", _GROUP_PREFIX}:
             return _parsed(text[found + len(_HEADER) : end], is_group=line < found)
     place = text.rfind(_PLACE, 0, end)
     is_line = place == 0 or (place > 0 and text[place - 1] == "\n")
@@ -54,11 +54,11 @@ def uncaught(printed: bytes) -> ProgramError | None:
 
 
 def _parsed(block: str, *, is_group: bool = False) -> ProgramError | None:
-    """Read what follows the header: frames, then a line that begins with the name of the class, to the end."""
+    """Parse the text after the header: frames, then the name of the class and the text of the exception."""
     if is_group:
         block = _MARGIN.sub("", block.partition(_END_OF_GROUP)[0])
     frames = _LINES.match(block)
-    assert frames  # noqa: S101 - it matches nothing as well
+    assert frames  # noqa: S101 - it matches the empty text as well
     first, _, more = block[frames.end() :].rstrip("\n").partition("\n")
     name, _, value = first.partition(": ")
     if not name or " " in name or "\n\n" in f"\n{more}":  # something else was printed afterwards
@@ -70,7 +70,7 @@ def _parsed(block: str, *, is_group: bool = False) -> ProgramError | None:
 
 
 def _line(frames: Sequence[tuple[str, str]]) -> int | None:
-    """Find the innermost line in the file of the outermost frame, if that is the client's and not a library's."""
+    """Find the innermost line in the file of the outermost frame, unless that file is a library's."""
     frames = [(file, line) for file, line in frames if file != "<frozen runpy>" and not file.endswith("/runpy.py")]
     program = frames[0][0] if frames else "/"
     if program.startswith(("/", "<frozen")) and not program.startswith(f"{HOME}/"):

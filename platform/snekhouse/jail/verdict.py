@@ -1,4 +1,4 @@
-"""How a run ended: from what the kernel, NsJail and the clock say to a status, a return code and a sentence."""
+"""The verdict on a run: a status, a return code and a sentence, from what the kernel, NsJail and the clock report."""
 
 import signal
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ JAIL_FAILED = 255
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A status with what explains it; see `Result` for the fields."""
+    """A status and its explanation; see `Result` for the fields."""
 
     status: Status
     returncode: int | None
@@ -26,7 +26,7 @@ class Verdict:
 
 
 class StopReason(Enum):
-    """For which limit the server ended a run."""
+    """The limit for which the server ended a run."""
 
     TIME = auto()
     OUTPUT = auto()
@@ -36,22 +36,22 @@ class StopReason(Enum):
 def judge(
     guest_exit: GuestExit, limits: Limits, counters: GroupUsage, stop_reason: StopReason | None = None
 ) -> Verdict:
-    """Say how a program ended.
+    """Decide how a program ended.
 
     Args:
         guest_exit: How NsJail ended.
         limits: The limits that were in force.
-        counters: What the kernel counted in the run's group.
-        stop_reason: What the server ended the run for, if it did.
+        counters: The counters of the run's cgroup.
+        stop_reason: The limit for which the server ended the run, if it did.
     """
     if stop_reason is StopReason.OUTPUT:
-        message = f"more than {limits.output} bytes of output (limits.output): ended, and cut there"
+        message = f"more than {limits.output} bytes of output (limits.output): ended, and the output cut"
         return Verdict(Status.OUTPUT_LIMIT, FLOODED, message, "SIGTERM")
     if stop_reason is StopReason.TIME:
         message = f"still running after {limits.wall_time:g} s (limits.wall_time): killed"
         return Verdict(Status.TIMEOUT, KILLED, message, "SIGKILL")
     if stop_reason is StopReason.MEMORY or (guest_exit.signal == signal.SIGKILL and counters.oom_kills):
-        message = f"more memory than {limits.memory} bytes (limits.memory): killed"
+        message = f"more than {limits.memory} bytes of memory (limits.memory): killed"
         return Verdict(Status.OUT_OF_MEMORY, KILLED, message, "SIGKILL")
     if guest_exit.signal is not None:
         name = _signal_name(guest_exit.signal)
@@ -63,11 +63,11 @@ def judge(
 
 
 def _limits_met(limits: Limits, counters: GroupUsage) -> Iterator[str]:
-    """Name the limits that the kernel enforced while the program went on: its exception may not name them."""
+    """List the limits that the kernel enforced while the program ran on; its exception may not name them."""
     if counters.refused_forks:
         yield f"more than {limits.processes} processes and threads (limits.processes): the kernel refused to start more"
     if counters.oom_kills:
-        yield f"more memory than {limits.memory} bytes (limits.memory): the kernel killed a process that it had started"
+        yield f"more than {limits.memory} bytes of memory (limits.memory): the kernel killed a process of the program"
 
 
 def _signal_name(number: int) -> str:
