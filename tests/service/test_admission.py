@@ -18,10 +18,10 @@ def anyio_backend() -> str:
 
 
 class Visits:
-    """Visitors of an admission whose only place is taken; each notes how it fared."""
+    """Evaluations that wait for the only slot; each notes whether it was admitted."""
 
-    def __init__(self, seats: int) -> None:
-        self.admission = Admission(places=1, seats=seats)
+    def __init__(self, queue_size: int) -> None:
+        self.admission = Admission(slots=1, queue_size=queue_size)
         self.admitted: list[str] = []
         self.refused: list[str] = []
 
@@ -33,7 +33,7 @@ class Visits:
             self.refused.append(runtime)
 
     async def all(self, runtimes: Sequence[str]) -> None:
-        """Have visitors come in this order, and then free the place."""
+        """Let evaluations come in this order, and then free the slot."""
         async with anyio.create_task_group() as tasks, self.admission.turn("first"):
             for runtime in runtimes:
                 tasks.start_soon(self.visit, runtime)
@@ -41,20 +41,20 @@ class Visits:
 
 
 async def test_runtimes_take_turns_and_each_keeps_its_order() -> None:
-    visits = Visits(seats=9)
+    visits = Visits(queue_size=9)
     await visits.all(["a", "a", "a", "b", "c", "b"])
     assert (visits.admitted, visits.refused) == (["a", "b", "c", "a", "b", "a"], [])
 
 
 async def test_a_flood_for_one_runtime_shuts_no_other_out() -> None:
-    visits = Visits(seats=3)
+    visits = Visits(queue_size=3)
     await visits.all(["a", "a", "a", "a", "b", "b", "c"])
     # Of `a` the fourth, and two for whom `b` and `c` came; the second `b`, when there were no more of any other.
     assert (visits.admitted, visits.refused) == (["a", "b", "c"], ["a", "a", "b", "a"])
 
 
-async def test_who_goes_away_while_waiting_leaves_the_seat_to_others() -> None:
-    visits = Visits(seats=1)
+async def test_an_evaluation_that_is_cancelled_while_waiting_makes_room_in_the_queue() -> None:
+    visits = Visits(queue_size=1)
     async with visits.admission.turn("first"):
         with anyio.move_on_after(0.01):
             await visits.visit("impatient")
@@ -68,20 +68,20 @@ async def test_who_goes_away_while_waiting_leaves_the_seat_to_others() -> None:
     assert visits.admitted == ["next"]
 
 
-async def test_who_goes_away_in_the_moment_of_admission_hands_the_place_on() -> None:
-    visits = Visits(seats=2)
+async def test_an_evaluation_that_is_cancelled_when_it_is_admitted_frees_its_slot() -> None:
+    visits = Visits(queue_size=2)
     async with anyio.create_task_group() as others, anyio.create_task_group() as tasks:
         async with visits.admission.turn("first"):
             tasks.start_soon(visits.visit, "a")
             await anyio.wait_all_tasks_blocked()
             others.start_soon(visits.visit, "b")
             await anyio.wait_all_tasks_blocked()
-        tasks.cancel_scope.cancel()  # `a` has the place, and may not know yet
+        tasks.cancel_scope.cancel()  # `a` has the slot, and may not know yet
     assert visits.admitted[-1] == "b"
 
 
 async def test_idle_is_when_nobody_runs_or_waits() -> None:
-    visits = Visits(seats=2)
+    visits = Visits(queue_size=2)
     await visits.admission.idle()
     async with anyio.create_task_group() as tasks, visits.admission.turn("first"):
         tasks.start_soon(visits.visit, "a")

@@ -130,7 +130,7 @@ async def test_a_fork_server_that_does_not_answer_is_replaced(small: Path, monke
 async def test_a_fork_server_that_has_served_long_enough_is_replaced(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "_MOST_RUNS", 5)
+    monkeypatch.setattr(supervisor, "_RUN_LIMIT", 5)
     seeds: set[str] = set()
     async with opened(small) as service:
         await until(lambda: forks(service))

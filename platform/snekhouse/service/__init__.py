@@ -1,8 +1,8 @@
-"""The service keeps runtimes prepared and fork servers up, admits evaluations and runs them. It knows no HTTP.
+"""The service prepares runtimes, keeps fork servers up, and admits and runs evaluations. It has no part of HTTP.
 
-Start with `service`, whose `Service.evaluate` is the way of an evaluation. `opening` composes a service at the start;
-`preparing` makes a runtime ready, `supervisor` keeps its fork server up, `admission` decides whose turn it is, and
-`reloading` follows the registry's file.
+Start with `Service.evaluate` in `service`. `opening` composes a service at the start, `preparing` prepares a runtime,
+`supervisor` keeps its fork server up, `admission` decides which evaluation runs next, and `reloading` reloads the
+registry when its file changes.
 """
 
 from snekhouse.service.event_loop import measure_lag

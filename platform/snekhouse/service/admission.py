@@ -1,4 +1,4 @@
-"""Admission: how many evaluations run at once, and who is next."""
+"""Admission: how many evaluations run at once, and which is next."""
 
 import time
 from collections import deque
@@ -11,33 +11,33 @@ from snekhouse.errors import BusyError
 
 
 class Admission:
-    """Places for evaluations at once, and a bounded queue before them, fair between runtimes.
+    """Slots for evaluations that run at once, and a bounded queue for those that wait, fair between runtimes.
 
-    Runtimes take turns, and each serves its own in the order in which they came. In a full queue a runtime with few
-    takes the seat of the last of the one with most: a flood for one runtime shuts no other out.
+    Runtimes take turns, and the evaluations of one run in the order in which they came. If the queue is full, the last
+    evaluation of the runtime with the most gives way to one of a runtime with few: a flood does not shut others out.
     """
 
-    def __init__(self, places: int, seats: int) -> None:
-        self._places = places
-        self._seats = seats
-        self._taken = 0
-        self._queues: dict[str, deque[_Visitor]] = {}  # in the order of their turns, none of them empty
+    def __init__(self, slots: int, queue_size: int) -> None:
+        self._slots = slots
+        self._queue_size = queue_size
+        self._running = 0
+        self._queues: dict[str, deque[_Waiter]] = {}  # in the order of their turns, none of them empty
         self._idle = anyio.Event()
         self._idle.set()
 
     @asynccontextmanager
     async def turn(self, runtime: str) -> AsyncIterator[float]:
-        """Wait for a place; yield the seconds that it took.
+        """Wait for a slot; yield the seconds that it took.
 
         Args:
-            runtime: Whose queue to wait in.
+            runtime: The runtime in whose queue to wait.
 
         Raises:
-            BusyError: There is no seat in the queue.
+            BusyError: The queue is full.
         """
         arrived = time.monotonic()
-        if self._taken < self._places:
-            self._take()
+        if self._running < self._slots:
+            self._enter()
         else:
             await self._wait(runtime)
         try:
@@ -46,76 +46,71 @@ class Admission:
             self._leave()
 
     async def idle(self) -> None:
-        """Wait until nothing runs and nobody waits."""
+        """Wait until no evaluation runs or waits."""
         await self._idle.wait()
 
-    def resize(self, places: int, seats: int) -> None:
-        """Have so many places and seats from now on; those that are taken stay so."""
-        self._places, self._seats = places, seats
+    def resize(self, slots: int, queue_size: int) -> None:
+        """Change the number of slots and the size of the queue; evaluations that run or wait stay."""
+        self._slots, self._queue_size = slots, queue_size
         self._admit()
 
     @property
-    def taken(self) -> int:
-        """How many have a place."""
-        return self._taken
-
-    @property
     def waiting(self) -> int:
-        """How many wait for one."""
+        """How many evaluations wait for a slot."""
         return sum(map(len, self._queues.values()))
 
-    def _take(self) -> None:
-        self._taken += 1
+    def _enter(self) -> None:
+        self._running += 1
         if self._idle.is_set():
             self._idle = anyio.Event()
 
     def _leave(self) -> None:
-        """Hand a place to the evaluation that is next."""
-        self._taken -= 1
+        """Free a slot, and give it to the next evaluation."""
+        self._running -= 1
         self._admit()
-        if not self._taken:
+        if not self._running:
             self._idle.set()
 
     def _admit(self) -> None:
-        while self._queues and self._taken < self._places:
+        while self._queues and self._running < self._slots:
             runtime = next(iter(self._queues))
             queue = self._queues.pop(runtime)
-            self._take()
+            self._enter()
             queue.popleft().admit()
             if queue:
-                self._queues[runtime] = queue  # last now
+                self._queues[runtime] = queue  # now the last
 
     async def _wait(self, runtime: str) -> None:
         self._make_room(runtime)
-        visitor = _Visitor()
-        self._queues.setdefault(runtime, deque()).append(visitor)
+        waiter = _Waiter()
+        self._queues.setdefault(runtime, deque()).append(waiter)
         try:
-            await visitor.answer()
+            await waiter.wait()
         except BaseException:
-            if visitor.is_admitted:
+            if waiter.is_admitted:
                 self._leave()
-            elif not visitor.is_refused:
-                self._forget(runtime, visitor)
+            elif not waiter.is_refused:
+                self._remove(runtime, waiter)
             raise
 
     def _make_room(self, runtime: str) -> None:
-        if self.waiting < self._seats:
+        if self.waiting < self._queue_size:
             return
         longest = max(self._queues, key=lambda name: len(self._queues[name]), default=runtime)
         if len(self._queues.get(longest, ())) <= len(self._queues.get(runtime, ())) + 1:
-            raise BusyError(f"{self._seats} evaluations are waiting already")
+            raise BusyError(f"{self._queue_size} evaluations are waiting already")
         last = self._queues[longest][-1]
-        self._forget(longest, last)
+        self._remove(longest, last)
         last.refuse()
 
-    def _forget(self, runtime: str, visitor: "_Visitor") -> None:
-        self._queues[runtime].remove(visitor)
+    def _remove(self, runtime: str, waiter: "_Waiter") -> None:
+        self._queues[runtime].remove(waiter)
         if not self._queues[runtime]:
             del self._queues[runtime]
 
 
-class _Visitor:
-    """Somebody who waits for a place."""
+class _Waiter:
+    """An evaluation that waits for a slot."""
 
     def __init__(self) -> None:
         self._answered = anyio.Event()
@@ -125,10 +120,10 @@ class _Visitor:
     def is_admitted(self) -> bool:
         return self._answered.is_set() and not self.is_refused
 
-    async def answer(self) -> None:
+    async def wait(self) -> None:
         await self._answered.wait()
         if self.is_refused:
-            raise BusyError("the queue is full, and most of those who wait in it wait for this runtime")
+            raise BusyError("the queue is full, and most of the evaluations in it are for this runtime")
 
     def admit(self) -> None:
         self._answered.set()

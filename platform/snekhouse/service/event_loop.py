@@ -1,4 +1,4 @@
-"""How late the event loop is: what keeps it busy keeps every client waiting."""
+"""The lag of the event loop: whatever keeps it busy delays every client."""
 
 import time
 
@@ -6,17 +6,17 @@ import anyio
 
 from snekhouse.service.metrics import Metrics
 
-_PERIOD = 0.1
+_PERIOD_S = 0.1
 """Seconds between two measurements."""
 
 
 async def measure_lag(metrics: Metrics) -> None:
-    """Measure again and again how much later than asked for the event loop wakes a task, until cancelled.
+    """Measure again and again how late the event loop wakes a task, until cancelled.
 
     Args:
-        metrics: Where it is counted.
+        metrics: The metrics that count the lag.
     """
     while True:
-        due = time.monotonic() + _PERIOD
-        await anyio.sleep(_PERIOD)
+        due = time.monotonic() + _PERIOD_S
+        await anyio.sleep(_PERIOD_S)
         metrics.woke_late(max(0.0, time.monotonic() - due))

@@ -1,4 +1,4 @@
-"""What a server counts and measures, for Prometheus; with several workers, of all of them together."""
+"""The metrics of a server, for Prometheus; of several workers, the sum."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,10 +19,10 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""The environment variable by which the library knows that processes share a folder of numbers."""
+_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable that names the folder in which several processes keep their numbers."""
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own: when each was made, which nobody asks
+disable_created_metrics()  # type: ignore[no-untyped-call]  # drops the times at which counters were made
 
 _RUN_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _WAIT_BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30)
@@ -33,7 +33,7 @@ class Metrics:
     """The metrics of one process. docs/reference/metrics.md lists them."""
 
     def __init__(self) -> None:
-        values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]  # else as on import, which knew of no workers
+        values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]  # on import there were no workers yet
         own = self._own = CollectorRegistry()
         self._evals = Counter(
             "snekhouse_evals_total", "Evaluations, by how they ended.", ("runtime", "status"), registry=own
@@ -59,7 +59,7 @@ class Metrics:
         )
         self._fork_server_starts = Counter(
             "snekhouse_fork_server_starts_total",
-            "Fork servers that were started, by why.",
+            "Fork servers that were started, by reason.",
             ("runtime", "reason"),
             registry=own,
         )
@@ -73,23 +73,23 @@ class Metrics:
             buckets=_LAG_BUCKETS,
         )
         for outcome in ("reloaded", "refused"):
-            self._reloads.labels(outcome)  # there from the start, that the first is seen to be an increase
+            self._reloads.labels(outcome)  # exists from the start, so that the first reload shows as an increase
 
     @contextmanager
     def queued(self) -> Iterator[None]:
-        """Count somebody as waiting meanwhile."""
+        """Count an evaluation as waiting meanwhile."""
         with self._queue_length.track_inprogress():
             yield
 
     @contextmanager
     def running(self, runtime: str, waited: float) -> Iterator[None]:
-        """Count an evaluation as running meanwhile, and take its time."""
+        """Count an evaluation as running meanwhile, and measure its time."""
         self._queue_seconds.observe(waited)
         with self._in_progress.track_inprogress(), self._seconds.labels(runtime).time():
             yield
 
     def ended(self, runtime: str, status: str) -> None:
-        """Count an evaluation that has ended, ``abandoned`` by its client or ``refused`` a place included."""
+        """Count an evaluation that has ended, was ``abandoned`` by its client, or was ``refused`` a slot."""
         self._evals.labels(runtime, status).inc()
 
     def fork_server_started(self, runtime: str, reason: str) -> None:
@@ -105,7 +105,7 @@ class Metrics:
         self._lag.observe(seconds)
 
     def evaluations(self, runtime: str) -> dict[str, int]:
-        """Tell how many evaluations of a runtime ended how."""
+        """Return how many evaluations of a runtime ended with each status."""
         samples = (sample for family in self._shared().collect() for sample in family.samples)
         return {
             sample.labels["status"]: int(sample.value)
@@ -114,38 +114,38 @@ class Metrics:
         }
 
     def collect(self, *, runtimes: Mapping[str, bool], digest: str) -> CollectorRegistry:
-        """Gather what there is to tell now.
+        """Collect all metrics.
 
         Args:
             runtimes: Whether each runtime can evaluate, by its name.
-            digest: Of the registry that is served.
+            digest: The digest of the registry that is served.
         """
         gathered = CollectorRegistry()
-        gathered.register(_Now(runtimes, digest))
+        gathered.register(_CurrentState(runtimes, digest))
         gathered.register(self._shared())
-        if folder := os.environ.get(_FOLDER):
+        if folder := os.environ.get(_FOLDER_VARIABLE):
             gathered.register(_Processes(folder))
         else:
             ProcessCollector(registry=gathered)
         return gathered
 
     def _shared(self) -> Collector:
-        """Find what all workers counted together."""
-        return MultiProcessCollector(None) if os.environ.get(_FOLDER) else self._own  # type: ignore[no-untyped-call]
+        """Return the collector of all workers' numbers."""
+        return MultiProcessCollector(None) if os.environ.get(_FOLDER_VARIABLE) else self._own  # type: ignore[no-untyped-call]
 
 
 def share_numbers(folder: Path) -> None:
-    """Have this process and those that it forks keep their numbers in one folder."""
-    os.environ[_FOLDER] = str(folder)
+    """Make this process and those that it forks keep their numbers in one folder."""
+    os.environ[_FOLDER_VARIABLE] = str(folder)
 
 
 def forget_process(pid: int) -> None:
-    """Let a process that has ended count no more as doing anything; what it did stays counted."""
+    """Remove the gauges of a process that has ended; its counters stay."""
     mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
-class _Now(Collector):
-    """What is so now, and the same in every worker."""
+class _CurrentState(Collector):
+    """The current state, which is the same in every worker."""
 
     def __init__(self, runtimes: Mapping[str, bool], digest: str) -> None:
         self._runtimes, self._digest = runtimes, digest

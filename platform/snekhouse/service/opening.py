@@ -1,4 +1,4 @@
-"""How a server opens: the host is surveyed, and every runtime made ready."""
+"""The start of a server: it surveys the host and prepares every runtime."""
 
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -23,14 +23,14 @@ _log = logging.getLogger(__package__)
 
 @asynccontextmanager
 async def open_service(registry: Registry, *, require_runtime: bool = True) -> AsyncIterator[Service]:
-    """Make every runtime of a registry ready, and hold what they need until the end.
+    """Prepare every runtime of a registry, and release everything on leaving.
 
     Args:
         registry: What to serve.
         require_runtime: Whether at least one runtime must be available.
 
     Raises:
-        HostError: The host lacks a wall, and the registry does not allow it to; or no runtime is available.
+        HostError: The host lacks a wall, and the registry does not allow that; or no runtime is available.
     """
     host = survey_for(registry)
     if not registry.server.allow_degraded:
@@ -45,12 +45,12 @@ async def open_service(registry: Registry, *, require_runtime: bool = True) -> A
     layout = host.cgroups.layout
     with ExitStack() as held:
         state = held.enter_context(state_folder(registry.server.state_path, layout))
-        cgroups = held.enter_context(_claimed(layout, state.name)) if layout else None
+        cgroups = held.enter_context(_own_cgroups(layout, state.name)) if layout else None
         resources = RunResources(cgroups, host.ids if host.ids.shared else held.enter_context(_own_ids(registry)))
         metrics = Metrics()
         async with started_preparer(host, state, resources, metrics) as preparer:
             runtimes = await preparer.prepare(registry)
-            if require_runtime and not any(ready.probe for ready in runtimes.values()):
+            if require_runtime and not any(runtime.probe for runtime in runtimes.values()):
                 raise HostError(_no_runtime(registry.source))
             yield Service(registry, runtimes, resources, preparer, metrics)
 
@@ -63,12 +63,12 @@ def _no_runtime(source: str) -> str:
 
 
 _SPARE_IDS = 32
-"""Ids that a server takes beyond those that it needs, for runtimes and evaluations that a reload brings."""
+"""Ids that a server reserves beyond those that it needs, for what a reload may add."""
 
 
 @contextmanager
 def _own_ids(registry: Registry) -> Iterator[HostIdPool]:
-    """Take host ids that no other server has; workers leave each other as many."""
+    """Reserve host ids that no other server has; each worker reserves at most its part of the range."""
     first, last = registry.server.uids
     needed = ids_needed(registry.server.places, 1, len(registry.runtimes))
     wanted = min(needed + _SPARE_IDS, (last - first + 1) // registry.server.workers)
@@ -77,7 +77,7 @@ def _own_ids(registry: Registry) -> Iterator[HostIdPool]:
 
 
 @contextmanager
-def _claimed(layout: Layout, name: str) -> Iterator[Cgroups]:
+def _own_cgroups(layout: Layout, name: str) -> Iterator[Cgroups]:
     with ExitStack() as held:
         try:
             cgroups = held.enter_context(server_group(layout, name))

@@ -1,4 +1,4 @@
-"""How runtimes are made ready: each is rendered, probed in its own jail, rendered anew for its bytecode, and kept."""
+"""The preparation of runtimes: render the profile, probe the interpreter, render again for the bootstrap's bytecode."""
 
 import logging
 import os
@@ -41,7 +41,7 @@ _log = logging.getLogger(__package__)
 async def started_preparer(
     host: Host, state: State, resources: RunResources, metrics: Metrics
 ) -> AsyncIterator["Preparer"]:
-    """Yield a preparer, and keep fork servers up until the end; an error of the body comes out as it is."""
+    """Yield a preparer, and keep fork servers up until leaving; an error of the body is raised as it is."""
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
         try:
@@ -54,32 +54,32 @@ async def started_preparer(
 
 
 class Preparer:
-    """Makes runtimes ready on this host."""
+    """Prepares runtimes on this host."""
 
     def __init__(self, host: Host, state: State, resources: RunResources, metrics: Metrics, tasks: TaskGroup) -> None:
         self._host, self._state, self._resources, self._metrics, self._tasks = host, state, resources, metrics, tasks
         self._source = bootstrap_source().read_text(encoding="utf-8")
-        self._shared = state.write("bootstrap.py", self._source)  # once: interpreters read it while others open
+        self._bootstrap = state.write("bootstrap.py", self._source)  # written once: many interpreters read it
         self._fork_server = state.write("fork_server.py", asset("runtimes/fork_server.py").read_bytes())
         self._numbers = count()
 
     async def prepare_again(self, registry: Registry, before: Mapping[str, RuntimeState]) -> dict[str, RuntimeState]:
-        """Make the runtimes of another registry ready, on the same host.
+        """Prepare the runtimes of another registry.
 
         Args:
-            registry: What the server is to serve.
-            before: How runtimes stand now; what renders as it did, and is available, stays as it is.
+            registry: The registry that the server will serve.
+            before: The current runtimes; one that is available, and renders as before, stays.
 
         Raises:
-            HostError: The host lacks a wall for it, and the registry does not allow that.
+            HostError: The host lacks a wall, and the registry does not allow that.
         """
         host = replace(self._host, identities=identities_of(registry))
         if not registry.server.allow_degraded:
             await anyio.to_thread.run_sync(host.require_walls)
-        return await self._prepare_all(registry, host.identities, before, anyio.Semaphore(1))  # clients need the rest
+        return await self._prepare_all(registry, host.identities, before, anyio.Semaphore(1))  # clients need the others
 
     async def prepare(self, registry: Registry) -> dict[str, RuntimeState]:
-        """Make the runtimes of a registry ready, a few at a time; one that fails keeps no other from serving."""
+        """Prepare the runtimes of a registry, one for each CPU at a time; a failure does not affect the others."""
         return await self._prepare_all(registry, self._host.identities, {}, anyio.Semaphore(os.cpu_count() or 1))
 
     async def _prepare_all(
@@ -103,13 +103,13 @@ class Preparer:
     async def _prepare(
         self, runtime: Runtime, identity: Identity, before: RuntimeState | None, turns: anyio.Semaphore
     ) -> RuntimeState:
-        texts = self._render(runtime, identity, self._shared)
+        texts = self._render(runtime, identity, self._bootstrap)
         rendered = (*texts, runtime.executable, runtime.limits, runtime.preload, runtime.start, _signature(runtime))
         if before and before.probe and before.preparation.rendered == rendered:
             return RuntimeState(replace(before.prepared, runtime=runtime), before.preparation)
         make_room(runtime)
         folder = self._state.folder(f"{runtime.name}-{next(self._numbers)}")
-        prepared = self._write(runtime, folder, texts, self._shared)
+        prepared = self._write(runtime, folder, texts, self._bootstrap)
         cold = ColdStart(self._resources)
         try:
             _require_root(runtime)
@@ -117,17 +117,17 @@ class Preparer:
         except (JailError, OSError) as error:
             failed = Preparation(rendered, folder.path, None, Starter(cold), reason=str(error))
             _log.error("runtime %s is unavailable: %s", runtime.name, failed.reason)
-            return self._kept(prepared, failed)
+            return self._activate(prepared, failed)
         compiled = folder.write("bootstrap.pyc", bytecode)
         prepared = self._write(runtime, folder, self._render(runtime, identity, compiled), compiled)
         supervisor = None
         if runtime.start == "fork":
             packages = site_on_host(runtime, answer.user_site)
             supervisor = ForkServerSupervisor(prepared, self._resources, packages, turns, self._metrics)
-        return self._kept(prepared, Preparation(rendered, folder.path, answer, Starter(cold, supervisor)))
+        return self._activate(prepared, Preparation(rendered, folder.path, answer, Starter(cold, supervisor)))
 
-    def _kept(self, prepared: PreparedRuntime, preparation: Preparation) -> RuntimeState:
-        self._tasks.start_soon(_keep, preparation)
+    def _activate(self, prepared: PreparedRuntime, preparation: Preparation) -> RuntimeState:
+        self._tasks.start_soon(_maintain, preparation)
         return RuntimeState(prepared, preparation)
 
     def _render(self, runtime: Runtime, identity: Identity, bootstrap: Path) -> tuple[str, str]:
@@ -146,31 +146,31 @@ class Preparer:
         )
 
     def _write(self, runtime: Runtime, folder: State, texts: tuple[str, str], bootstrap: Path) -> PreparedRuntime:
-        profile, of_fork_server = texts
+        profile, fork_server_profile = texts
         return PreparedRuntime(
             runtime=runtime,
             profile=folder.write("profile.cfg", profile),
             bootstrap=bootstrap,
             nsjail=self._host.nsjail,
             fork_server=ForkServerSpec(
-                profile=folder.write("fork_server.cfg", of_fork_server),
+                profile=folder.write("fork_server.cfg", fork_server_profile),
                 policy=compile_filter(policy(memory_limited="memory" in self._host.cgroups.limited)),
             ),
         )
 
 
 def _require_root(runtime: Runtime) -> None:
-    """See that a runtime's root is there, and say it better than the jail would.
+    """Check that a runtime's root exists; the error is clearer than the jail's.
 
     Raises:
-        JailError: It is not.
+        JailError: The root cannot be used.
     """
     if runtime.root and (wrong := wrong_with_root(runtime.root)):
         raise JailError(wrong)
 
 
 def _signature(runtime: Runtime) -> tuple[int, ...]:
-    """Tell a runtime's executable from another that takes its place."""
+    """Return a signature of a runtime's executable, which changes if another file replaces it."""
     try:
         status = executable_on_host(runtime).stat()
     except (OSError, PackagesError):
@@ -178,9 +178,9 @@ def _signature(runtime: Runtime) -> tuple[int, ...]:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-async def _keep(preparation: Preparation) -> None:
+async def _maintain(preparation: Preparation) -> None:
     """Keep a fork server up while the preparation is in use; then remove its files."""
-    waits = [preparation.over]
+    waits = [preparation.unused]
     if supervisor := preparation.starter.supervisor:
         waits.append(supervisor.keep)
     await first(*waits)

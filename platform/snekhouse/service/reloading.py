@@ -1,4 +1,4 @@
-"""Reloading: what people change in the registry's file is served soon, whole, and only if it can be."""
+"""Reloading: the server soon serves what the registry's file says now, but only if all of it can be served."""
 
 import logging
 from collections.abc import Callable
@@ -24,10 +24,10 @@ class Reload:
     """One attempt to serve what the file says.
 
     Attributes:
-        at: When it was over.
-        outcome: ``reloaded``, or ``refused``: then all stayed as it was.
+        at: When it ended.
+        outcome: ``reloaded``, or ``refused``: then nothing changed.
         error: Why it was refused; else empty.
-        kept: Keys that say something else in the file, and take a restart.
+        kept: Keys whose change in the file needs a restart.
     """
 
     at: datetime
@@ -37,10 +37,10 @@ class Reload:
 
 
 class Reloader:
-    """Reloads the registry of a server, each time that its file changes or somebody asks.
+    """Reloads the registry of a server each time its file changes or a client requests it.
 
     Attributes:
-        tell_others: Has the other workers reload as well.
+        tell_others: Makes the other workers reload as well.
         last: The last attempt; None before the first.
     """
 
@@ -56,10 +56,10 @@ class Reloader:
         """Prepare to reload.
 
         Args:
-            service: What serves.
-            served: Its registry when the server started, before it was shared out among workers.
-            share: Works out which part of a registry this process serves.
-            tell_others: Has the other workers reload as well.
+            service: The service.
+            served: Its registry when the server started, before it was divided among workers.
+            share: Returns the part of a registry that this process serves.
+            tell_others: Makes the other workers reload as well.
             is_counted: Whether this process counts reloads; all workers reload, and one of them counts.
         """
         self._service = service
@@ -71,26 +71,26 @@ class Reloader:
         self.last: Reload | None = None
 
     async def reload(self) -> Reload:
-        """Serve what the file says now; what is wrong with it is told in what this returns."""
+        """Serve what the file says now; the result has what is wrong with it."""
         async with self._turn:
             try:
                 found = await anyio.to_thread.run_sync(watching.reload, self._served)
                 await self._service.change(self._share(found.registry))
             except (RegistryError, HostError) as error:
-                _log.error("registry refused, the server keeps the one that it has: %s", error)
+                _log.error("registry refused, the server keeps the current one: %s", error)
                 self.last = Reload(datetime.now(UTC), "refused", str(error))
             else:
                 _log.info("registry reloaded", extra={"digest": found.registry.digest[:12]})
                 for hint in hints(found.registry):
                     _log.warning("registry: %s", hint)
                 if found.kept:
-                    _log.warning("the server must be started again for: %s", ", ".join(found.kept))
+                    _log.warning("the server must be restarted for: %s", ", ".join(found.kept))
                 self.last = Reload(datetime.now(UTC), "reloaded", kept=found.kept)
             if self._is_counted:
                 self._service.metrics.reloaded(self.last.outcome)
             return self.last
 
     async def watch(self) -> None:
-        """Reload each time that the file changes."""
+        """Reload each time the file changes."""
         async for _ in watching.changes(Path(self._served.source), self._service.registry.digest):
             await self.reload()

@@ -1,4 +1,4 @@
-"""The state of a runtime on this host: what it was prepared into, whether it is available, and why not."""
+"""The state of a runtime on this host: its preparation, and why it is unavailable."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,15 +18,15 @@ from snekhouse.shortening import MESSAGE_SIZE, shortened
 
 
 class Preparation:
-    """A runtime's profiles, its probe and its fork server; what renders alike shares one, over any reloads.
+    """The profiles, the probe and the fork server of a runtime; a reload that renders the same keeps them.
 
     Attributes:
-        rendered: All that it was made from, to compare by.
-        folder: Its files.
-        probe: What the runtime said of itself; None when it is unavailable.
-        reason: Why it is unavailable; empty when it is not.
+        rendered: All that it was made from, for comparison.
+        folder: The folder of its files.
+        probe: The probe's answer; None if the runtime is unavailable.
+        reason: Why the runtime is unavailable; empty if it is available.
         starter: Starts its evaluations.
-        last_error: The last internal error in it; empty when there was none.
+        last_error: The last internal error of the runtime; empty if there was none.
     """
 
     def __init__(
@@ -46,39 +46,39 @@ class Preparation:
         self.last_error = self.reason
         self._users = 0
         self._is_retired = False
-        self._over = anyio.Event()
+        self._unused = anyio.Event()
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """Keep it from going meanwhile."""
+        """Keep its files and its fork server meanwhile."""
         self._users += 1
         try:
             yield
         finally:
             self._users -= 1
-            self._look()
+            self._check_unused()
 
     def retire(self) -> None:
-        """Let it go once nobody uses it."""
+        """Mark it for removal, once no evaluation uses it."""
         self._is_retired = True
-        self._look()
+        self._check_unused()
 
-    async def over(self) -> None:
-        """Wait until it is retired and nobody uses it."""
-        await self._over.wait()
+    async def unused(self) -> None:
+        """Wait until it is retired and no evaluation uses it."""
+        await self._unused.wait()
 
-    def _look(self) -> None:
+    def _check_unused(self) -> None:
         if self._is_retired and not self._users:
-            self._over.set()
+            self._unused.set()
 
 
 @dataclass(frozen=True)
 class RuntimeState:
-    """A runtime of the registry, and how it stands.
+    """A runtime of the registry, and its state.
 
     Attributes:
         prepared: The runtime with its rendered profile.
-        preparation: What it was made into.
+        preparation: Its preparation, which other states may share.
     """
 
     prepared: PreparedRuntime
@@ -86,22 +86,22 @@ class RuntimeState:
 
     @property
     def runtime(self) -> Runtime:
-        """What the registry says of it."""
+        """The runtime, as the registry has it."""
         return self.prepared.runtime
 
     @property
     def probe(self) -> Probe | None:
-        """What it said of itself; None when it is unavailable."""
+        """The probe's answer; None if the runtime is unavailable."""
         return self.preparation.probe
 
     @property
     def reason(self) -> str:
-        """Why it is unavailable; empty when it is not."""
+        """Why the runtime is unavailable; empty if it is available."""
         return self.preparation.reason
 
     @property
     def supervisor(self) -> ForkServerSupervisor | None:
-        """What keeps a fork server of it; None where evaluations start cold."""
+        """The supervisor of its fork server; None where evaluations start cold."""
         return self.preparation.starter.supervisor
 
     @property
@@ -110,10 +110,10 @@ class RuntimeState:
         return self.supervisor.reason if self.supervisor else ""
 
     def packages(self) -> tuple[Package, ...]:
-        """List the third-party packages that its programs can import now; looks at the disk."""
+        """List the third-party packages that its programs can import now; this reads the disk."""
         return installed(self._site) if self.probe and self._site else ()
 
     @cached_property
     def _site(self) -> Path | None:
-        """Where they lie, which takes longer to work out than to look at; asked for once it has been probed."""
+        """The folder of these packages, which is slow to find; None if the runtime is unavailable or has none."""
         return site_on_host(self.runtime, self.probe.user_site) if self.probe else None

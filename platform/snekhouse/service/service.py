@@ -1,4 +1,4 @@
-"""A server that is open: its runtimes, evaluations in them, and how it comes to have others."""
+"""The service: the runtimes of a registry, their evaluations, and the change to another registry."""
 
 import errno
 import logging
@@ -27,9 +27,9 @@ class Service:
     """All runtimes of a registry, ready to evaluate.
 
     Attributes:
-        registry: What the server serves.
-        metrics: What it counts.
-        runtimes: How each runtime stands, by name, in the registry's order.
+        registry: The registry that it serves.
+        metrics: Its metrics.
+        runtimes: The state of each runtime, by name, in the registry's order.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Service:
         """Check that the default runtime can evaluate.
 
         Raises:
-            BusyError: It cannot, or the server closes.
+            BusyError: It cannot, or the server is shutting down.
         """
         if self._is_closing:
             raise BusyError(_CLOSING)
@@ -63,30 +63,30 @@ class Service:
 
     @property
     def enforcement(self) -> Enforcement:
-        """Who keeps runs to their limits on this host."""
+        """What enforces the limits of runs on this host."""
         return self._resources.enforcement
 
     async def settled(self) -> None:
         """Wait until every runtime's first fork server has started, or failed to."""
-        await _tried(self.runtimes)
+        await _wait_for_fork_servers(self.runtimes)
 
     async def change(self, registry: Registry) -> None:
-        """Serve another registry from now on; evaluations under way, and those that wait, end as they began.
+        """Serve another registry from now on; evaluations that run or wait keep the old one.
 
-        Its runtimes are made ready aside. Those that render as before stay as they are, and warm.
+        Its runtimes are prepared first. Those that render as before keep their fork servers.
 
         Raises:
-            RegistryError: A runtime that can evaluate now could not any more, or the server has too few host ids; all
-                stays as it is.
-            HostError: The host lacks a wall for it, and the registry does not allow that; all stays as it is.
+            RegistryError: A runtime that is available would become unavailable, or the server has too few host ids;
+                nothing changes.
+            HostError: The host lacks a wall, and the registry does not allow that; nothing changes.
         """
         async with self._changing:
             before = self.runtimes
             _require_ids(registry, self._resources.ids)
             runtimes = await self._preparer.prepare_again(registry, before)
             try:
-                _require_all(registry, before, runtimes)
-                await _tried(runtimes)
+                _require_available(registry, before, runtimes)
+                await _wait_for_fork_servers(runtimes)
             except BaseException:
                 _retire(runtimes, before)
                 raise
@@ -95,28 +95,28 @@ class Service:
             _retire(before, runtimes)
 
     async def renew(self, name: str) -> RuntimeState:
-        """Probe a runtime again, as its interpreter is now, and have it evaluate from now on as that says.
+        """Prepare a runtime again, with its interpreter as it is now.
 
         Args:
             name: Its name, or an alias.
 
         Raises:
-            RuntimeUnknownError: There is none.
+            RuntimeUnknownError: There is no such runtime.
         """
         async with self._changing:
             runtime, before = self.registry.resolve(name), self.runtimes
             alone = self.registry.model_copy(update={"runtimes": {runtime.name: runtime}})
             fresh = await self._preparer.prepare_again(alone, {})
-            await _tried(fresh)
+            await _wait_for_fork_servers(fresh)
             self.runtimes = {**before, **fresh}
             _retire(before, self.runtimes)
             return fresh[runtime.name]
 
     async def drain(self, grace: float) -> None:
-        """Accept no more evaluations, let those accepted finish, and end those that do not.
+        """Accept no more evaluations, wait for the accepted ones, and cancel those that do not end.
 
         Args:
-            grace: Seconds that they have.
+            grace: Seconds that they have to end.
         """
         self._is_closing = True
         with anyio.move_on_after(grace):
@@ -126,7 +126,7 @@ class Service:
         await self._admission.idle()
 
     async def evaluate(self, runtime: Runtime, job: Job) -> Result:
-        """Evaluate a job, when its turn has come.
+        """Evaluate a job, once there is a slot for it.
 
         Args:
             runtime: One of the registry's.
@@ -135,36 +135,36 @@ class Service:
         Raises:
             BusyError: The queue is full, the runtime is unavailable, the host is out of resources, or the server stops.
         """
-        ready = self.runtimes[runtime.name]
+        state = self.runtimes[runtime.name]
         try:
-            result = await self._evaluate(ready, job)
+            result = await self._evaluate(state, job)
         except BusyError:
             self.metrics.ended(runtime.name, "refused")
             raise
         self.metrics.ended(runtime.name, result.status.value)
-        _log.info("evaluation", extra=_asked(runtime, job) | _told(result))
+        _log.info("evaluation", extra=_job_fields(runtime, job) | _result_fields(result))
         if result.status is Status.INTERNAL_ERROR:
-            ready.preparation.last_error = result.message
+            state.preparation.last_error = result.message
             _log.error("internal error: %s", result.message)
         return result
 
-    async def _evaluate(self, ready: RuntimeState, job: Job) -> Result:
+    async def _evaluate(self, state: RuntimeState, job: Job) -> Result:
         if self._is_closing:
             raise BusyError(_CLOSING)
-        if ready.probe is None:
-            raise BusyError(f"the runtime {ready.runtime.name} is unavailable: {ready.reason}", retry_after=60)
-        with ready.preparation.used(), self._endable(), _exhaustion_reported():
-            return await self._admitted(ready, job)
+        if state.probe is None:
+            raise BusyError(f"the runtime {state.runtime.name} is unavailable: {state.reason}", retry_after=60)
+        with state.preparation.used(), self._endable(), _exhaustion_reported():
+            return await self._admitted(state, job)
 
-    async def _admitted(self, ready: RuntimeState, job: Job) -> Result:
-        name = ready.runtime.name
+    async def _admitted(self, state: RuntimeState, job: Job) -> Result:
+        name = state.runtime.name
         try:
             async with self._turn(name) as waited:
                 with self.metrics.running(name, waited):
-                    result = await ready.preparation.starter.run(ready.prepared, job)
+                    result = await state.preparation.starter.run(state.prepared, job)
         except anyio.get_cancelled_exc_class():
             self.metrics.ended(name, "abandoned")
-            _log.info("evaluation", extra=_asked(ready.runtime, job) | {"status": "abandoned"})
+            _log.info("evaluation", extra=_job_fields(state.runtime, job) | {"status": "abandoned"})
             raise
         return replace(result, usage=replace(result.usage, queue_time=waited))
 
@@ -178,10 +178,10 @@ class Service:
 
     @contextmanager
     def _endable(self) -> Iterator[None]:
-        """Let `drain` end what goes on inside.
+        """Let `drain` cancel the body.
 
         Raises:
-            BusyError: It did.
+            BusyError: It was cancelled.
         """
         with anyio.CancelScope() as scope:
             self._accepted.add(scope)
@@ -196,22 +196,22 @@ class Service:
 _CLOSING = "the server is shutting down"
 
 
-async def _tried(runtimes: Mapping[str, RuntimeState]) -> None:
-    for ready in runtimes.values():
-        if ready.supervisor:
-            await ready.supervisor.tried.wait()
+async def _wait_for_fork_servers(runtimes: Mapping[str, RuntimeState]) -> None:
+    for state in runtimes.values():
+        if state.supervisor:
+            await state.supervisor.attempted.wait()
 
 
 def _retire(old: Mapping[str, RuntimeState], new: Mapping[str, RuntimeState]) -> None:
-    """Let installations go that are no longer in use."""
-    stay = {ready.preparation for ready in new.values()}
-    for ready in old.values():
-        if ready.preparation not in stay:
-            ready.preparation.retire()
+    """Retire preparations that are no longer in use."""
+    in_use = {state.preparation for state in new.values()}
+    for state in old.values():
+        if state.preparation not in in_use:
+            state.preparation.retire()
 
 
 def _require_ids(registry: Registry, ids: HostIdPool) -> None:
-    """See that the host ids that the server took at its start are enough.
+    """Check that the server reserved enough host ids at its start.
 
     Raises:
         RegistryError: They are not.
@@ -222,25 +222,27 @@ def _require_ids(registry: Registry, ids: HostIdPool) -> None:
         raise RegistryError([Problem(registry.source, "server.uids", message, "restart the server")])
 
 
-def _require_all(registry: Registry, before: Mapping[str, RuntimeState], runtimes: Mapping[str, RuntimeState]) -> None:
-    """See that no runtime gets lost.
+def _require_available(
+    registry: Registry, before: Mapping[str, RuntimeState], runtimes: Mapping[str, RuntimeState]
+) -> None:
+    """Check that every runtime that was available still is.
 
     Raises:
-        RegistryError: One that was available would not be any more.
+        RegistryError: A runtime became unavailable.
     """
-    lost = [ready for name, ready in runtimes.items() if not ready.probe and name in before and before[name].probe]
+    lost = [state for name, state in runtimes.items() if not state.probe and name in before and before[name].probe]
     if lost:
         remedy = "correct it, or remove the runtime"
         raise RegistryError(
             [
-                Problem(registry.source, f'runtimes."{ready.runtime.name}"', f"cannot evaluate: {ready.reason}", remedy)
-                for ready in lost
+                Problem(registry.source, f'runtimes."{state.runtime.name}"', f"cannot evaluate: {state.reason}", remedy)
+                for state in lost
             ]
         )
 
 
-def _asked(runtime: Runtime, job: Job) -> dict[str, object]:
-    """Say for the log what was asked: sizes, and nothing of what was sent."""
+def _job_fields(runtime: Runtime, job: Job) -> dict[str, object]:
+    """Return the log fields of a job: sizes, and no content."""
     return {
         "runtime": runtime.name,
         "args_size": sum(map(len, job.args)),
@@ -250,8 +252,8 @@ def _asked(runtime: Runtime, job: Job) -> dict[str, object]:
     }
 
 
-def _told(result: Result) -> dict[str, object]:
-    """Say for the log how it ended."""
+def _result_fields(result: Result) -> dict[str, object]:
+    """Return the log fields of a result."""
     return {
         "status": result.status.value,
         "returncode": result.returncode,
@@ -270,7 +272,7 @@ _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOS
 
 @contextmanager
 def _exhaustion_reported() -> Iterator[None]:
-    """Translate the host's being out of something into a refusal that a client may repeat."""
+    """Translate errors of a host that is out of resources into `BusyError`, after which a client may try again."""
     try:
         yield
     except OSError as error:
@@ -278,6 +280,6 @@ def _exhaustion_reported() -> Iterator[None]:
             raise
         raise BusyError(f"the host is out of resources: {os.strerror(error.errno)}") from error
     except RuntimeError as error:
-        if str(error) != "can't start new thread":  # what threading makes of EAGAIN
+        if str(error) != "can't start new thread":  # how threading reports EAGAIN
             raise
         raise BusyError(f"the host is out of resources: {error}") from error

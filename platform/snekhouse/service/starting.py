@@ -27,7 +27,7 @@ class Starter:
     supervisor: ForkServerSupervisor | None = None
 
     async def run(self, prepared: PreparedRuntime, job: Job) -> Result:
-        """Evaluate a job. A run that is lost with its fork server is run again: nothing outside its jail has seen it.
+        """Evaluate a job. If its fork server fails, run it again: nothing outside the jail has seen the lost run.
 
         Args:
             prepared: The runtime as the registry has it now.

@@ -1,4 +1,4 @@
-"""Supervision of fork servers: each runtime has one, which is started again when it is lost, old or outdated."""
+"""Supervision of fork servers: each runtime has one, which is replaced when it is lost, old or outdated."""
 
 import logging
 import time
@@ -19,23 +19,25 @@ from snekhouse.waiting import first
 
 _log = logging.getLogger(__package__)
 
-_MOST_RUNS = 100_000
-_MOST_AGE_S = 24 * 3600.0
-"""Seconds after which a fork server is replaced: so long do its runs share hash seed and address layout."""
+_RUN_LIMIT = 100_000
+"""Evaluations after which a fork server is replaced: its runs share one hash seed and one address layout."""
+
+_AGE_LIMIT_S = 24 * 3600.0
+"""Seconds after which a fork server is replaced, for the same reason."""
 
 _STABLE_AFTER_S = 60.0
 """Uptime in seconds that resets the pauses."""
 
 _PAUSES_S = (0.1, 1.0, 5.0, 30.0, 300.0)
-"""Seconds until the next attempt after one failed, two failed, ..."""
+"""Seconds before the next start after one failure, two, ...; the last one repeats."""
 
 
 class ForkServerSupervisor:
     """Keeps a fork server of a runtime up: starts it, replaces it, and starts another when it is lost.
 
     Attributes:
-        reason: Why there is none; empty when there is one.
-        tried: Set once the first has started, or failed to.
+        reason: Why no fork server is up; empty if one is.
+        attempted: Set once the first has started, or failed to.
     """
 
     def __init__(
@@ -46,14 +48,14 @@ class ForkServerSupervisor:
         turn: AbstractAsyncContextManager[Any],
         metrics: Metrics,
     ) -> None:
-        """Prepare to keep.
+        """Prepare to keep a fork server up.
 
         Args:
             prepared: The runtime.
-            resources: What the server has for its runs.
-            packages: The folder from which it imports third-party packages: a fork server knows those of its start.
-            turn: Held while a fork server starts, that not all do at once.
-            metrics: Where its fork servers are counted.
+            resources: The server's cgroups and host ids.
+            packages: The folder of its third-party packages: a fork server knows those of its start.
+            turn: Held while a fork server starts, so that not all start at once.
+            metrics: The metrics that count its fork servers.
         """
         self._prepared = prepared
         self._resources = resources
@@ -61,11 +63,11 @@ class ForkServerSupervisor:
         self._packages_known = 0
         self._turn = turn
         self._metrics = metrics
-        self._cause = "first"  # why the next is started
+        self._cause = "first"  # why the next one starts
         self._fork_server: ForkServer | None = None
-        self._due = anyio.Event()  # another is wanted
-        self._replaced = anyio.Event()  # there is another
-        self.tried = anyio.Event()
+        self._due = anyio.Event()  # the current one must be replaced
+        self._replaced = anyio.Event()  # another has replaced the current one
+        self.attempted = anyio.Event()
         self.reason = "its fork server is being started"
 
     @property
@@ -76,10 +78,10 @@ class ForkServerSupervisor:
     def fork_server(self) -> ForkServer | None:
         """Return the fork server that is up; None where there is none, or packages have changed since its start."""
         if self._packages_known != self._packages_changed():
-            self._call_for("packages")
+            self._request("packages")
             return None
-        if self._fork_server and self._fork_server.served >= _MOST_RUNS:
-            self._call_for("age")
+        if self._fork_server and self._fork_server.served >= _RUN_LIMIT:
+            self._request("age")
         return self._fork_server
 
     async def keep(self) -> None:
@@ -91,13 +93,13 @@ class ForkServerSupervisor:
                 try:
                     async with self._turn:
                         self._metrics.fork_server_started(self._prepared.runtime.name, self._cause)
-                        await tasks.start(self._hold)
+                        await tasks.start(self._run_one)
                 except (ForkServerError, OSError) as error:
-                    self._explain(shortened(str(error), MESSAGE_SIZE))
+                    self._set_reason(shortened(str(error), MESSAGE_SIZE))
                     self._cause = "retry"
-                    self.tried.set()
+                    self.attempted.set()
                 else:
-                    with anyio.move_on_after(_MOST_AGE_S) as age:
+                    with anyio.move_on_after(_AGE_LIMIT_S) as age:
                         await self._due.wait()
                     if age.cancelled_caught:
                         self._cause = "age"
@@ -106,14 +108,14 @@ class ForkServerSupervisor:
                 await anyio.sleep(backoff.pause(time.monotonic() - begin))
 
     def _packages_changed(self) -> int:
-        """Tell when packages changed last, in nanoseconds; 0 when there are none."""
+        """Return when packages last changed, in nanoseconds; 0 if there are none."""
         try:
             return self._packages.stat().st_mtime_ns if self._packages else 0
         except FileNotFoundError:
             return 0
 
-    async def _hold(self, *, task_status: TaskStatus[None]) -> None:
-        """Have a fork server until it is lost, or there is another and its runs have ended."""
+    async def _run_one(self, *, task_status: TaskStatus[None]) -> None:
+        """Run a fork server until it is lost, or until another has replaced it and its runs have ended."""
         changed = self._packages_changed()
         async with started_fork_server(self._prepared, self._resources) as fork_server:
             self._packages_known = changed
@@ -121,22 +123,22 @@ class ForkServerSupervisor:
             self._replaced = replaced = anyio.Event()
             self._fork_server, self._due = fork_server, anyio.Event()
             self.reason = ""
-            self.tried.set()
+            self.attempted.set()
             task_status.started()
             await first(fork_server.listen, replaced.wait)
             if replaced.is_set():
                 await first(fork_server.listen, fork_server.idle)
             else:
                 self._fork_server, self.reason = None, "its fork server was lost, and another is being started"
-                self._call_for("lost")
+                self._request("lost")
 
-    def _call_for(self, cause: str) -> None:
-        """Have another fork server started."""
+    def _request(self, cause: str) -> None:
+        """Request another fork server."""
         self._cause = cause
         self._due.set()
 
-    def _explain(self, reason: str) -> None:
-        """Say why evaluations start cold; once."""
+    def _set_reason(self, reason: str) -> None:
+        """Record why evaluations start cold; log a new reason."""
         if reason != self.reason:
             _log.warning("runtime %s: evaluations start cold: %s", self._prepared.runtime.name, reason)
         self.reason = reason
