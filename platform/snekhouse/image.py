@@ -1,4 +1,4 @@
-"""The image: a Dockerfile rendered from a registry, which builds every interpreter in a stage of its own."""
+"""The image: a Dockerfile rendered from a registry, with a stage for each interpreter."""
 
 import json
 import re
@@ -17,18 +17,18 @@ _FOLDER = "/snekbin/python"
 _JIT = "--enable-experimental-jit"
 
 _LLVM = {(3, 13): 18, (3, 14): 19, (3, 15): 21}
-"""What builds the just-in-time compiler of a release (Tools/jit/README.md of each)."""
+"""The release of LLVM that builds the just-in-time compiler of a release (Tools/jit/README.md of each)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """The stage that makes one interpreter.
+    """The stage that builds one interpreter.
 
     Attributes:
-        name: Of the stage.
-        runtime: Name of the runtime, which its folder has as well.
-        build: What it builds.
-        llvm: The release of LLVM that it needs; None when it needs none.
+        name: Its name.
+        runtime: Name of the runtime and of its folder.
+        build: The interpreter to build.
+        llvm: The release of LLVM that it needs; None for none.
     """
 
     name: str
@@ -51,7 +51,7 @@ def render_dockerfile(registry: Registry) -> str:
     stages = _stages(registry)
     if not stages:
         remedy = 'add [runtimes."NAME".build] with version and sha256, or with image'
-        message = "none has a table build, and the image would have no interpreter"
+        message = "no runtime has a build table, so the image would have no interpreter"
         raise RegistryError([Problem(registry.source, "runtimes", message, remedy)])
     default = next((stage for stage in stages if stage.runtime == registry.default), None)
     return (
@@ -76,7 +76,7 @@ def _stages(registry: Registry) -> list[Stage]:
         stage = Stage(_free_name(runtime, stages), runtime.name, runtime.build, _llvm(runtime.build))
         key = f'runtimes."{runtime.name}"'
         if not runtime.executable.startswith(f"{stage.folder}/"):
-            message = f"{runtime.executable!r} is not what its build makes, which lies below {stage.folder}"
+            message = f"{runtime.executable!r} is not below {stage.folder}, where its build installs the interpreter"
             problems.append(
                 Problem(registry.source, f"{key}.executable", message, f'write "{stage.folder}/bin/python"')
             )
@@ -97,7 +97,7 @@ def _stages(registry: Registry) -> list[Stage]:
 
 
 def _free_name(runtime: Runtime, stages: Sequence[Stage]) -> str:
-    """Name a stage after its runtime, as far as names of stages may."""
+    """Return a free name for a runtime's stage, with only the characters that names of stages allow."""
     name = "python-" + re.sub(r"[^a-z0-9_.-]", "-", runtime.name.lower())
     return name if all(stage.name != name for stage in stages) else f"{name}-{len(stages)}"
 
@@ -128,7 +128,7 @@ def _quote(value: object) -> str:
     """Write a value for a Dockerfile: names as they are, lists as the JSON that its exec forms take.
 
     Raises:
-        ValueError: It would be read as something else.
+        ValueError: A Dockerfile cannot hold the value.
     """
     match value:
         case jinja2.Undefined():

@@ -37,7 +37,7 @@ def test_a_registry_that_builds_nothing_is_refused(small: Path) -> None:
     done = snekhouse("render", "dockerfile", "-r", small)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"snekhouse: {small}: runtimes: none has a table build, and the image would have no interpreter; "
+        f"snekhouse: {small}: runtimes: no runtime has a build table, so the image would have no interpreter; "
         'add [runtimes."NAME".build] with version and sha256, or with image\n'
     )
 
