@@ -73,7 +73,7 @@ def state_folder(parent: Path | None, layout: Layout | None) -> Iterator[State]:
             path.chmod(_MODE)
             if layout:
                 (path / _GROUPS).write_text("\n".join(layout.folders(_group_name(path))))
-            held.enter_context(_locked(path / _LOCK))  # the kernel frees it when the server is gone, even by SIGKILL
+            held.enter_context(_locked(path / _LOCK))  # the kernel frees it when the server ends, even by SIGKILL
         held.callback(_remove, path)
         held.enter_context(watchdogs_for(path))
         yield State(path, _group_name(path))

@@ -1,4 +1,4 @@
-"""A watchdog: a process that kills the jails of a server when the server is gone, even by SIGKILL.
+"""A watchdog: a process that kills the jails of a server when the server has ended, even by SIGKILL.
 
 `host/watchdogs.py` runs this file in an interpreter without site-packages, so it imports only the standard library.
 """

@@ -42,7 +42,7 @@ class Fork:
     Attributes:
         number: Its number in orders and reports.
         channel: The channel to it.
-        group: Its cgroup, with the limits of the runtime; it joins later. None on a host without cgroups.
+        group: Its cgroup with the runtime's limits, which it joins after its hello; None on a host without cgroups.
         held: Releases its resources.
         ended: Set once it has ended, or is lost with the fork server.
         exit: How it ended; None before, and if it is lost.
@@ -63,19 +63,19 @@ class ForkServer:
         served: How many evaluations it has served.
     """
 
-    def __init__(self, process: NsJail, runtime: Runtime, resources: RunResources, remains: ExitStack) -> None:
+    def __init__(self, process: NsJail, runtime: Runtime, resources: RunResources, lost_forks: ExitStack) -> None:
         """Take over a process.
 
         Args:
             process: NsJail, with the fork server in its jail.
             runtime: The runtime.
             resources: The server's cgroups and host ids.
-            remains: Releases the resources of lost forks, once the fork server's process is gone.
+            lost_forks: Releases the resources of lost forks, once the fork server's process is gone.
         """
         self._channel = process.channel
         self._limits, self._loopback = runtime.limits, runtime.loopback
         self._resources = resources
-        self._remains = remains
+        self._lost_forks = lost_forks
         self._numbers = count()
         self._forks: dict[int, Fork] = {}
         self._spare: Fork | None = None
@@ -192,7 +192,7 @@ class ForkServer:
         if fork.exit:
             fork.held.close()
         else:
-            self._remains.enter_context(fork.held)
+            self._lost_forks.enter_context(fork.held)
 
     async def _receive_reports(self) -> None:
         with suppress(JailError):
@@ -238,13 +238,13 @@ async def started_fork_server(prepared: PreparedRuntime, resources: RunResources
         command = (prepared.runtime.executable, bootstrap_inside(prepared.bootstrap), "fork")
         stdio = (stdin, output.writer, output.writer)
         options = fork_server_options(prepared.fork_server.profile, resources.ids)
-        remains = held.enter_context(ExitStack())
+        lost_forks = held.enter_context(ExitStack())
         async with started(prepared.nsjail, options, command, stdio) as process:
             output.close_writer()
-            fork_server = ForkServer(process, prepared.runtime, resources, remains)
+            fork_server = ForkServer(process, prepared.runtime, resources, lost_forks)
             try:
                 with anyio.fail_after(START_TIMEOUT_S):
-                    await _greet(process, prepared)
+                    await _configure(process, prepared)
                     await fork_server.try_out()
             except (JailError, TimeoutError) as error:
                 fork_server.close()
@@ -256,7 +256,7 @@ async def started_fork_server(prepared: PreparedRuntime, resources: RunResources
                 fork_server.close()
 
 
-async def _greet(process: NsJail, prepared: PreparedRuntime) -> None:
+async def _configure(process: NsJail, prepared: PreparedRuntime) -> None:
     """Send the settings, and wait for the hello.
 
     Raises:

@@ -52,7 +52,7 @@ _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class FilesError(Exception):
-    """The files cannot be returned. `run` makes it the status `file_error`; the text is for the client."""
+    """The files cannot be returned. `run` turns it into the status `file_error`; the text is for the client."""
 
 
 @dataclass(frozen=True, slots=True)

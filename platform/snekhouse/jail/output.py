@@ -25,7 +25,7 @@ _LINE_COUNT, _LINE_SIZE = 20, 200
 
 
 class OutputLimitError(Exception):
-    """The program printed more than its limit. `run` makes it a status."""
+    """The program printed more than its limit. `run` turns it into a status."""
 
 
 class Budget:

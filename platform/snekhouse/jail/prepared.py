@@ -12,7 +12,7 @@ class ForkServerSpec:
 
     Attributes:
         profile: Their rendered NsJail configuration.
-        policy: The filter that the runs install which they fork (``struct sock_filter[]``).
+        policy: The filter that their forks install (``struct sock_filter[]``).
     """
 
     profile: Path

@@ -47,4 +47,4 @@ class RunResources:
 
 
 _SOCKET_DIVISOR = 4
-"""The memory limit divided by this limits socket buffers, where they do not count as memory."""
+"""Socket buffers may have the memory limit divided by this, where they do not count as memory."""

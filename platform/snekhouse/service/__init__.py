@@ -1,4 +1,4 @@
-"""The service prepares runtimes, keeps fork servers up, and admits and runs evaluations. It has no part of HTTP.
+"""The service prepares runtimes, keeps fork servers up, and admits and runs evaluations. It does not know HTTP.
 
 Start with `Service.evaluate` in `service`. `opening` composes a service at the start, `preparing` prepares a runtime,
 `supervisor` keeps its fork server up, `admission` decides which evaluation runs next, and `reloading` reloads the

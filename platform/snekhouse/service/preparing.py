@@ -76,7 +76,8 @@ class Preparer:
         host = replace(self._host, identities=identities_of(registry))
         if not registry.server.allow_degraded:
             await anyio.to_thread.run_sync(host.require_walls)
-        return await self._prepare_all(registry, host.identities, before, anyio.Semaphore(1))  # clients need the others
+        # One at a time: clients need the other CPUs.
+        return await self._prepare_all(registry, host.identities, before, anyio.Semaphore(1))
 
     async def prepare(self, registry: Registry) -> dict[str, RuntimeState]:
         """Prepare the runtimes of a registry, one for each CPU at a time; a failure does not affect the others."""

@@ -71,7 +71,7 @@ class Reloader:
         self.last: Reload | None = None
 
     async def reload(self) -> Reload:
-        """Serve what the file says now; the result has what is wrong with it."""
+        """Serve what the file says now; the result says what is wrong with it."""
         async with self._turn:
             try:
                 found = await anyio.to_thread.run_sync(watching.reload, self._served)

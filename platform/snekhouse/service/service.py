@@ -153,7 +153,7 @@ class Service:
             raise BusyError(_CLOSING)
         if state.probe is None:
             raise BusyError(f"the runtime {state.runtime.name} is unavailable: {state.reason}", retry_after=60)
-        with state.preparation.used(), self._endable(), _exhaustion_reported():
+        with state.preparation.used(), self._cancellable(), _exhaustion_reported():
             return await self._admitted(state, job)
 
     async def _admitted(self, state: RuntimeState, job: Job) -> Result:
@@ -177,7 +177,7 @@ class Service:
                 yield waited
 
     @contextmanager
-    def _endable(self) -> Iterator[None]:
+    def _cancellable(self) -> Iterator[None]:
         """Let `drain` cancel the body.
 
         Raises:
@@ -214,7 +214,7 @@ def _require_ids(registry: Registry, ids: HostIdPool) -> None:
     """Check that the server reserved enough host ids at its start.
 
     Raises:
-        RegistryError: They are not.
+        RegistryError: There are too few.
     """
     needed = ids_needed(registry.server.places, 1, len(registry.runtimes))
     if ids.count < needed and not ids.shared:

@@ -78,10 +78,10 @@ class ForkServerSupervisor:
     def fork_server(self) -> ForkServer | None:
         """Return the fork server that is up; None where there is none, or packages have changed since its start."""
         if self._packages_known != self._packages_changed():
-            self._request("packages")
+            self._request_another("packages")
             return None
         if self._fork_server and self._fork_server.served >= _RUN_LIMIT:
-            self._request("age")
+            self._request_another("age")
         return self._fork_server
 
     async def keep(self) -> None:
@@ -130,9 +130,9 @@ class ForkServerSupervisor:
                 await first(fork_server.listen, fork_server.idle)
             else:
                 self._fork_server, self.reason = None, "its fork server was lost, and another is being started"
-                self._request("lost")
+                self._request_another("lost")
 
-    def _request(self, cause: str) -> None:
+    def _request_another(self, cause: str) -> None:
         """Request another fork server."""
         self._cause = cause
         self._due.set()

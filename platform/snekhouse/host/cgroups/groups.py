@@ -216,7 +216,7 @@ def _clear(folder: Path) -> None:
 
 _KILL_ROUNDS = 100
 _KILL_PAUSE_S = 0.01
-"""Seconds in which a killed process usually leaves its group."""
+"""Seconds between two attempts to remove a group; killed processes have usually left it by then."""
 
 
 def _kill_all(folder: Path) -> None:
