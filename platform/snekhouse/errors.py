@@ -5,10 +5,17 @@
     SnekhouseError
     ├── RegistryError         the registry cannot be used; holds every Problem found
     ├── RuntimeUnknownError   a name that the registry does not list
+    ├── UsageError            an option, an address or an environment variable that cannot be used as given
+    ├── RemoteError           a server that a command asks refuses, or does not answer
+    ├── InterpreterError      no interpreter was found, or one cannot serve
     ├── HostError             this host lacks something a jail needs (NsJail, namespaces, cgroups)
     ├── JailError             a jail did not come up, or broke its protocol; our failure, not the program's
+    │   └── ForkServerError   a fork server failed (jail.fork_server)
+    ├── OutputLimitError      a program printed too much (jail.output); never leaves a run
+    ├── FilesError            the files of a run cannot be returned (jail.home); never leaves a run
     ├── PackagesError         third-party packages could not be installed, removed or listed
     ├── RequestError          a request that cannot be evaluated as sent
+    │   └── OutlineError      a body that cannot be taken apart (web.json_outline)
     └── BusyError             every place and every seat in the queue is taken, or the server is draining
 
 What a guest program does wrong is never an exception: it is a value, `Result.status`.
@@ -73,6 +80,18 @@ class RuntimeUnknownError(SnekhouseError):
         self.known = tuple(known)
         shown = name if len(name) <= _SHOWN else name[:_SHOWN] + "..."
         super().__init__(f"there is no runtime {shown!r}; there are: {', '.join(known)}")
+
+
+class UsageError(SnekhouseError):
+    """An option, an address or an environment variable cannot be used as it is given."""
+
+
+class RemoteError(SnekhouseError):
+    """A server that a command asks refuses, or does not answer as it should."""
+
+
+class InterpreterError(SnekhouseError):
+    """No interpreter was found, or one cannot serve."""
 
 
 class HostError(SnekhouseError):

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from leftovers import guests
-from snekhouse.errors import BusyError, HostError, RegistryError
+from snekhouse.errors import BusyError, HostError, InterpreterError, RegistryError
 from snekhouse.evaluation import Job, Result, Status
 from snekhouse.host.cgroups import Detection
 from snekhouse.registry.models import Mount, Registry, Runtime
@@ -88,7 +88,7 @@ async def test_a_missing_mandatory_mount_is_the_reason(small: Registry) -> None:
 
 async def test_a_house_without_any_runtime_does_not_open(small: Registry) -> None:
     broken = small.resolve(small.default).model_copy(update={"executable": "/no/such/python"})
-    with pytest.raises(HostError, match=r"no runtime of .* is available") as caught:
+    with pytest.raises(InterpreterError, match=r"no runtime of .* is available") as caught:
         async with open_service(only(small, broken, state=small.server.state)):
             pass
     assert "snekhouse runtimes discover" in str(caught.value)

@@ -5,7 +5,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from snekhouse.errors import HostError
+from snekhouse.errors import RemoteError, UsageError
 from snekhouse.server.secrets import ADMIN_TOKEN, take_admin_token
 
 _TIMEOUT = 30.0
@@ -23,21 +23,22 @@ def ask(url: str, path: str) -> Any:
         Its answer, which is JSON.
 
     Raises:
-        HostError: It does not answer, or refuses to.
+        UsageError: The token or the URL cannot be used.
+        RemoteError: It does not answer, or refuses to.
     """
     token = take_admin_token()
     if token is None:
-        raise HostError(f"set {ADMIN_TOKEN}, or {ADMIN_TOKEN}_FILE, to the server's token")
+        raise UsageError(f"set {ADMIN_TOKEN}, or {ADMIN_TOKEN}_FILE, to the server's token")
     if not url.startswith(("http://", "https://")):
-        raise HostError(f"{url!r} is not the URL of a server; write http://HOST:PORT")
+        raise UsageError(f"{url!r} is not the URL of a server; write http://HOST:PORT")
     request = urllib.request.Request(f"{url.rstrip('/')}/admin/{path}", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - looked at above
             return json.load(answer)
     except urllib.error.HTTPError as error:
-        raise HostError(f"{url} refused the request: {error.code} {_description(error)}") from error
+        raise RemoteError(f"{url} refused the request: {error.code} {_description(error)}") from error
     except (OSError, ValueError) as error:
-        raise HostError(f"{url} does not answer as snekhouse does: {error}; name another with --url") from error
+        raise RemoteError(f"{url} does not answer as snekhouse does: {error}; name another with --url") from error
 
 
 def _description(error: urllib.error.HTTPError) -> str:

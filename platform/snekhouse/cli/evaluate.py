@@ -10,7 +10,7 @@ import typer
 from snekhouse.cli import files
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_json, say, write
-from snekhouse.errors import HostError
+from snekhouse.errors import UsageError
 from snekhouse.evaluation import Enforcement, Job, Result
 from snekhouse.jail.verdict import JAIL_FAILED
 from snekhouse.registry.loading import load
@@ -100,6 +100,6 @@ def _keep(result: Result, folder: Path | None) -> None:
         try:
             say(f"saved {files.save(folder, left)} {size}" if folder else f"left {left.path} {size}")
         except OSError as error:
-            raise HostError(f"cannot save {left.path}: {error.strerror}") from error
+            raise UsageError(f"cannot save {left.path}: {error.strerror}") from error
     if result.files and not folder:
         say("files are kept with --save FOLDER")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from snekhouse.cli.output import say
-from snekhouse.errors import HostError
+from snekhouse.errors import UsageError
 
 DEFAULT_REGISTRIES = (Path("runtimes.local.toml"), Path("runtimes.toml"), Path("/etc/snekhouse/runtimes.toml"))
 """Where a registry is looked for when none is named: this machine's, the image's in a clone, the installed one."""
@@ -24,7 +24,7 @@ def _found(context: typer.Context, param: typer.CallbackParam, path: Path) -> Pa
     """Find the registry when none is named.
 
     Raises:
-        HostError: There is none.
+        UsageError: There is none.
     """
     if is_given(context, str(param.name)):
         return path
@@ -33,7 +33,7 @@ def _found(context: typer.Context, param: typer.CallbackParam, path: Path) -> Pa
             return place
     looked = ", ".join(map(str, DEFAULT_REGISTRIES))
     remedy = "name one with --registry, or write one with `snekhouse runtimes discover`"
-    raise HostError(f"no registry found (looked for {looked}); {remedy}")
+    raise UsageError(f"no registry found (looked for {looked}); {remedy}")
 
 
 def _found_and_told(context: typer.Context, param: typer.CallbackParam, path: Path) -> Path:

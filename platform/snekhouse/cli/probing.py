@@ -6,7 +6,7 @@ from pathlib import Path
 import anyio
 import tomli_w
 
-from snekhouse.errors import HostError
+from snekhouse.errors import InterpreterError, UsageError
 from snekhouse.registry.discovery import Interpreter, candidates_in_root, interpreter_in_root
 from snekhouse.registry.loading import parse
 from snekhouse.registry.models import Registry
@@ -32,17 +32,18 @@ def find_in_root(root: Path, executable: str | None = None) -> tuple[Interpreter
         At least one.
 
     Raises:
-        HostError: The folder is not a root, or none of its interpreters answers.
+        UsageError: The folder is not a root.
+        InterpreterError: None of its interpreters answers.
     """
     root = root.resolve()
     if wrong := wrong_with_root(str(root)):
-        raise HostError(wrong)
+        raise UsageError(wrong)
     executables = candidates_in_root(str(root)) if executable is None else (executable,)
     ready = anyio.run(probed, _registry_of(root, executables)) if executables else []
     found = [interpreter_in_root(str(root), each.runtime.executable, each.probe) for each in ready if each.probe]
     if not found:
         reasons = "".join(f"\n  {each.runtime.executable}: {each.reason}" for each in ready)
-        raise HostError(f"no Python interpreter of the root {root} answers in a jail{reasons}")
+        raise InterpreterError(f"no Python interpreter of the root {root} answers in a jail{reasons}")
     return tuple(found)
 
 

@@ -6,7 +6,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from snekhouse.errors import HostError
+from snekhouse.errors import RemoteError, UsageError
 
 RELEASES = "https://www.python.org/api/v2/downloads/release/?is_published=true&pre_release=false"
 """Source: https://www.python.org/api/v2/ lists it as `downloads/release`."""
@@ -30,15 +30,16 @@ def newest_releases(url: str) -> dict[tuple[int, int], Release]:
         url: The list, in the form of python.org's.
 
     Raises:
-        HostError: There is no such list.
+        UsageError: It is not a URL.
+        RemoteError: There is no such list.
     """
     if not url.startswith(("http://", "https://")):
-        raise HostError(f"{url!r} is not a URL; write one that starts with https://")
+        raise UsageError(f"{url!r} is not a URL; write one that starts with https://")
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:  # noqa: S310 - looked at above
             return _newest(json.loads(answer.read(_MOST_BYTES)))
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise HostError(
+        raise RemoteError(
             f"cannot read a list of releases from {url}: {error}; check the network, or name another list with --url"
         ) from error
 

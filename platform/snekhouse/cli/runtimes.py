@@ -16,7 +16,7 @@ from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import command, print_json, print_lines, print_table, say, write
 from snekhouse.cli.probing import find_in_root, probed
 from snekhouse.cli.releases import RELEASES, newer_release, newest_releases
-from snekhouse.errors import HostError, Problem, RegistryError
+from snekhouse.errors import InterpreterError, Problem, RegistryError
 from snekhouse.host.identity import identity_for
 from snekhouse.host.survey import survey
 from snekhouse.registry.discovery import (
@@ -90,7 +90,7 @@ def add(
     only = {"default": name, "runtimes": {name: draft.registry.runtimes[name]}}
     (ready,) = anyio.run(probed, draft.registry.model_copy(update=only))
     if wrong := _wrong(ready):
-        raise HostError(f"{executable} does not work in a jail, and {registry} stays as it is: {wrong}")
+        raise InterpreterError(f"{executable} does not work in a jail, and {registry} stays as it is: {wrong}")
     draft.write()
     print_lines([f"{registry}: added {name}, {_version(ready)}"])
 

@@ -11,7 +11,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from snekhouse.cli.options import DEFAULT_REGISTRY, LoggedRegistryOption, is_given
-from snekhouse.errors import HostError
+from snekhouse.errors import UsageError
 from snekhouse.registry.loading import load
 from snekhouse.registry.values import Bind
 from snekhouse.server import allocator, logs, sentry, serving
@@ -68,7 +68,7 @@ def _bound(address: str) -> socket.socket:
     """Take an address before the runtimes are probed; who connects is refused until they are.
 
     Raises:
-        HostError: It cannot be had.
+        UsageError: It cannot be had.
     """
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
@@ -82,5 +82,5 @@ def _bound(address: str) -> socket.socket:
         listener.bind((host, int(port)))
     except OSError as error:
         listener.close()
-        raise HostError(f"cannot serve on {address}: {error.strerror}; name another address with --bind") from error
+        raise UsageError(f"cannot serve on {address}: {error.strerror}; name another address with --bind") from error
     return listener

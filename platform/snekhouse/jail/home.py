@@ -20,6 +20,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+from snekhouse.errors import SnekhouseError
 from snekhouse.evaluation import File
 from snekhouse.jail.beneath import resolve
 from snekhouse.jail.protocol import Stamp
@@ -51,7 +52,7 @@ _PATH_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class FilesError(Exception):
+class FilesError(SnekhouseError):
     """The files cannot be returned. `run` turns it into the status `file_error`; the text is for the client."""
 
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 import anyio
 from anyio.lowlevel import checkpoint
 
+from snekhouse.errors import SnekhouseError
+
 _CHUNK = 1 << 16
 """Bytes read at once: the capacity of a pipe (pipe(7))."""
 
@@ -24,7 +26,7 @@ _LINE_COUNT, _LINE_SIZE = 20, 200
 """How many of the last lines are returned, and how many characters of each."""
 
 
-class OutputLimitError(Exception):
+class OutputLimitError(SnekhouseError):
     """The program printed more than its limit. `run` turns it into a status."""
 
 

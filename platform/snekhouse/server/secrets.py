@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from snekhouse.errors import HostError
+from snekhouse.errors import UsageError
 
 ADMIN_TOKEN = "SNEKHOUSE_ADMIN_TOKEN"  # noqa: S105 - the name of one
 
@@ -15,20 +15,20 @@ def take_admin_token() -> str | None:
     """Take the admin token out of the environment, that nothing which is started inherits it; None when there is none.
 
     Raises:
-        HostError: It cannot be used.
+        UsageError: It cannot be used.
     """
     file = os.environ.pop(f"{ADMIN_TOKEN}_FILE", None)
     token = os.environ.pop(ADMIN_TOKEN, None)
     if file and token is not None:
-        raise HostError(f"both {ADMIN_TOKEN} and {ADMIN_TOKEN}_FILE are set; unset one")
+        raise UsageError(f"both {ADMIN_TOKEN} and {ADMIN_TOKEN}_FILE are set; unset one")
     name = ADMIN_TOKEN
     if file:
         name = f"the token in {file}"
         try:
             token = Path(file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise HostError(f"{ADMIN_TOKEN}_FILE: {file} cannot be read: {error}") from error
+            raise UsageError(f"{ADMIN_TOKEN}_FILE: {file} cannot be read: {error}") from error
     if token is not None and (len(token) < _LEAST or not token.isascii() or any(map(str.isspace, token))):
         remedy = "make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
-        raise HostError(f"{name} must be {_LEAST} or more characters of ASCII, without spaces; {remedy}")
+        raise UsageError(f"{name} must be {_LEAST} or more characters of ASCII, without spaces; {remedy}")
     return token

@@ -3,7 +3,7 @@
 import os
 from importlib.metadata import version
 
-from snekhouse.errors import HostError
+from snekhouse.errors import UsageError
 
 VARIABLE = "SNEKHOUSE_SENTRY_DSN"
 
@@ -12,7 +12,7 @@ def set_up() -> None:
     """Report what is logged as an error, with neither bodies nor local variables, which hold people's programs.
 
     Raises:
-        HostError: It is asked for, and cannot be done.
+        UsageError: It is asked for, and cannot be done.
     """
     dsn = os.environ.get(VARIABLE)
     if not dsn:
@@ -20,7 +20,7 @@ def set_up() -> None:
     try:
         import sentry_sdk  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
-        raise HostError(f"{VARIABLE} is set, but Sentry's package is not there; install snekhouse[sentry]") from error
+        raise UsageError(f"{VARIABLE} is set, but Sentry's package is not there; install snekhouse[sentry]") from error
     try:
         sentry_sdk.init(
             dsn,
@@ -30,6 +30,6 @@ def set_up() -> None:
             include_local_variables=False,
         )
     except sentry_sdk.utils.BadDsn as error:
-        raise HostError(
+        raise UsageError(
             f"{VARIABLE} is not a Sentry DSN: {error}; write one of the form https://KEY@HOST/NUMBER"
         ) from error

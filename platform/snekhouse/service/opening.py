@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 
-from snekhouse.errors import HostError
+from snekhouse.errors import HostError, InterpreterError
 from snekhouse.host.cgroups import Cgroups
 from snekhouse.host.cgroups.groups import Layout, server_group
 from snekhouse.host.ids import HostIdPool, reserved_ids
@@ -30,7 +30,8 @@ async def open_service(registry: Registry, *, require_runtime: bool = True) -> A
         require_runtime: Whether at least one runtime must be available.
 
     Raises:
-        HostError: The host lacks a wall, and the registry does not allow that; or no runtime is available.
+        HostError: The host lacks a wall, and the registry does not allow that.
+        InterpreterError: No runtime is available.
     """
     host = survey_for(registry)
     if not registry.server.allow_degraded:
@@ -51,7 +52,7 @@ async def open_service(registry: Registry, *, require_runtime: bool = True) -> A
         async with started_preparer(host, state, resources, metrics) as preparer:
             runtimes = await preparer.prepare(registry)
             if require_runtime and not any(runtime.probe for runtime in runtimes.values()):
-                raise HostError(_no_runtime(registry.source))
+                raise InterpreterError(_no_runtime(registry.source))
             yield Service(registry, runtimes, resources, preparer, metrics)
 
 

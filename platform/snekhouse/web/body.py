@@ -19,7 +19,7 @@ from snekhouse.errors import RequestError
 from snekhouse.registry.mistakes import nearest
 from snekhouse.web.eval_request import EvalRequest, LimitsIn
 from snekhouse.web.fields import INVALID_FILE
-from snekhouse.web.json_outline import Outline, OutlineError
+from snekhouse.web.json_outline import NOT_JSON, Outline
 from snekhouse.web.long_string import LongString
 from snekhouse.web.memory_budget import reservation_of
 
@@ -43,9 +43,7 @@ async def read_eval_request(request: Request, limit: int) -> EvalRequest:
     body = await _Reading(request, limit).read()
     if isinstance(body, bytes):
         return _validate(body)
-    with _outline_errors():
-        outline = body.finish()
-    return await anyio.to_thread.run_sync(_validate, outline, body.strings)
+    return await anyio.to_thread.run_sync(_validate, body.finish(), body.strings)
 
 
 def _validate(body: bytes, strings: Mapping[str, LongString] | None = None) -> EvalRequest:
@@ -114,10 +112,9 @@ class _Reading:
             HTTPException: It is too large or too slow.
             RequestError: It is not JSON.
         """
-        with _outline_errors():
-            async with self._in_time() as chunks:
-                async for chunk in chunks:
-                    await self._take(chunk)
+        async with self._in_time() as chunks:
+            async for chunk in chunks:
+                await self._take(chunk)
         return self._outline or bytes(self._start)
 
     async def read_whole(self) -> bytes:
@@ -182,16 +179,6 @@ class _Reading:
         await anyio.lowlevel.checkpoint()  # chunks that have arrived already come without a pause
 
 
-@contextmanager
-def _outline_errors() -> Iterator[None]:
-    try:
-        yield
-    except OutlineError as error:
-        text = str(error)
-        raise RequestError(text, title=_NOT_JSON if text.startswith(_NOT_JSON) else "") from None
-
-
-_NOT_JSON = "Invalid JSON"
 _NOT_VALID = "Request data failed validation"
 _INVALID_FILE = "Request file is invalid"
 """Titles that snekbox has too, and its clients compare."""
@@ -201,7 +188,7 @@ def _title(error: ValidationError) -> str:
     """Choose the title; a file is looked at only where the schema has no complaint."""
     kinds = {problem["type"] for problem in error.errors(include_url=False, include_context=False, include_input=False)}
     if kinds == {"json_invalid"}:
-        return _NOT_JSON
+        return NOT_JSON
     return _INVALID_FILE if kinds == {INVALID_FILE} else _NOT_VALID
 
 

@@ -8,7 +8,11 @@ apart. What is left is small, or refused; a parser then checks it like any other
 import re
 import secrets
 
+from snekhouse.errors import RequestError
 from snekhouse.web.long_string import LongString
+
+NOT_JSON = "Invalid JSON"
+"""The title of an error in the syntax; snekbox has it too, and its clients compare it."""
 
 _LONG = 256
 """Bytes from which on a string is taken out."""
@@ -25,8 +29,8 @@ _INSIDE = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\.)*+', re.DOTALL)
 """The inside of a string, up to its last quote, a character that it may not have, or half an escape."""
 
 
-class OutlineError(Exception):
-    """The text cannot be taken apart; the text of the error is for the client."""
+class OutlineError(RequestError):
+    """The text cannot be taken apart."""
 
 
 class Outline:
@@ -63,7 +67,7 @@ class Outline:
             OutlineError: The text ends within a string.
         """
         if self._string is not None:
-            raise OutlineError("Invalid JSON: EOF while parsing a string")
+            raise OutlineError("Invalid JSON: EOF while parsing a string", title=NOT_JSON)
         return bytes(self.text)
 
     def _outside(self, piece: bytes, place: int) -> int:
@@ -93,7 +97,9 @@ class Outline:
         elif character == b"\\":
             self._escape = character
         else:
-            raise OutlineError("Invalid JSON: control character (\\u0000-\\u001F) found while parsing a string")
+            raise OutlineError(
+                "Invalid JSON: control character (\\u0000-\\u001F) found while parsing a string", title=NOT_JSON
+            )
 
     def _close(self, string: LongString) -> None:
         self._string = None

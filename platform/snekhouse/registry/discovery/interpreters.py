@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from snekhouse.errors import HostError
+from snekhouse.errors import InterpreterError
 from snekhouse.registry.discovery.asking import ask
 from snekhouse.registry.discovery.mounts import inside, library_path, mounts_for
 from snekhouse.registry.models import Mount
@@ -84,14 +84,14 @@ def find_interpreters() -> tuple[Interpreter, ...]:
         At least one, the interpreter that runs this first.
 
     Raises:
-        HostError: None of them answers, not even the one that runs this.
+        InterpreterError: None of them answers, not even the one that runs this.
     """
     executables = list(dict.fromkeys(real for path in _candidates() if (real := _program(path))))
     # They wait for their disks and run on processors of their own: threads are enough to watch them.
     with ThreadPoolExecutor(max_workers=(os.cpu_count() or 1) + 1) as pool:
         found = [each for each in pool.map(_look_at, executables) if each]
     if not found:
-        raise HostError("no Python interpreter of this host answers; name one in a registry by hand")
+        raise InterpreterError("no Python interpreter of this host answers; name one in a registry by hand")
     # Two names of one program (hard links) are two files, yet one interpreter.
     distinct = {(each.prefix, each.implementation, each.version, each.free_threaded): each for each in reversed(found)}
     return tuple(reversed(distinct.values()))
@@ -104,15 +104,15 @@ def find_interpreter(executable: Path) -> Interpreter:
         executable: Its path; links, and a venv's copy, lead to the interpreter itself.
 
     Raises:
-        HostError: It is not an interpreter that can serve; the text says why.
+        InterpreterError: It is not an interpreter that can serve; the text says why.
     """
     real = _program(executable)
     if real is None:
         reason = "is not an interpreter: name the program itself, not a script or a venv's copy that starts it"
-        raise HostError(f"{executable} {reason if executable.exists() else 'does not exist'}")
+        raise InterpreterError(f"{executable} {reason if executable.exists() else 'does not exist'}")
     found = _look_at(real)
     if found is None:
-        raise HostError(f"{executable} does not answer as Python 3.6 or later does")
+        raise InterpreterError(f"{executable} does not answer as Python 3.6 or later does")
     return found
 
 
