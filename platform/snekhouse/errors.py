@@ -70,14 +70,12 @@ _SHOWN = 100
 class RuntimeUnknownError(SnekhouseError):
     """The registry lists no runtime by that name.
 
-    Attributes:
+    Args:
         name: What was asked for.
         known: The names and aliases that exist.
     """
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
-        self.name = name
-        self.known = tuple(known)
         shown = name if len(name) <= _SHOWN else name[:_SHOWN] + "..."
         super().__init__(f"there is no runtime {shown!r}; there are: {', '.join(known)}")
 

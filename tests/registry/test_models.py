@@ -168,9 +168,8 @@ def test_a_runtime_is_found_by_name_and_alias(name: str) -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(RuntimeUnknownError) as caught:
+    with pytest.raises(RuntimeUnknownError, match=r"no runtime '3\.1'; there are: 3\.14, 3, latest, 3\.12$"):
         _registry().resolve("3.1")
-    assert caught.value.known == _registry().names() == ("3.14", "3", "latest", "3.12")
 
 
 @pytest.mark.parametrize(("path", "name"), [("/py/3.14", "3.14"), ("/usual/python", "3.14"), ("/py/3.12", "3.12")])
