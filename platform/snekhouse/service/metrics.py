@@ -22,8 +22,6 @@ from prometheus_client.registry import Collector
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable that names the folder in which several processes keep their numbers."""
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # drops the times at which counters were made
-
 _RUN_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _WAIT_BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30)
 _LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -33,7 +31,10 @@ class Metrics:
     """The metrics of one process. docs/reference/metrics.md lists them."""
 
     def __init__(self) -> None:
-        values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]  # on import there were no workers yet
+        # What the library keeps for the whole process: no metric of when each was made, and the workers' shared folder,
+        # which was not known on import.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
         own = self._own = CollectorRegistry()
         self._evals = Counter(
             "snekhouse_evals_total", "Evaluations, by how they ended.", ("runtime", "status"), registry=own
