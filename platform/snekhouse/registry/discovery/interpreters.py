@@ -117,6 +117,8 @@ def find_interpreter(executable: Path) -> Interpreter:
 
 
 def _candidates() -> Iterator[Path]:
+    # Not by findpython 0.9: it misses conda's environments, /opt/python, and in uv's folders all names but python3. It
+    # also takes pyenv's shims for interpreters, and runs interpreters one after the other.
     # Nothing public names the interpreter that a venv was made from.
     yield Path(getattr(sys, "_base_executable", sys.executable))
     # An empty or relative entry of PATH means whatever folder we happen to be in.
