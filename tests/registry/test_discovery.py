@@ -9,7 +9,7 @@ import sys
 import tempfile
 import tomllib
 import venv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -305,6 +305,21 @@ def test_the_loader_that_a_program_names_is_the_one_the_kernel_runs() -> None:
     loader = loader_of(OURS)
     assert loader is not None
     assert str(loader.resolve()) in Path("/proc/self/maps").read_text()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda _: b"#!/bin/sh\n", id="a script"),
+        pytest.param(lambda program: program[:20], id="cut"),
+        pytest.param(lambda program: program[:32] + b"\xff" * 8 + program[40:], id="a table of segments nowhere"),
+        pytest.param(lambda program: program.replace(b"/ld-", b"/\xff\xff-"), id="a loader that is no text"),
+    ],
+)
+def test_a_file_that_is_no_sound_program_names_no_loader(change: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(change(OURS.read_bytes()))
+    assert loader_of(program) is None
 
 
 # Naming and writing them

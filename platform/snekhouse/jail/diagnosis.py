@@ -4,11 +4,11 @@ import mmap
 import os
 import posixpath
 import re
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 
 from snekhouse.jail.start import GuestExit
+from snekhouse.registry.discovery.mounts import loader_of
 from snekhouse.registry.models import Mount, Runtime
 from snekhouse.registry.user_base import seen
 from snekhouse.shortening import MESSAGE_SIZE, shortened
@@ -61,10 +61,10 @@ def _unusable_program(runtime: Runtime, named: str, file: Path) -> str:
             return f"executable: {named} is a script; write the path of the interpreter itself"
         if all(content.find(mark) < 0 for mark in _PYTHON_MARKS):
             return f"executable: {named} is not a Python interpreter; write the path of one"
-        loader = _loader(content)
-    if loader and not _exists(loader, runtime):
+    loader = loader_of(file)
+    if loader and not _exists(str(loader), runtime):
         remedy = f'add {{ source = "{loader}" }} to mounts'
-        return f"mounts: the loader {loader!r} of the interpreter is not in the jail; {remedy}"
+        return f"mounts: the loader {str(loader)!r} of the interpreter is not in the jail; {remedy}"
     return ""
 
 
@@ -106,21 +106,6 @@ def _without_internals(complaint: str) -> str:
     """Remove the folder in which NsJail builds a jail: `'/run/user/nsjail.0.root//usr'` is ``/usr`` inside."""
     return _INTERNAL_ROOT.sub("'/", complaint)
 
-
-def _loader(content: mmap.mmap) -> str:
-    """Read which loader a program names (elf(5), PT_INTERP); empty for none."""
-    if content[:5] != b"\x7fELF\x02":
-        return ""
-    (table,) = struct.unpack_from("=Q", content, 0x20)
-    size, count = struct.unpack_from("=HH", content, 0x36)
-    for at in range(table, table + size * count, size):
-        kind, _, offset, _, _, length = struct.unpack_from("=IIQQQQ", content, at)
-        if kind == _PT_INTERP:
-            return content[offset : offset + length].rstrip(b"\0").decode(errors="replace")
-    return ""
-
-
-_PT_INTERP = 3
 
 _LINK_LIMIT = 40
 """Links that the kernel follows in one path (path_resolution(7))."""

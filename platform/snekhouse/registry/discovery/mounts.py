@@ -1,8 +1,8 @@
 """What a jail must see of the host to run an interpreter: that, and nothing of its neighbours."""
 
 import re
-import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -21,9 +21,6 @@ _SHELTER = Path("/snekbin")
 
 _WELCOME = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
 """What the loader and `zoneinfo` use, and can do without."""
-
-_PT_INTERP = 3
-"""The segment that names a program's loader: elf(5)."""
 
 
 def mounts_for(executable: Path, facts: Facts, *, whole_prefix: bool) -> tuple[Mount, ...]:
@@ -102,22 +99,17 @@ def loader_of(executable: Path) -> Path | None:
     """Read which dynamic loader a program names.
 
     Args:
-        executable: A program in ELF format, whose layout elf(5) gives.
+        executable: A program.
 
     Returns:
-        The loader's path as the kernel opens it, e.g. ``/lib64/ld-linux-x86-64.so.2``; None for a static program.
+        The loader's path as the kernel opens it, e.g. ``/lib64/ld-linux-x86-64.so.2``; None for a static program, and
+        for a file that is not in ELF format.
     """
-    with executable.open("rb") as file:
-        header = file.read(64)
-        wide, order = header[4] == 2, "<" if header[5] == 1 else ">"  # noqa: PLR2004 - ELFCLASS64, ELFDATA2LSB
-        (table,) = struct.unpack_from(order + ("Q" if wide else "I"), header, 32 if wide else 28)
-        size, count = struct.unpack_from(order + "HH", header, 54 if wide else 42)
-        file.seek(table)
-        segments = file.read(size * count)
-        for start in range(0, size * count, size):
-            if struct.unpack_from(order + "I", segments, start) == (_PT_INTERP,):
-                (offset,) = struct.unpack_from(order + ("Q" if wide else "I"), segments, start + (8 if wide else 4))
-                (length,) = struct.unpack_from(order + ("Q" if wide else "I"), segments, start + (32 if wide else 16))
-                file.seek(offset)
-                return Path(file.read(length).rstrip(b"\0").decode())
+    from elftools.common.exceptions import ELFError  # noqa: PLC0415 - 4 MB that a server need not hold
+    from elftools.elf.elffile import ELFFile  # noqa: PLC0415
+    from elftools.elf.segments import InterpSegment  # noqa: PLC0415
+
+    with executable.open("rb") as file, suppress(ELFError, OSError, ValueError):  # it may hold anything
+        segments = ELFFile(file).iter_segments()
+        return next((Path(each.get_interp_name()) for each in segments if isinstance(each, InterpSegment)), None)
     return None
