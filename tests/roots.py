@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from snekhouse.registry.discovery.asking import ask
+from snekhouse.registry.discovery.asking import ask_interpreter
 from snekhouse.registry.discovery.mounts import loader_of
 
 EXECUTABLE = "/usr/local/bin/python3"
@@ -43,7 +43,7 @@ def make_root(root: Path, interpreter: Path) -> Path:
     Returns:
         The root.
     """
-    facts = ask(interpreter)
+    facts = ask_interpreter(interpreter)
     assert facts
     version = f"python{'.'.join(facts.version.split('.')[:2])}"
     usr = root / "usr"

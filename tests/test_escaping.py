@@ -41,7 +41,7 @@ def test_a_text_is_shortened_in_its_middle(text: str, most: int) -> None:
 SCRIPT = f"""
 import logging, sys
 from snekhouse.server import logs
-logs.set_up(sys.argv[1])
+logs.set_up_log(sys.argv[1])
 foreign = {HOSTILE!r}
 class Shown:
     def __repr__(self): return foreign

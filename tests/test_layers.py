@@ -80,6 +80,18 @@ def _module_of(imported: str, names: Mapping[str, Path]) -> str | None:
     return next((name for each in found for name in (each, f"{each}.__init__") if name in names), None)
 
 
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def test_no_two_modules_define_the_same_public_name() -> None:
+    places: dict[str, list[str]] = {}
+    for module in _MODULES:
+        for node in ast.parse(module.read_text()).body:
+            if isinstance(node, _DEFINITIONS) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(_name(module))
+    assert {name: modules for name, modules in places.items() if len(modules) > 1} == {}
+
+
 def test_the_source_root_is_no_package() -> None:
     assert not (_ROOT / "platform" / "__init__.py").exists()
 

@@ -21,7 +21,7 @@ _LLVM = {(3, 13): 18, (3, 14): 19, (3, 15): 21}
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class BuildStage:
     """The stage that builds one interpreter.
 
     Attributes:
@@ -67,13 +67,13 @@ def render_dockerfile(registry: Registry) -> str:
     )
 
 
-def _stages(registry: Registry) -> list[Stage]:
-    stages: list[Stage] = []
+def _stages(registry: Registry) -> list[BuildStage]:
+    stages: list[BuildStage] = []
     problems: list[Problem] = []
     for runtime in registry.runtimes.values():
         if runtime.build is None:
             continue
-        stage = Stage(_free_name(runtime, stages), runtime.name, runtime.build, _llvm(runtime.build))
+        stage = BuildStage(_free_name(runtime, stages), runtime.name, runtime.build, _llvm(runtime.build))
         key = f'runtimes."{runtime.name}"'
         if not runtime.executable.startswith(f"{stage.folder}/"):
             message = f"{runtime.executable!r} is not below {stage.folder}, where its build installs the interpreter"
@@ -96,7 +96,7 @@ def _stages(registry: Registry) -> list[Stage]:
     return stages
 
 
-def _free_name(runtime: Runtime, stages: Sequence[Stage]) -> str:
+def _free_name(runtime: Runtime, stages: Sequence[BuildStage]) -> str:
     """Return a free name for a runtime's stage, with only the characters that names of stages allow."""
     name = "python-" + re.sub(r"[^a-z0-9_.-]", "-", runtime.name.lower())
     return name if all(stage.name != name for stage in stages) else f"{name}-{len(stages)}"

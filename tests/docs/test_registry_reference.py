@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from snekhouse.registry.build import Build
 from snekhouse.registry.environment import DEFAULT_ENV
 from snekhouse.registry.models import (
-    File,
     Files,
     Limits,
     MountTable,
+    RegistryFile,
     RuntimeTable,
     Server,
     Settings,
@@ -23,7 +23,7 @@ from snekhouse.registry.models import (
 _REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "registry.md"
 
 _SECTIONS: dict[str, type[BaseModel]] = {
-    "Top level": File,
+    "Top level": RegistryFile,
     "`[server]`": Server,
     "`[defaults]`": Settings,
     '`[defaults.limits]`, `[runtimes."NAME".limits]`': Limits,
@@ -75,7 +75,7 @@ def test_every_key_shows_the_default_of_its_model(model: type[BaseModel], key: s
     field, cell = model.model_fields[key], _default_cell(model, key)
     if isinstance(field.default, BaseModel) or key == "env":
         assert cell == "see below"
-    elif (model, key) == (File, "runtimes"):  # the models let it be empty, so that the loader can say it better
+    elif (model, key) == (RegistryFile, "runtimes"):  # the models let it be empty, so that the loader can say it better
         assert cell == "required"
     elif (model, key) == (MountTable, "target"):
         assert MountTable(source="/x").target == "/x"

@@ -8,7 +8,7 @@ import pytest
 
 from filtered import run_under
 from snekhouse.host.confinement import Confinement
-from snekhouse.host.namespaces import explain, refusal
+from snekhouse.host.namespaces import explain_refusal, refusal
 from snekhouse.profile.seccomp_rules import Argument, Comparison, Rule, always
 
 ASK = "from snekhouse.host.namespaces import refusal; print(refusal())"
@@ -56,13 +56,13 @@ def test_a_filter_that_refuses_nothing_of_this_is_not_blamed() -> None:
 
 
 def test_apparmor_is_told_where_a_filter_lets_the_call_pass(tmp_path: Path) -> None:
-    said = explain("mount Permission denied", Confinement(True, "docker-default", privileged=False), tmp_path)
+    said = explain_refusal("mount Permission denied", Confinement(True, "docker-default", privileged=False), tmp_path)
     assert "the AppArmor profile docker-default of this process refuses it" in said
     assert "seccomp" not in said
 
 
 def test_a_filter_is_told_first_and_apparmor_as_what_may_come_next(tmp_path: Path) -> None:
-    said = explain("seccomp unshare", Confinement(True, "docker-default", privileged=False), tmp_path)
+    said = explain_refusal("seccomp unshare", Confinement(True, "docker-default", privileged=False), tmp_path)
     assert "the seccomp filter of this process refuses unshare" in said
     assert "the AppArmor profile docker-default confines this process as well" in said
 
@@ -73,18 +73,18 @@ def test_a_setting_for_the_unprivileged_is_told_to_root_of_a_container_as_well(
 ) -> None:
     (tmp_path / "kernel").mkdir()
     (tmp_path / "kernel" / "apparmor_restrict_unprivileged_userns").write_text("1\n")
-    said = explain("mount Permission denied", Confinement(False, "", privileged), tmp_path)
+    said = explain_refusal("mount Permission denied", Confinement(False, "", privileged), tmp_path)
     assert ("apparmor_restrict_unprivileged_userns=0" in said) is not privileged
 
 
 def test_the_setting_for_processes_without_a_profile_is_not_blamed_where_there_is_one(tmp_path: Path) -> None:
     (tmp_path / "kernel").mkdir()
     (tmp_path / "kernel" / "apparmor_restrict_unprivileged_userns").write_text("1\n")
-    said = explain("unshare Permission denied", Confinement(True, "docker-default", privileged=False), tmp_path)
+    said = explain_refusal("unshare Permission denied", Confinement(True, "docker-default", privileged=False), tmp_path)
     assert "the AppArmor profile docker-default of this process refuses it" in said
     assert "sysctl" not in said
 
 
 def test_where_neither_confines_both_are_ruled_out(tmp_path: Path) -> None:
-    said = explain("unshare Operation not permitted", Confinement(False, "", privileged=True), tmp_path)
+    said = explain_refusal("unshare Operation not permitted", Confinement(False, "", privileged=True), tmp_path)
     assert "neither a seccomp filter nor AppArmor" in said

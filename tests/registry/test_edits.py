@@ -6,7 +6,7 @@ import pytest
 import tomli_w
 
 from snekhouse.errors import RegistryError
-from snekhouse.registry.edits import appended, changes, removed, settings
+from snekhouse.registry.edits import appended, differences, removed, settings
 from snekhouse.registry.loading import load, parse
 
 _TABLE = '[runtimes."3.14t"]\nexecutable = "/opt/python"\n'
@@ -46,7 +46,7 @@ def test_a_table_that_does_not_fit_is_refused_before_anything_is_written(
 def test_differences_are_told_key_by_key_and_new_tables_as_a_whole() -> None:
     before = {"default": "a", "runtimes": {"a": {"limits": {"memory": 1, "output": 2}}, "old": {"start": "fork"}}}
     after = {"default": "b", "runtimes": {"a": {"limits": {"memory": 3, "output": 2}}, "b": {"start": "cold"}}}
-    assert list(map(str, changes(before, after))) == [
+    assert list(map(str, differences(before, after))) == [
         "~ default = 'a' -> 'b'",
         "~ runtimes.a.limits.memory = 1 -> 3",
         "- runtimes.old",

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.alone
 BEGIN = """
 import asyncio, logging, sys, time
 from snekhouse.server import logs
-logs.set_up("json")
+logs.set_up_log("json")
 log = logging.getLogger("tests")
 """
 

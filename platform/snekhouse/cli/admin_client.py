@@ -12,7 +12,7 @@ _TIMEOUT = 30.0
 """Seconds that a server may take to answer."""
 
 
-def ask(url: str, path: str) -> Any:
+def ask_server(url: str, path: str) -> Any:
     """Ask a server something.
 
     Args:

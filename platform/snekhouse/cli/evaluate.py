@@ -9,7 +9,7 @@ import typer
 
 from snekhouse.cli import files
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from snekhouse.cli.output import print_json, say, write
+from snekhouse.cli.output import print_json, print_text, say
 from snekhouse.errors import UsageError
 from snekhouse.evaluation import Enforcement, Job, Result
 from snekhouse.jail.verdict import JAIL_FAILED
@@ -45,7 +45,7 @@ def evaluate(
         args=("-c", source, *rest),
         limits=chosen.limits,
         files=files.uploads(file or ()),
-        stdin=files.read(stdin_file) if stdin_file else b"",
+        stdin=files.read_input(stdin_file) if stdin_file else b"",
     )
     if save:
         files.make_folder(save)
@@ -75,7 +75,7 @@ def _source(code: str | None, program: Path | None) -> str:
         return str(code)
     place = program or _STANDARD_INPUT
     try:
-        return files.read(place).decode("utf-8-sig")
+        return files.read_input(place).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise typer.BadParameter(f"{program or 'standard input'} is not UTF-8: {error.reason}") from error
 
@@ -88,7 +88,7 @@ async def _evaluate(registry: Registry, runtime: Runtime, job: Job) -> tuple[Res
 
 
 def _print(result: Result) -> None:
-    write(result.stdout)
+    print_text(result.stdout)
     if result.message:
         say(result.message)
 

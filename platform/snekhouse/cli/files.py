@@ -9,7 +9,7 @@ import typer
 from snekhouse.evaluation import File
 
 
-def read(path: Path) -> bytes:
+def read_input(path: Path) -> bytes:
     """Read a file that was named on the command line, or standard input for ``-``.
 
     Raises:
@@ -32,7 +32,7 @@ def uploads(paths: Iterable[Path]) -> tuple[File, ...]:
         name = path.name if path.is_absolute() or ".." in path.parts else path.as_posix()
         if name in found:
             raise typer.BadParameter(f"{path} would replace another file {name!r} in the home")
-        found[name] = File(name, read(path))
+        found[name] = File(name, read_input(path))
     return tuple(found.values())
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from snekhouse.escaping import escaped
 
 
-def write(text: str) -> None:
+def print_text(text: str) -> None:
     """Write to standard output as UTF-8, whatever the locale: what a program printed comes out as it was."""
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
@@ -23,7 +23,7 @@ def write(text: str) -> None:
 
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines that have foreign text in them, such as names of files."""
-    write("".join(f"{escaped(line)}\n" for line in lines))
+    print_text("".join(f"{escaped(line)}\n" for line in lines))
 
 
 def say(text: str, *, keep: str = "") -> None:
@@ -44,7 +44,7 @@ def command() -> str:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON; in ASCII, so that nothing in it speaks to a terminal."""
-    write(json.dumps(value, indent=2, default=str) + "\n")
+    print_text(json.dumps(value, indent=2, default=str) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -57,7 +57,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     cells = ([escaped(" ".join(text.split())) for text in row] for row in rows)
     if not sys.stdout.isatty():
         for row in (columns, *cells):
-            write("\t".join(row) + "\n")
+            print_text("\t".join(row) + "\n")
         return
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:

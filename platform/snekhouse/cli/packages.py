@@ -43,8 +43,10 @@ def list_packages(
         print_table(("NAME", "VERSION"), [(package.name, package.version) for package in found])
 
 
-@app.command()
-def remove(runtime: _RuntimeArgument, requirements: _Names, registry: RegistryOption = DEFAULT_REGISTRY) -> None:
+@app.command("remove")
+def remove_packages(
+    runtime: _RuntimeArgument, requirements: _Names, registry: RegistryOption = DEFAULT_REGISTRY
+) -> None:
     """Remove packages from a runtime; what they depended on stays."""
     anyio.run(_changes(runtime, registry).remove, requirements)
 

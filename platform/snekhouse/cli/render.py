@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from snekhouse.cli.options import DEFAULT_REGISTRY, RegistryOption
-from snekhouse.cli.output import write
+from snekhouse.cli.output import print_text
 from snekhouse.host.survey import bootstrap_source, survey_for
 from snekhouse.image import render_dockerfile
 from snekhouse.profile.rendering import render_profile
@@ -29,10 +29,10 @@ def nsjail(
         bootstrap=bootstrap_source(),
         limited=host.cgroups.limited,
     )
-    write(profile)
+    print_text(profile)
 
 
 @app.command()
 def dockerfile(registry: RegistryOption = DEFAULT_REGISTRY) -> None:
     """Print the Dockerfile that builds the interpreters of a registry."""
-    write(render_dockerfile(load(registry)))
+    print_text(render_dockerfile(load(registry)))

@@ -11,9 +11,9 @@ import anyio
 import tomli_w
 import typer
 
-from snekhouse.cli.admin_client import ask
+from snekhouse.cli.admin_client import ask_server
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from snekhouse.cli.output import command, print_json, print_lines, print_table, say, write
+from snekhouse.cli.output import command, print_json, print_lines, print_table, print_text, say
 from snekhouse.cli.probing import find_in_root, probed
 from snekhouse.cli.releases import RELEASES, newer_release, newest_releases
 from snekhouse.errors import InterpreterError, Problem, RegistryError
@@ -27,7 +27,7 @@ from snekhouse.registry.discovery import (
     render_runtime,
     write_registry,
 )
-from snekhouse.registry.edits import appended, changes, removed, settings
+from snekhouse.registry.edits import appended, differences, removed, settings
 from snekhouse.registry.hints import hints
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry, Server
@@ -95,8 +95,8 @@ def add(
     print_lines([f"{registry}: added {name}, {_version(ready)}"])
 
 
-@app.command()
-def remove(
+@app.command("remove")
+def remove_runtime(
     name: Annotated[str, typer.Argument(help="Name or alias.")],
     default: Annotated[str, typer.Option(help="The new default, where the default runtime is removed.")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
@@ -116,7 +116,7 @@ def show(
     """Print a runtime's table, as it is written or merged with the defaults, as TOML."""
     runtime = load(registry).resolve(name)
     written = tomllib.loads(registry.read_text(encoding="utf-8-sig"))["runtimes"].get(runtime.name, {})
-    write(tomli_w.dumps({"runtimes": {runtime.name: settings(runtime) if effective else written}}))
+    print_text(tomli_w.dumps({"runtimes": {runtime.name: settings(runtime) if effective else written}}))
 
 
 @app.command()
@@ -127,9 +127,9 @@ def diff(
 ) -> None:
     """Tell what in a registry differs from what a server serves, by its admin API; exit 1 when anything does."""
     loaded = load(registry)
-    served = ask(url or f"http://127.0.0.1:{loaded.server.bind.rpartition(':')[2]}", "runtimes")
+    served = ask_server(url or f"http://127.0.0.1:{loaded.server.bind.rpartition(':')[2]}", "runtimes")
     found = tuple(
-        changes(
+        differences(
             {
                 "default": served["registry"]["default"],
                 "runtimes": {each["name"]: _known(each["settings"], but="name") for each in served["runtimes"]},

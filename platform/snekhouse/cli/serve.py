@@ -14,9 +14,12 @@ from snekhouse.cli.options import DEFAULT_REGISTRY, LoggedRegistryOption, is_giv
 from snekhouse.errors import UsageError
 from snekhouse.registry.loading import load
 from snekhouse.registry.values import Bind
-from snekhouse.server import allocator, logs, sentry, serving
+from snekhouse.server import allocator
+from snekhouse.server.logs import set_up_log
 from snekhouse.server.scope import left_unit
 from snekhouse.server.secrets import take_admin_token
+from snekhouse.server.sentry import set_up_sentry
+from snekhouse.server.serving import serve_registry
 from snekhouse.server.workers import become_worker
 
 _log = logging.getLogger(__name__)
@@ -43,12 +46,12 @@ def serve(
 ) -> None:
     """Serve the runtimes of a registry over HTTP."""
     loaded = load(registry)
-    logs.set_up(loaded.server.log)
+    set_up_log(loaded.server.log)
     if not is_given(context, "registry"):
         _log.info("using the registry %s; name another with --registry", registry)
     if left := left_unit():
         _log.info("%s does not delegate its cgroup: moved to a scope of systemd that does", left)
-    sentry.set_up()
+    set_up_sentry()
     token = take_admin_token()
     _raise_descriptor_limit()
     allocator.keep_small()
@@ -57,7 +60,7 @@ def serve(
     worker = become_worker(loaded.server)
     if worker.number:
         logging.getLogger("snekhouse.server").setLevel(logging.WARNING)  # one of them tells the address
-    anyio.run(lambda: serving.serve(loaded, listener=listener, worker=worker, admin_token=token))
+    anyio.run(lambda: serve_registry(loaded, listener=listener, worker=worker, admin_token=token))
 
 
 _UNREAD = 30

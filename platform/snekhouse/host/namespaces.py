@@ -77,10 +77,10 @@ def refusal(sysctl: Path = Path("/proc/sys"), process: Path = Path("/proc/self")
     calls = [str(number) for _, number in numbers(("clone", "pivot_root"), os.uname().machine)]
     trial = [sys.executable, "-I", "-S", "-c", _TRIAL, *calls]
     said = subprocess.run(trial, cwd="/", env={}, capture_output=True, text=True, check=False).stdout.strip()
-    return explain(said, Confinement.of(process), sysctl) if said else ""
+    return explain_refusal(said, Confinement.of(process), sysctl) if said else ""
 
 
-def explain(said: str, confinement: Confinement, sysctl: Path) -> str:
+def explain_refusal(said: str, confinement: Confinement, sysctl: Path) -> str:
     """Tell who refuses, and the remedy.
 
     Args:

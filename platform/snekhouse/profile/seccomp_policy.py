@@ -70,7 +70,7 @@ class Family(IntEnum):
     AF_INET6 = 10
 
 
-class Protocol(IntEnum):
+class SocketProtocol(IntEnum):
     """Protocols of sockets that programs may have; 0 is the usual one of the family."""
 
     DEFAULT = 0
@@ -214,7 +214,7 @@ _SOCKETS = Group(
         Rule(
             errno.EPROTONOSUPPORT,
             ("socket",),
-            (tuple(Comparison(_PROTOCOL, each, is_equal=False) for each in Protocol),),
+            (tuple(Comparison(_PROTOCOL, each, is_equal=False) for each in SocketProtocol),),
         ),
         always(
             ALLOW,

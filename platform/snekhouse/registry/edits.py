@@ -198,7 +198,7 @@ def _shown(value: Any) -> str:
     return "" if isinstance(value, Mapping) else f" = {value!r}"
 
 
-def changes(before: Mapping[str, Any], after: Mapping[str, Any], above: str = "") -> Iterator[Change]:
+def differences(before: Mapping[str, Any], after: Mapping[str, Any], above: str = "") -> Iterator[Change]:
     """Tell two trees of tables apart, key by key; what only one of them has is told as a whole.
 
     Args:
@@ -210,6 +210,6 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any], above: str = ""
         dotted = above + (key if key.isidentifier() else f'"{key}"')
         old, new = before.get(key), after.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from changes(old, new, f"{dotted}.")
+            yield from differences(old, new, f"{dotted}.")
         elif old != new:
             yield Change(dotted, old, new)

@@ -11,14 +11,14 @@ from pydantic import BaseModel, ByteSize, ValidationError
 from snekhouse.errors import Problem, RegistryError
 from snekhouse.registry.cross_check import cross_check
 from snekhouse.registry.environment import DEFAULT_ENV
-from snekhouse.registry.mistakes import Location, Mistake, explain
+from snekhouse.registry.mistakes import Location, Mistake, mistakes_of
 from snekhouse.registry.models import (
     ADDRESS_SPACE_BESIDE_MEMORY,
-    File,
     Limits,
     Mount,
     MountTable,
     Registry,
+    RegistryFile,
     Runtime,
     RuntimeTable,
     Settings,
@@ -82,14 +82,14 @@ def _parse(source: str, data: bytes) -> dict[str, Any]:
         raise RegistryError([Problem(source, "", f"is not TOML: {error}", "correct the syntax there")]) from error
 
 
-def _check(parsed: dict[str, Any], source: str) -> File:
+def _check(parsed: dict[str, Any], source: str) -> RegistryFile:
     """Validate the tables, and what they are to each other; tell the mistakes in the order of the file."""
     mistakes = [*_name_defaults(parsed), *_quote_names(parsed)]
     try:
-        file = File.model_validate(parsed)
+        file = RegistryFile.model_validate(parsed)
     except ValidationError as error:
         file = None
-        mistakes += explain(error, File)
+        mistakes += mistakes_of(error, RegistryFile)
     mistakes += cross_check(parsed)
     if file is None or mistakes:
         mistakes.sort(key=lambda mistake: _position(mistake.location, parsed))
@@ -189,7 +189,7 @@ def _written(table: BaseModel) -> dict[str, Any]:
     return {key: getattr(table, key) for key in table.model_fields_set}
 
 
-def _default(file: File) -> str:
+def _default(file: RegistryFile) -> str:
     """Resolve the default to a runtime's name; it may be omitted where there is but one."""
     for name, table in file.runtimes.items():
         if file.default is None or file.default == name or file.default in table.aliases:

@@ -92,7 +92,7 @@ class Mistake:
         return Problem(source, dotted(self.location), self.message, self.remedy)
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
+def mistakes_of(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
     """Turn each finding of pydantic into a mistake.
 
     Args:

@@ -243,7 +243,7 @@ class Server(_Table):
         return Path(self.state) if self.state else None
 
 
-class File(_Table):
+class RegistryFile(_Table):
     """The registry as it is written."""
 
     default: Annotated[str | None, Field(description="Runtime of /eval: a name or an alias.")] = None

@@ -54,7 +54,7 @@ _POLL_INTERVAL_S = 0.5
 """Seconds after which it is looked at anyway: not every file system tells of changes. Stopping may take as long."""
 
 
-async def changes(path: Path, known: str) -> AsyncIterator[None]:
+async def file_changes(path: Path, known: str) -> AsyncIterator[None]:
     """Tell each time that a file has other bytes than before, however an editor put them there, and is at rest.
 
     Args:

@@ -13,7 +13,7 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.typing import AppWrapper, ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
 
-from snekhouse.server.protocols import Protocol
+from snekhouse.server.protocols import HttpProtocol
 
 _log = logging.getLogger("snekhouse.server")
 
@@ -85,7 +85,7 @@ class Connection(asyncio.StreamReaderProtocol):
         self._is_handling = False
         self._is_served = False  # from then on there are a writer and a protocol
         self._writer: asyncio.StreamWriter
-        self._protocol: Protocol
+        self._protocol: HttpProtocol
 
     async def serve(self, socket: socket.socket) -> None:
         """Serve a client to the end of its connection.
@@ -146,7 +146,7 @@ class Connection(asyncio.StreamReaderProtocol):
             self._reading.cancel()
         super().connection_lost(exc)
 
-    def _speak(self, socket: socket.socket, tasks: TaskGroup) -> Protocol:
+    def _speak(self, socket: socket.socket, tasks: TaskGroup) -> HttpProtocol:
         parties = (
             self._app,
             self._config,
@@ -158,7 +158,7 @@ class Connection(asyncio.StreamReaderProtocol):
             parse_socket_addr(socket.family, socket.getsockname()),
             self._send,
         )
-        return Protocol(parties, http2=self._http2, turn=self._turn)
+        return HttpProtocol(parties, http2=self._http2, turn=self._turn)
 
     async def _read(self) -> None:
         while data := await self._reader.read(self._protocol.chunk):

@@ -25,7 +25,7 @@ _LONG_FIELD = 16_000
 """Characters of a traceback that are logged, and of NsJail's log."""
 
 
-def set_up(form: Literal["text", "json"]) -> None:
+def set_up_log(form: Literal["text", "json"]) -> None:
     """Send the log to standard error.
 
     ``SNEKHOUSE_DEBUG=1`` in the environment adds what only a search for a fault needs.

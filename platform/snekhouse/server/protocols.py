@@ -44,7 +44,7 @@ _DESCRIPTIONS = {
 }
 
 
-class Protocol:
+class HttpProtocol:
     """The protocol of one connection: HTTP/1.1 at first, and HTTP/2 when the client asks for it and may have it.
 
     Attributes:
@@ -92,7 +92,7 @@ class Protocol:
 
 
 class _RefusedError(Exception):
-    """The request was refused before the application saw it. Never leaves `Protocol`."""
+    """The request was refused before the application saw it. Never leaves `HttpProtocol`."""
 
 
 class _Http1(H11Protocol):

@@ -8,7 +8,7 @@ from snekhouse.errors import UsageError
 VARIABLE = "SNEKHOUSE_SENTRY_DSN"
 
 
-def set_up() -> None:
+def set_up_sentry() -> None:
     """Report what is logged as an error, with neither bodies nor local variables, which hold people's programs.
 
     Raises:

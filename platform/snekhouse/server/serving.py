@@ -26,7 +26,9 @@ _ANSWERING = 5.0
 """Seconds that answers have to be read after the last evaluation."""
 
 
-async def serve(registry: Registry, *, listener: socket.socket, worker: Worker, admin_token: str | None = None) -> None:
+async def serve_registry(
+    registry: Registry, *, listener: socket.socket, worker: Worker, admin_token: str | None = None
+) -> None:
     """Serve a registry until SIGTERM or SIGINT; its file is loaded again when it changes, and on SIGHUP.
 
     Args:

@@ -92,5 +92,5 @@ class Reloader:
 
     async def watch(self) -> None:
         """Reload each time the file changes."""
-        async for _ in watching.changes(Path(self._served.source), self._service.registry.digest):
+        async for _ in watching.file_changes(Path(self._served.source), self._service.registry.digest):
             await self.reload()

@@ -74,7 +74,7 @@ class Facts:
 _FACTS = TypeAdapter(Facts)
 
 
-def ask(executable: Path) -> Facts | None:
+def ask_interpreter(executable: Path) -> Facts | None:
     """Run an interpreter and have it describe itself.
 
     Args:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snekhouse.errors import InterpreterError
-from snekhouse.registry.discovery.asking import ask
+from snekhouse.registry.discovery.asking import ask_interpreter
 from snekhouse.registry.discovery.mounts import inside, library_path, mounts_for
 from snekhouse.registry.models import Mount
 from snekhouse.registry.root import root_mounts
@@ -183,7 +183,7 @@ def is_program(path: Path) -> bool:
 
 
 def _look_at(executable: Path) -> Interpreter | None:
-    facts = ask(executable)
+    facts = ask_interpreter(executable)
     if facts is None:
         return None
     prefix = facts.prefix.resolve()
