@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from leftovers import descendants
+from leftovers import descendants, groups
 from serving import await_fork_servers, running_server
 from snekhouse.evaluation import Job, Result, Status
 from snekhouse.packages import site_on_host
@@ -79,12 +79,9 @@ def kill(processes: Iterable[int]) -> None:
 
 
 def held(service: Service) -> tuple[int, int]:
-    """How many groups and descriptors there are."""
-    cgroups = service._resources.cgroups
-    assert cgroups
-    folders = map(Path, cgroups._layout.folders(cgroups._name))
-    runs = sum(path.is_dir() for folder in folders for path in folder.iterdir())
-    return runs, len(list(Path("/proc/self/fd").iterdir()))
+    """How many cgroups and descriptors there are."""
+    state = service.runtimes["only"].prepared.profile.parents[1]
+    return len(groups(state.name)), len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def test_a_fork_server_that_is_killed_is_replaced_and_meanwhile_evaluations_start_cold(small: Path) -> None:
@@ -109,7 +106,7 @@ async def test_an_evaluation_that_is_lost_with_its_fork_server_is_run_again(smal
             results.append(await evaluate(service, "import time; time.sleep(1); print('done')"))
 
         tasks.start_soon(one)
-        await anyio.sleep(0.5)
+        await until(lambda: len(interpreters(service)) == 4)  # with the run, and the fork for the next one
         os.kill(sorted(interpreters(service))[victim], signal.SIGKILL)
         await until(lambda: results and forks(service))
         await until(lambda: held(service) == before)
@@ -117,7 +114,7 @@ async def test_an_evaluation_that_is_lost_with_its_fork_server_is_run_again(smal
 
 
 async def test_a_fork_server_that_does_not_answer_is_replaced(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snekhouse.jail.fork_server._ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("snekhouse.jail.fork_server.ANSWER_TIMEOUT_S", 0.5)
     async with opened(small) as service:
         await until(lambda: forks(service))
         first = interpreters(service)
@@ -130,7 +127,7 @@ async def test_a_fork_server_that_does_not_answer_is_replaced(small: Path, monke
 async def test_a_fork_server_that_has_served_long_enough_is_replaced(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "_RUN_LIMIT", 5)
+    monkeypatch.setattr(supervisor, "RUN_LIMIT", 5)
     seeds: set[str] = set()
     async with opened(small) as service:
         await until(lambda: forks(service))
@@ -162,7 +159,7 @@ async def test_packages_are_seen_at_once_and_by_the_next_fork_server(small: Path
 async def test_one_that_dies_again_and_again_is_started_with_pauses(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "_PAUSES", (0.01, 30.0))
+    monkeypatch.setattr(supervisor, "PAUSES_S", (0.01, 30.0))
     async with opened(small) as service:
         for _ in range(2):
             await until(lambda: forks(service))

@@ -24,7 +24,7 @@ from snekhouse.profile.tmpfs import writable
 from snekhouse.registry.models import Runtime
 from snekhouse.waiting import first
 
-_ANSWER_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 5.0
 """Seconds to wait for a hello or a report of a fork, which take milliseconds unless the host is loaded."""
 
 _OUTPUT_LIMIT = 1 << 16
@@ -117,7 +117,7 @@ class ForkServer:
             ForkServerError: The fork did not say hello.
         """
         try:
-            with anyio.fail_after(_ANSWER_TIMEOUT_S):
+            with anyio.fail_after(ANSWER_TIMEOUT_S):
                 return await fork.channel.receive_hello()
         except (JailError, TimeoutError) as error:
             raise self._failed(str(error) or "the fork server does not answer") from error
@@ -131,7 +131,7 @@ class ForkServer:
         if not fork.ended.is_set():
             with anyio.CancelScope(shield=True):
                 self._order(protocol.encode_kill(fork.number))
-                with anyio.move_on_after(_ANSWER_TIMEOUT_S):
+                with anyio.move_on_after(ANSWER_TIMEOUT_S):
                     await fork.ended.wait()
         if fork.exit is None:
             raise self._failed("the fork server is gone")

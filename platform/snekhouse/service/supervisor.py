@@ -19,7 +19,7 @@ from snekhouse.waiting import first
 
 _log = logging.getLogger(__package__)
 
-_RUN_LIMIT = 100_000
+RUN_LIMIT = 100_000
 """Evaluations after which a fork server is replaced: its runs share one hash seed and one address layout."""
 
 _AGE_LIMIT_S = 24 * 3600.0
@@ -28,7 +28,7 @@ _AGE_LIMIT_S = 24 * 3600.0
 _STABLE_AFTER_S = 60.0
 """Uptime in seconds that resets the pauses."""
 
-_PAUSES_S = (0.1, 1.0, 5.0, 30.0, 300.0)
+PAUSES_S = (0.1, 1.0, 5.0, 30.0, 300.0)
 """Seconds before the next start after one failure, two, ...; the last one repeats."""
 
 
@@ -80,13 +80,13 @@ class ForkServerSupervisor:
         if self._packages_known != self._packages_changed():
             self._request_another("packages")
             return None
-        if self._fork_server and self._fork_server.served >= _RUN_LIMIT:
+        if self._fork_server and self._fork_server.served >= RUN_LIMIT:
             self._request_another("age")
         return self._fork_server
 
     async def keep(self) -> None:
         """Keep a fork server up until cancelled."""
-        backoff = Backoff(_PAUSES_S, _STABLE_AFTER_S)
+        backoff = Backoff(PAUSES_S, _STABLE_AFTER_S)
         async with anyio.create_task_group() as tasks:
             while True:
                 begin = time.monotonic()
