@@ -1,10 +1,10 @@
-"""What an evaluation costs: both ways to start, beside bare Python and plain NsJail, for each runtime.
+"""Measure what an evaluation costs in each runtime: forked and cold, and compared with bare Python and plain NsJail.
 
-    make bench                    print tables, in Markdown
-    make bench BENCH=--document   put them and a plot into docs/explanation/performance.md as well
+    make bench                    print tables in Markdown
+    make bench BENCH=--document   also write them and a plot into docs/explanation/performance.md
 
-Two real servers answer over HTTP on the loopback interface, one that forks and one that starts cold; what is compared
-is measured in turns. Nothing else should be running. Packages for `import numpy` come from the network.
+Two real servers answer over HTTP on the loopback interface: one forks evaluations, the other starts them cold. Values
+that are compared are measured in turns. Run nothing else meanwhile. numpy is installed from the network.
 """
 
 import argparse
@@ -46,12 +46,15 @@ FIGURES = re.compile(r"(?<=<!-- figures -->\n).*(?=<!-- end of figures -->)", re
 ROUNDS = 100
 CLIENTS = (1, 2, 8)
 NUMPY = "numpy"
-"""Name of the default runtime's twin that has numpy imported ahead."""
+"""Name of a copy of the default runtime that preloads numpy."""
 
 PRINT = {"input": "print(1)"}
 PROGRAMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "`print(1)`": ("", PRINT),
-    "imports of the library": ("", {"input": "import json, re, random, datetime, collections, dataclasses, pathlib"}),
+    "imports of the standard library": (
+        "",
+        {"input": "import json, re, random, datetime, collections, dataclasses, pathlib"},
+    ),
     "a file in, a file out": (
         "",
         {
@@ -66,13 +69,13 @@ PROGRAMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Bench:
-    """What is measured.
+    """The servers and the NsJail to measure.
 
     Attributes:
         registry: The runtimes.
-        forking: A server that forks.
-        cold: A server that does not.
-        plain: NsJail without us.
+        forking: A server that forks evaluations.
+        cold: A server that starts evaluations cold.
+        plain: NsJail without snekhouse.
     """
 
     registry: Registry
@@ -81,18 +84,18 @@ class Bench:
     plain: Plain
 
     def clients(self) -> list[Client]:
-        """Connect to the server that starts cold, and to the one that forks."""
+        """Connect to the server that starts evaluations cold, and to the server that forks them."""
         return [Client(str(server.client.base_url)) for server in (self.cold, self.forking)]
 
     @property
     def names(self) -> list[str]:
-        """The runtimes, but for the twin."""
+        """The names of the runtimes, without the copy that preloads numpy."""
         return [name for name in self.registry.runtimes if name != NUMPY]
 
 
 @contextmanager
 def opened() -> Iterator[Bench]:
-    """Serve this machine's interpreters twice."""
+    """Serve the interpreters of this machine with two servers."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -113,7 +116,7 @@ def opened() -> Iterator[Bench]:
 
 
 def starts(bench: Bench) -> dict[str, list[Figures]]:
-    """Time `print(1)` for each runtime: bare Python, plain NsJail, cold, forked."""
+    """Time `print(1)` in each runtime: bare Python, plain NsJail, cold, forked."""
     found = {}
     for name in bench.names:
         bare = partial(subprocess.run, [bench.registry.runtimes[name].executable, "-c", "pass"], cwd="/", check=True)
@@ -124,7 +127,7 @@ def starts(bench: Bench) -> dict[str, list[Figures]]:
 
 
 def loads(bench: Bench) -> dict[str, dict[str, list[Figures]]]:
-    """Time `print(1)` for each runtime and way to start, at 1, 2 and 8 clients."""
+    """Time `print(1)` in each runtime, cold and forked, with 1, 2 and 8 clients."""
     servers = {"cold": bench.cold, "fork": bench.forking}
     return {
         name: {
@@ -148,7 +151,7 @@ def programs(bench: Bench) -> dict[str, list[Figures]]:
 
 
 def memory(bench: Bench) -> dict[str, float]:
-    """Measure the share of memory (PSS, proc_pid_smaps(5)) of fork servers and runs, in MiB."""
+    """Measure the proportional set size (PSS, proc_pid_smaps(5)) of fork servers and evaluations, in MiB."""
     processes = [pid for pid in descendants(bench.forking.process.pid) if b"watchdog.py" not in _command(pid)]
     fork_servers = sum(map(_pss, processes)) / len(bench.registry.runtimes)
     uids = bench.registry.server.uids
@@ -161,7 +164,11 @@ def memory(bench: Bench) -> dict[str, float]:
         run = sum(_pss(int(pid)) for pid in running)
         client.wait()
     server = _pss(bench.forking.process.pid)
-    return {"a fork server with NsJail and a run in waiting": fork_servers, "a run more": run, "the server": server}
+    return {
+        "a fork server with NsJail and one evaluation forked ahead": fork_servers,
+        "one more evaluation": run,
+        "the server": server,
+    }
 
 
 _SLEEPER = "import httpx, sys; httpx.post(sys.argv[1] + '/eval', json={'input': 'import time; time.sleep(2)'})"
@@ -178,7 +185,7 @@ def _pss(pid: int) -> float:
 
 
 def readiness(bench: Bench) -> dict[str, float]:
-    """Measure seconds from the start of a server until its default runtime evaluates, and until all fork."""
+    """Measure the seconds from the start of a server until its default runtime evaluates, and until all fork."""
     with tempfile.TemporaryDirectory() as folder:
         begin = perf_counter()
         with running_server(Path(bench.registry.source), Path(folder) / "log") as server:
@@ -190,17 +197,17 @@ def readiness(bench: Bench) -> dict[str, float]:
 
 
 def table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
-    """Write a table in Markdown: text on the left, figures on the right."""
+    """Format a table in Markdown. The first column is aligned left, the others right."""
     rule = ["---", *["--:"] * (len(head) - 1)]
     return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *rows))
 
 
 def report(bench: Bench) -> Iterator[str]:
-    """Measure everything; write it in Markdown, and draw the plot."""
+    """Measure everything, yield it as Markdown, and draw the plot."""
     cpus, release = os.cpu_count(), platform.release()
     yield f"Measured on {cpus} CPUs ({_processor()}), Linux {release}, {len(bench.names)} runtimes.\n"
     began = starts(bench)
-    yield "`print(1)` over HTTP, one client; medians in milliseconds:\n"
+    yield "Time of `print(1)` over HTTP with one client; medians in milliseconds:\n"
     yield table(
         ("runtime", "`python -c pass`", "plain nsjail", "cold", "fork", "fork / python", "cold / fork"),
         (
@@ -210,7 +217,7 @@ def report(bench: Bench) -> Iterator[str]:
         ),
     )  # fmt: skip
     loaded = loads(bench)
-    yield "The same at 1, 2 and 8 clients; median and 99th percentile in milliseconds, and evaluations a second:\n"
+    yield "The same with 1, 2 and 8 clients; median and 99th percentile in milliseconds, and evaluations per second:\n"
     yield table(
         ("runtime", "start", *(f"{clients} client{'s' * (clients > 1)}" for clients in CLIENTS)),
         (
@@ -219,14 +226,14 @@ def report(bench: Bench) -> Iterator[str]:
             for way, figures in ways.items()
         ),
     )
-    yield f"Programs, in {bench.registry.default}; medians in milliseconds:\n"
+    yield f"Time of programs in {bench.registry.default}; medians in milliseconds:\n"
     yield table(
         ("program", "cold", "fork"),
         ((title, *(f"{each.median:.1f}" for each in figures)) for title, figures in programs(bench).items()),
     )
-    yield "Memory, as shares (PSS), in MiB; and seconds to readiness, of all runtimes together:\n"
+    yield "Memory as proportional set size (PSS) in MiB, and the start-up time of a server with all runtimes:\n"
     yield table(("memory", "MiB"), ((what, f"{size:.1f}") for what, size in memory(bench).items()))
-    yield table(("ready", "seconds"), ((what, f"{taken:.2f}") for what, taken in readiness(bench).items()))
+    yield table(("time until", "seconds"), ((what, f"{taken:.2f}") for what, taken in readiness(bench).items()))
     plot(
         PICTURE,
         f"print(1) over HTTP, {cpus} CPUs",
@@ -245,7 +252,7 @@ def _processor() -> str:
 
 
 def main() -> None:
-    """Measure, print, and document if asked to."""
+    """Measure, print, and write the documentation if the option is given."""
     parser = argparse.ArgumentParser(description="Measure what an evaluation costs.")
     parser.add_argument("--document", action="store_true", help=f"put the figures into {PAGE.name}")
     asked = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Stop-watches: works in turns, and many clients at once."""
+"""Time calls in turns, and requests of many clients at once."""
 
 import http.client
 import json
@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from time import perf_counter
 
 _SECONDS = 2.0
-"""How long throughput is measured."""
+"""Duration of a measurement of throughput."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What came of many times.
+    """Statistics of many times.
 
     Attributes:
         median: In milliseconds.
-        p99: In milliseconds.
-        rate: How many there were in a second.
+        p99: The 99th percentile in milliseconds.
+        rate: Calls per second.
     """
 
     median: float
@@ -29,24 +29,24 @@ class Figures:
 
     @classmethod
     def of(cls, times: Sequence[float], elapsed: float) -> "Figures":
-        """Sum up times.
+        """Compute the statistics of some times.
 
         Args:
             times: Each in seconds.
-            elapsed: Seconds that they took together, which is less than their sum where some went on at once.
+            elapsed: Seconds from the first start to the last end. It is less than the sum if calls ran at once.
         """
         ordered = sorted(times)
         return cls(statistics.median(ordered) * 1e3, ordered[len(ordered) * 99 // 100] * 1e3, len(ordered) / elapsed)
 
 
 class Client:
-    """A client that keeps its connection, of the standard library: it takes a fifth of a millisecond for itself."""
+    """A client that keeps its connection. It uses the standard library, and takes a fifth of a millisecond itself."""
 
     def __init__(self, url: str) -> None:
         self._connection = http.client.HTTPConnection(url.removeprefix("http://").rstrip("/"))
 
     def evaluate(self, route: str, request: object) -> None:
-        """Evaluate, and see that it went well."""
+        """Evaluate a program, and check that it succeeded."""
         self._connection.request("POST", route, json.dumps(request), {"Content-Type": "application/json"})
         answer = json.loads(self._connection.getresponse().read())
         assert answer["returncode"] == 0, answer
@@ -57,7 +57,7 @@ class Client:
 
 
 def alternate(rounds: int, *works: Callable[[], object]) -> list[Figures]:
-    """Time each work in turn, round by round, so that a slow moment of the machine hits all alike."""
+    """Time each callable in turn, in rounds, so that a slow moment of the machine affects all of them."""
     times: list[list[float]] = [[] for _ in works]
     for _ in range(rounds):
         for taken, work in zip(times, works, strict=True):
@@ -68,13 +68,13 @@ def alternate(rounds: int, *works: Callable[[], object]) -> list[Figures]:
 
 
 def throughput(url: str, route: str, request: object, clients: int) -> Figures:
-    """Evaluate with several clients at once, each on a connection that it keeps.
+    """Evaluate with several clients at once. Each client keeps its connection.
 
     Args:
-        url: The server.
-        route: Where it evaluates.
-        request: What every client asks.
-        clients: How many there are.
+        url: URL of the server.
+        route: Path to post to.
+        request: Body that every client sends.
+        clients: Number of clients.
     """
     begin = perf_counter()
     times: list[list[float]] = [[] for _ in range(clients)]

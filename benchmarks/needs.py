@@ -1,9 +1,9 @@
-"""What programs with large packages need: the least limits with which they end well, and what they use.
+"""Find the lowest limits with which programs with large packages succeed, and measure what they use.
 
     .venv/bin/snekhouse packages install 3.13 pandas matplotlib scikit-learn --registry runtimes.local.toml
     .venv/bin/python benchmarks/needs.py 3.13 --registry runtimes.local.toml
 
-Each program runs in jails of its own that start cold, with one limit lowered by halves until it fails. It takes ten
+Each program runs alone in jails that start cold. A bisection finds the lowest value of each limit. The script takes ten
 minutes, and prints a table in Markdown.
 """
 
@@ -22,7 +22,7 @@ import tomli_w
 MIB = 1 << 20
 AMPLE: Mapping[str, float] = {"memory": 2048 * MIB, "address_space": 8192 * MIB, "wall_time": 60.0}
 STEPS = {"memory": 4 * MIB, "address_space": 32 * MIB}
-"""To how many bytes each limit is found."""
+"""Precision of each limit in bytes."""
 
 PROGRAMS = {
     "`print(1)`": "print(1)",
@@ -45,14 +45,14 @@ PROGRAMS = {
 
 
 class Bench:
-    """Evaluates programs of one runtime under limits."""
+    """Evaluates programs in one runtime under limits."""
 
     def __init__(self, registry: Path, runtime: str, folder: Path) -> None:
         self._declared = tomllib.loads(registry.read_text())
         self._runtime, self._path = runtime, folder / "runtimes.toml"
 
     def run(self, program: str, **limits: float) -> dict[str, Any]:
-        """Evaluate a program in a jail of its own; return its answer."""
+        """Evaluate a program in its own jail, and return the answer."""
         table = self._declared["runtimes"][self._runtime]
         changed = {**table, "start": "cold", "limits": {**table.get("limits", {}), **AMPLE, **limits}}
         alone = {**self._declared, "default": self._runtime, "runtimes": {self._runtime: changed}}
@@ -63,14 +63,14 @@ class Bench:
         return answer
 
     def least(self, program: str, limit: str) -> int:
-        """Find the least value of a limit with which a program ends with 0."""
+        """Find the lowest value of a limit with which a program exits with 0."""
         return bisected(
             int(AMPLE[limit]), STEPS[limit], lambda value: self.run(program, **{limit: value})["returncode"] == 0
         )
 
 
 def bisected(high: int, step: int, enough: Callable[[int], bool]) -> int:
-    """Find the least that is enough, to a step; `high` is known to be."""
+    """Find the lowest value that is enough, with the precision of a step. `high` must be enough."""
     low = 0
     while high - low > step:
         middle = (low + high) // 2
@@ -79,7 +79,7 @@ def bisected(high: int, step: int, enough: Callable[[int], bool]) -> int:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runtime")
     parser.add_argument("--registry", type=Path, default=Path("runtimes.local.toml"))

@@ -1,10 +1,10 @@
-"""What options of a runtime cost a forked evaluation: tmpfs, and the loopback interface.
+"""Measure what two options of a runtime cost a forked evaluation: tmpfs, and the loopback interface.
 
     .venv/bin/python benchmarks/options.py
 
-Processes do what a forked run does before its program: namespaces, mounts, the interface. The kernel tells the CPU that
-each took from its start to its end (getrusage(2)), so other load does not count; what the kernel tidies up later in
-threads of its own is not in it.
+Processes do what a forked evaluation does before its program: they create namespaces and mounts, and bring up the
+interface. The kernel measures the CPU time of each process (getrusage(2)), so other load does not count. Work that
+kernel threads do after the end of a process does not count either.
 """
 
 import ctypes
@@ -26,13 +26,13 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def called(name: str, *arguments: int | bytes | None) -> None:
-    """Call a function of the C library, and see that it went well."""
+    """Call a function of the C library, and raise OSError if it fails."""
     if getattr(LIBC, name)(*arguments):
         raise OSError(ctypes.get_errno(), name)
 
 
 def mount(places: Path, count: int) -> None:
-    """Mount some tmpfs besides the two of the home and of shared memory, as a run does."""
+    """Mount a number of tmpfs besides the two for the home and shared memory, as an evaluation does."""
     for number in range(_ALWAYS + count):
         folder = os.fsencode(places / str(number))
         options = b"size=16777216,nr_inodes=4096,mode=1777"
@@ -43,7 +43,7 @@ _ALWAYS = 2
 
 
 def raise_loopback(places: Path) -> None:
-    """Bring the loopback interface up, as a run does."""
+    """Bring the loopback interface up, as an evaluation does."""
     mount(places, 0)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as carrier:
         request = b"lo".ljust(16, b"\0") + IFF_UP.to_bytes(2, "little") + bytes(22)
@@ -51,7 +51,7 @@ def raise_loopback(places: Path) -> None:
 
 
 def timed(work: Callable[[], None]) -> float:
-    """Do some work in a process with namespaces of its own; return the milliseconds of CPU that it took in all."""
+    """Run a function in a process with new namespaces, and return the CPU time of the process in milliseconds."""
     pid = os.fork()
     if not pid:
         called("unshare", CLONE_NEWUSER | CLONE_OTHERS)
@@ -64,7 +64,7 @@ def timed(work: Callable[[], None]) -> float:
 
 
 def main() -> None:
-    """Measure in turns, and print a table in Markdown."""
+    """Measure the options in turns, and print a table in Markdown."""
     with tempfile.TemporaryDirectory() as folder:
         places = Path(folder)
         for number in range(6):

@@ -1,4 +1,4 @@
-"""The plot of a benchmark: the cost of an evaluation, and how many there are in a second."""
+"""Plot a benchmark: the cost of an evaluation, and the evaluations per second."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,11 +19,11 @@ def plot(path: Path, title: str, latency: Mapping[str, Sequence[float]], rate: M
     """Draw two rows of bars.
 
     Args:
-        path: Where the PNG goes.
-        title: What was measured, and on what.
-        latency: Milliseconds of each runtime, by what was measured.
-        rate: Evaluations a second of each runtime, by way to start.
-        names: The runtimes.
+        path: The PNG file to write.
+        title: The title: the program and the machine.
+        latency: Milliseconds in each runtime, by the name of the measurement.
+        rate: Evaluations per second in each runtime, by the way to start.
+        names: The names of the runtimes.
     """
     figure, (above, below) = plt.subplots(2, 1, figsize=(9, 6.5), layout="constrained")
     _bars(above, latency, names, "median, milliseconds")

@@ -28,11 +28,11 @@ _HEADS = (
     ("setting", "an evaluation", *PROGRAMS),
 )
 _INTRODUCTIONS = (
-    "Which walls stand:",
-    "What the server did. Its tests, where some ran, are those that the setting names, forked and cold:",
-    "Where a wall is missing, why, and the remedy:",
-    "What else was found:",
-    "Milliseconds that `print(1)` takes over HTTP in that machine, and `usage.memory` (MiB), `usage.cpu_time` (s) of programs:",
+    "The state of each wall:",
+    "How the server behaved. The column `tests` has results if the setting names tests, for forked and cold evaluations:",
+    "Each missing wall, the reason, and the remedy:",
+    "Other results:",
+    "The time of `print(1)` over HTTP on this machine in milliseconds, and for each program `usage.memory` (MiB) and `usage.cpu_time` (s):",
 )
 
 

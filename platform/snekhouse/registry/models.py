@@ -51,8 +51,8 @@ class Limits(_Table):
     """What a run may use."""
 
     wall_time: Annotated[Positive, Field(description="Seconds from the program's start to its end.")] = 6.0
-    memory: Annotated[Size, Field(description="Memory of all processes, files in home and shm included.")] = ByteSize(
-        70 * _MIB
+    memory: Annotated[Size, Field(description="Memory of all processes, files in /home and /dev/shm included.")] = (
+        ByteSize(70 * _MIB)
     )
     address_space: Annotated[Size, Field(description="Address space of each process.")] = ByteSize(700 * _MIB)
     processes: Annotated[Count, Field(description="Processes and threads at once.")] = 15
@@ -66,9 +66,11 @@ class Limits(_Table):
 class Files(_Table):
     """Which files of the home come back with the result."""
 
-    limit: Annotated[CountOrNone, Field(description="How many at most.")] = 100
-    timeout: Annotated[Positive, Field(description="Seconds that collecting them may take.")] = 5.0
-    pattern: Annotated[str, Field(min_length=1, description="Glob that their paths match.")] = "**/[!_]*"
+    limit: Annotated[CountOrNone, Field(description="How many files the answer returns at most.")] = 100
+    timeout: Annotated[Positive, Field(description="Seconds that the server may take to collect them.")] = 5.0
+    pattern: Annotated[str, Field(min_length=1, description="Glob that the paths of returned files match.")] = (
+        "**/[!_]*"
+    )
 
 
 class MountTable(_Table):
@@ -77,11 +79,11 @@ class MountTable(_Table):
     source: Annotated[MountPath | None, Field(description="Path on the host.")] = None
     target: MountPath = Field(
         default_factory=lambda given: given.get("source") or "/",
-        description="Path in the jail; that of the source if not given.",
+        description="Path in the jail. If not given, the source.",
     )
     tmpfs: Annotated[
         Size | None,
-        Field(description="Size of the empty folder in memory that each run gets there."),
+        Field(description="Size of the empty folder in memory that each evaluation gets there."),
     ] = None
     writable: Annotated[bool, Field(description="Whether programs may write to it.")] = False
     mandatory: Annotated[bool, Field(description="Whether the runtime is unavailable without it.")] = True
@@ -114,9 +116,7 @@ class Settings(_Table):
 
     start: Annotated[
         Literal["fork", "cold"],
-        Field(
-            description="How an evaluation starts: forked by an interpreter that waits for it, or with one of its own."
-        ),
+        Field(description="How an evaluation starts: forked by the fork server, or cold with its own interpreter."),
     ] = "fork"
     limits: Limits = Limits()
     files: Files = Files()
@@ -125,23 +125,28 @@ class Settings(_Table):
         tuple[EnvName, ...], Field(strict=False, description="Variables that a request may set with `env`.")
     ] = ()
     mounts: Annotated[
-        tuple[MountTable, ...], Field(strict=False, description="What the runtime sees of the host, and tmpfs.")
+        tuple[MountTable, ...],
+        Field(strict=False, description="Files and folders of the host that the runtime sees, and tmpfs."),
     ] = ()
-    loopback: Annotated[bool, Field(description="Whether programs reach themselves over 127.0.0.1 and ::1.")] = False
+    loopback: Annotated[
+        bool, Field(description="Whether programs can connect to themselves over 127.0.0.1 and ::1.")
+    ] = False
     root: Annotated[
         RootPath | None,
         Field(
-            description="Folder with a root file system, whose /usr and loader the runtime sees instead of the host's."
+            description="Folder with a root file system. The runtime sees its /usr and loader instead of the host's."
         ),
     ] = None
     packages: Annotated[
         AbsolutePath | None,
-        Field(description="Folder of its third-party packages; {runtime} stands for its name. The usual if not given."),
+        Field(
+            description="Folder of its third-party packages; {runtime} stands for its name. If not given, a default."
+        ),
     ] = None
     packages_build: Annotated[
         Literal["wheels", "source"],
         Field(
-            description="What packages are installed from: wheels alone, or source distributions too, built in a jail."
+            description="How packages are installed: from wheels, or also from source distributions, built in a jail."
         ),
     ] = "wheels"
 
@@ -149,14 +154,15 @@ class Settings(_Table):
 class RuntimeTable(Settings):
     """A table `[runtimes.NAME]` as it is written."""
 
-    executable: Annotated[AbsolutePath, Field(description="The interpreter, by its path in the jail.")]
+    executable: Annotated[AbsolutePath, Field(description="Path of the interpreter in the jail.")]
     aliases: Annotated[tuple[Name, ...], Field(strict=False, description="Further names in URLs.")] = ()
     executable_names: Annotated[
         tuple[AbsolutePath, ...],
-        Field(strict=False, description="Further paths by which `executable_path` may name the runtime."),
+        Field(strict=False, description="Further paths that clients may send as `executable_path` for this runtime."),
     ] = ()
     preload: Annotated[
-        tuple[ModuleName, ...], Field(strict=False, description="Modules that its programs find imported ahead.")
+        tuple[ModuleName, ...],
+        Field(strict=False, description="Modules that the fork server imports before evaluations fork."),
     ] = ()
     build: Build | None = None
 
@@ -188,20 +194,25 @@ class Runtime(RuntimeTable):
 class Server(_Table):
     """How the server serves."""
 
-    bind: Annotated[Bind, Field(description="host:port to listen on.")] = "0.0.0.0:8060"
-    workers: Annotated[Count, Field(description="Processes that serve; all else here is shared out among them.")] = 1
-    concurrency: Annotated[CountOrNone, Field(description="Evaluations at once; 0: one per CPU.")] = 0
-    queue: Annotated[CountOrNone, Field(description="How many more may wait; beyond it 503.")] = 64
-    uids: Annotated[UidRange, Field(description="First and last host id, of user and group, that runs may get.")] = (
+    bind: Annotated[Bind, Field(description="Address to listen on, as host:port.")] = "0.0.0.0:8060"
+    workers: Annotated[
+        Count, Field(description="Number of server processes. They share the other limits of this table.")
+    ] = 1
+    concurrency: Annotated[CountOrNone, Field(description="Evaluations at once; 0: one for each CPU.")] = 0
+    queue: Annotated[
+        CountOrNone,
+        Field(description="How many more evaluations may wait. When the queue is full, the server answers 503."),
+    ] = 64
+    uids: Annotated[UidRange, Field(description="First and last host id, of user and group, for evaluations.")] = (
         1_879_048_192,  # the first that no system of ranges uses: https://systemd.io/UIDS-GIDS
         1_879_049_215,
     )
-    max_request: Annotated[Size, Field(description="Bytes that the body of a request may have.")] = ByteSize(64 * _MIB)
+    max_request: Annotated[Size, Field(description="Largest body of a request in bytes.")] = ByteSize(64 * _MIB)
     max_in_transit: Annotated[
         Size | None,
         Field(
-            description="Bytes of all requests and answers being received and sent; beyond it 503. "
-            "A quarter of the memory that the server may use, and at most 1 GiB, if not given."
+            description="Bytes of all requests and answers in transit. When they are used up, the server answers 503. "
+            "If not given, a quarter of the memory that the server may use, and at most 1 GiB."
         ),
     ] = None
     connections: Annotated[
@@ -215,21 +226,21 @@ class Server(_Table):
         tuple[HostName, ...],
         Field(
             strict=False,
-            description="Names by which clients may ask (Host); on a loopback address besides loopback names, "
-            "elsewhere any name where none is given.",
+            description="Names that clients may send in the header Host. On a loopback address they are in addition to "
+            "loopback names. On another address, an empty list allows any name.",
         ),
     ] = ()
     origins: Annotated[
         tuple[Origin, ...],
         Field(strict=False, description="Origins of web pages that may use the server, besides its own."),
     ] = ()
-    http2: Annotated[bool, Field(description="Whether clients may speak HTTP/2 (without TLS).")] = False
-    drain: Annotated[Positive, Field(description="Seconds that evaluations have to finish after SIGTERM.")] = 10.0
-    allow_degraded: Annotated[bool, Field(description="Serve even where this host cannot build every wall.")] = False
+    http2: Annotated[bool, Field(description="Whether clients may use HTTP/2 (without TLS).")] = False
+    drain: Annotated[Positive, Field(description="Seconds for evaluations to finish after SIGTERM.")] = 10.0
+    allow_degraded: Annotated[bool, Field(description="Serve even if this host cannot build every wall.")] = False
     log: Annotated[Literal["text", "json"], Field(description="Form of the log.")] = "text"
     state: Annotated[
         AbsolutePath | None,
-        Field(description="Folder for the server's own files; the usual place if not given."),
+        Field(description="Folder for the server's own files. If not given, the server creates a private folder."),
     ] = None
 
     @property
@@ -246,7 +257,7 @@ class Server(_Table):
 class RegistryFile(_Table):
     """The registry as it is written."""
 
-    default: Annotated[str | None, Field(description="Runtime of /eval: a name or an alias.")] = None
+    default: Annotated[str | None, Field(description="Runtime of /eval, by name or alias.")] = None
     server: Server = Server()
     defaults: Settings = Settings()
     runtimes: dict[Name, RuntimeTable] = {}
