@@ -15,10 +15,10 @@ from snekhouse.jail.channel import Channel, Hello, opened_channel
 from snekhouse.jail.diagnosis import diagnose
 from snekhouse.jail.inputs import stdin_file
 from snekhouse.jail.nsjail import NsJail, fork_server_options, started
-from snekhouse.jail.output import Drain, output_streams
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.resources import RunResources
 from snekhouse.jail.start import GuestExit
+from snekhouse.jail.streams import Drain, output_streams
 from snekhouse.profile.rendering import START_TIMEOUT_S, bootstrap_inside
 from snekhouse.profile.tmpfs import writable
 from snekhouse.registry.models import Runtime

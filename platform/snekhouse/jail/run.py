@@ -19,12 +19,12 @@ from snekhouse.host.memory_watch import HAS_PROC_CHILDREN, MemoryWatch
 from snekhouse.jail.channel import Hello
 from snekhouse.jail.diagnosis import diagnose
 from snekhouse.jail.fork_server import ForkServerError
-from snekhouse.jail.home import FilesError, collect, is_empty
+from snekhouse.jail.home_files import FilesError, collect, is_empty
 from snekhouse.jail.inputs import Request, stdin_file
-from snekhouse.jail.output import Drain, OutputLimitError, output_streams
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.protocol import Refusal, Stamp
 from snekhouse.jail.start import Guest, GuestExit, Start
+from snekhouse.jail.streams import Drain, OutputLimitError, output_streams
 from snekhouse.jail.uncaught import uncaught
 from snekhouse.jail.verdict import JAIL_FAILED, StopReason, Verdict, judge
 from snekhouse.profile.rendering import START_TIMEOUT_S

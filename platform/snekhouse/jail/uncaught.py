@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from snekhouse.evaluation import ProgramError
-from snekhouse.jail.output import COLOUR
+from snekhouse.jail.streams import COLOUR
 from snekhouse.registry.models import HOME
 from snekhouse.shortening import MESSAGE_SIZE, cut
 

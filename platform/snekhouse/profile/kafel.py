@@ -40,7 +40,7 @@ def render_policy(machine: str = "", *, memory_limited: bool, fork_server: bool 
     environment.globals["lines"] = _in_lines
     environment.globals["action"] = _action
     environment.globals["calls"] = lambda rule: _calls(rule, machine)
-    return environment.get_template("seccomp.policy.jinja").render(
+    return environment.get_template("kafel.jinja").render(
         groups=policy(memory_limited=memory_limited, fork_server=fork_server, loopback=loopback), unlisted=UNLISTED
     )
 

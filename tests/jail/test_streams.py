@@ -8,7 +8,7 @@ import tracemalloc
 import anyio
 import pytest
 
-from snekhouse.jail.output import Drain, OutputLimitError, output_streams
+from snekhouse.jail.streams import Drain, OutputLimitError, output_streams
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from snekhouse.evaluation import File
-from snekhouse.jail.home import FilesError, collect
+from snekhouse.jail.home_files import FilesError, collect
 from snekhouse.registry.models import Files
 
 pytestmark = pytest.mark.alone
