@@ -57,4 +57,4 @@ def test_a_root_that_is_not_there_is_told(place: Path) -> None:
     registry.write_text((place / "runtimes.toml").read_text().replace(f"{place}/root", f"{place}/gone"))
     done = snekhouse("packages", "list", "rooted", "--registry", registry)
     assert done.returncode == 2
-    assert f"the root {place}/gone is not a folder of this host" in done.stderr
+    assert f"the root {place}/gone is not a folder on this host" in done.stderr

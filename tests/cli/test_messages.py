@@ -22,7 +22,7 @@ def test_add_asks_for_the_program_where_it_is_given_a_script(small: Path, tmp_pa
     script.chmod(0o755)
     message = refused(snekhouse("runtimes", "add", "mine", "--executable", script, "-r", small))
     assert message == (
-        f"snekhouse: {script} is not an interpreter: name the program itself, not a script or a venv's copy that starts it\n"
+        f"snekhouse: {script} is not an interpreter; name the program itself, not a script or the copy in a venv\n"
     )
 
 

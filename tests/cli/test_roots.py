@@ -54,7 +54,7 @@ def test_discover_writes_tables_with_the_root_and_runs_nothing_of_it_on_the_host
 def test_discover_names_what_is_wrong_with_a_root(tmp_path: Path) -> None:
     options = ("--output", tmp_path / "no.toml")
     said = refused(snekhouse("runtimes", "discover", "--root", tmp_path / "gone", *options))
-    assert f"the root {tmp_path}/gone is not a folder of this host; make" in said
+    assert f"the root {tmp_path}/gone is not a folder on this host; make" in said
     (tmp_path / "usr/bin").mkdir(parents=True)
     said = refused(snekhouse("runtimes", "discover", "--root", tmp_path, *options))
     assert f"no Python interpreter of the root {tmp_path} answers in a jail" in said

@@ -460,7 +460,7 @@ def test_any_collection_and_any_reason_makes_a_registry_that_loads(
 def test_the_reason_for_missing_walls_stands_above_the_permission() -> None:
     text = render_registry(FOUND, allow_degraded_reason="no cgroups\nconcurrency = 7")
     comment, _, rest = text.partition("allow_degraded = true\n")
-    assert comment.endswith("# Serve although walls are missing here: no cgroups concurrency = 7\n")
+    assert comment.endswith("# Serve although this host lacks walls: no cgroups concurrency = 7\n")
     assert rest
     assert tomllib.loads(text)["server"] == {"bind": "127.0.0.1:8060", "allow_degraded": True}
 

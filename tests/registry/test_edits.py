@@ -30,7 +30,7 @@ def test_what_was_there_is_a_prefix_of_what_comes_to_be(tmp_path: Path, end: str
     [
         ('default = "one"\nruntimes = { one = { executable = "/usr/bin/python3" } }\n', "is not TOML"),
         (_WRITTEN, "default: is missing"),
-        (f'default = "one"\n{_WRITTEN}\naliases = ["3.14t"]\n', "hides the runtime"),
+        (f'default = "one"\n{_WRITTEN}\naliases = ["3.14t"]\n', "is also the name of a runtime"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused_before_anything_is_written(

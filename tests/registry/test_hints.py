@@ -23,12 +23,13 @@ def test_nothing_is_told_of_the_defaults(load_text: Load) -> None:
 
 def test_more_cpus_than_the_host_has_are_told_once_for_all_runtimes(load_text: Load) -> None:
     (hint,) = hints(load_text(f"{_TWO}[defaults.limits]\ncpus = 100_000\n"))
-    assert hint == f"limits.cpus is 100000, and this host has {os.cpu_count()}: runs get no more (a, b)"
+    host = os.cpu_count()
+    assert hint == f"limits.cpus is 100000, but this host has {host} CPUs; write {host} or less (a, b)"
 
 
 def test_an_address_space_below_the_memory_is_told(load_text: Load) -> None:
     (hint,) = hints(load_text(f'{_TWO}[runtimes.b.limits]\nmemory = "2GiB"\naddress_space = "700MiB"\n'))
     assert hint == (
         "limits.address_space is 700.0MiB, less than limits.memory, 2.0GiB: "
-        "no process can use so much memory; raise it, or leave it out (b)"
+        "a process cannot use all of the memory; raise limits.address_space, or remove it (b)"
     )

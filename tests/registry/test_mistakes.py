@@ -76,13 +76,13 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "fewer ids than evaluations at once": (
         _ONE + "[server]\nuids = [5000, 5001]\nconcurrency = 3",
         "server.uids",
-        "has 2 ids; 6 are needed: one for each of 3 evaluations at once",
+        "has 2 ids; 6 are needed: 3 for evaluations, and for each worker 2 for each",
         "end it at 5005 or later",
     ),
     "more workers than evaluations at once": (
         _ONE + "[server]\nworkers = 4\nconcurrency = 3",
         "server.workers",
-        "are 4, more than the 3",
+        "4 is more than concurrency, which is 3",
         "write 3 or fewer",
     ),
     "a module that cannot be": (
@@ -106,7 +106,7 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "a name without quotes": (
         '[runtimes.3.12]\nexecutable = "/py/3.12"',
         'runtimes."3.12"',
-        "lacks quotes",
+        "needs quotes",
         '[runtimes."3.12"]',
     ),
     "a text for a number": (
@@ -131,13 +131,13 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
         _ONE + "[default.limits]\nwall_time = 2",
         "default",
         "is a table",
-        "write [defaults] for the table",
+        "rename the table to [defaults]",
     ),
     "the defaults without an s, and two runtimes": (
         "[default]\n" + _ONE + "[runtimes.b]\nexecutable = '/b'",
         "default",
         "is a table",
-        "write [defaults] for the table",
+        "rename the table to [defaults]",
     ),
     "a number for a text": ("default = 3.12" + _ONE, "default", "is not text", "in quotes"),
     "a text for a list": (_ONE + 'aliases = "3"', 'runtimes."3.12".aliases', "is not a list", "[...]"),
@@ -166,14 +166,14 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
             '[runtimes.b]\nexecutable = "/b"\naliases = ["y", "x"]'
         ),
         "runtimes.b.aliases[1]",
-        "alias of 'a' already",
+        "already an alias of 'a'",
         "remove one",
     ),
     "an alias twice": (_ONE + 'aliases = ["x", "x"]', 'runtimes."3.12".aliases[1]', "already", "remove one"),
     "an alias that hides a runtime": (
         'default = "a"\n[runtimes.a]\nexecutable = "/a"\naliases = ["b"]\n[runtimes.b]\nexecutable = "/b"',
         "runtimes.a.aliases[0]",
-        "hides the runtime",
+        "is also the name of a runtime",
         "remove the alias",
     ),
     "an unknown default": ('default = "3.21"' + _ONE, "default", "no runtime '3.21'", "'3.12'"),
@@ -192,19 +192,24 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "no runtime": ("[server]\nqueue = 1", "runtimes", "lists no runtime", '[runtimes."3.14"]'),
     "an empty table of runtimes": ("[runtimes]", "runtimes", "lists no runtime", '[runtimes."3.14"]'),
     "no executable": ('[runtimes."3.12"]', 'runtimes."3.12".executable', "is missing", "add it"),
-    "a relative executable": ('[runtimes.a]\nexecutable = "a"', "runtimes.a.executable", "not an absolute", "from /"),
+    "a relative executable": (
+        '[runtimes.a]\nexecutable = "a"',
+        "runtimes.a.executable",
+        "not an absolute",
+        "starts with /",
+    ),
     "a relative executable name": (
         _ONE + 'executable_names = ["bin/python"]',
         'runtimes."3.12".executable_names[0]',
         "not an absolute",
-        "from /",
+        "starts with /",
     ),
-    "a relative state folder": ('[server]\nstate = "x"' + _ONE, "server.state", "not an absolute", "from /"),
+    "a relative state folder": ('[server]\nstate = "x"' + _ONE, "server.state", "not an absolute", "starts with /"),
     "a relative source": (
         '[[defaults.mounts]]\nsource = "lib"' + _ONE,
         "defaults.mounts[0].source",
         "not an absolute",
-        "from /",
+        "starts with /",
     ),
     "a target that climbs": (
         _ONE + 'mounts = [{ source = "/a", target = "/a/../b" }]',
@@ -278,7 +283,7 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "a size beyond all": (
         '[server]\nmax_request = "9999999PiB"' + _ONE,
         "server.max_request",
-        "more than a file",
+        "larger than a file",
         "smaller",
     ),
     "an executable name of two runtimes": (
@@ -287,7 +292,7 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
             '[runtimes.b]\nexecutable = "/b"\nexecutable_names = ["/x"]'
         ),
         "runtimes.b.executable_names[0]",
-        "names the runtime 'a' already",
+        "already names the runtime 'a'",
         "remove one",
     ),
     "an executable name that is another's executable": (
@@ -357,25 +362,25 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "a root that is the host's own": (
         _ONE + 'root = "//."',
         'runtimes."3.12".root',
-        "is the host's own root",
-        "name the folder of another",
+        "is the root of the host itself",
+        "name the folder of another root",
     ),
     "a root by a path from somewhere": (
         '[defaults]\nroot = "srv/sid"' + _ONE,
         "defaults.root",
         "not an absolute path",
-        "from / on",
+        "starts with /",
     ),
     "a mount over what comes from the root": (
         _ONE + 'root = "/srv/sid"\nmounts = [{ source = "/opt/lib", target = "/lib/." }]',
         'runtimes."3.12".mounts[0].target',
-        "takes the place of what comes from the root /srv/sid",
+        "conflicts with the root /srv/sid",
         "remove the mount, or root",
     ),
     "a mount over what comes from the root of the defaults": (
         '[defaults]\nroot = "/srv/sid"\nmounts = [{ source = "/usr" }]' + _ONE,
         "defaults.mounts[0].source",
-        "takes the place of what comes from the root /srv/sid",
+        "conflicts with the root /srv/sid",
         "remove the mount, or root",
     ),
     "a mount of nothing": (
@@ -387,7 +392,7 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "a tmpfs of the host's": (
         _ONE + 'mounts = [{ source = "/a", target = "/tmp", tmpfs = "1MiB" }]',
         'runtimes."3.12".mounts[0].source',
-        "names a file of the host",
+        "cannot be combined with tmpfs",
         "remove one of them",
     ),
     "a tmpfs that need not be there": (
@@ -400,13 +405,13 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
         _ONE + 'mounts = [{ tmpfs = "1MiB" }]',
         'runtimes."3.12".mounts[0].target',
         "is missing",
-        "at which programs see",
+        "add the path of the tmpfs",
     ),
     "a tmpfs at a path from somewhere": (
         _ONE + 'mounts = [{ target = "tmp", tmpfs = "1MiB" }]',
         'runtimes."3.12".mounts[0].target',
         "not an absolute path",
-        "from / on",
+        "starts with /",
     ),
     "a tmpfs of nothing": (
         _ONE + 'mounts = [{ target = "/tmp", tmpfs = 0 }]',
@@ -423,13 +428,13 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "a tmpfs of more than the memory": (
         '[defaults]\nmounts = [{ target = "/tmp", tmpfs = "71MiB" }]' + _ONE,
         "defaults.mounts[0].tmpfs",
-        "is larger than limits.memory, 70.0MiB, which it counts as (runtime 3.12)",
+        "is larger than limits.memory (70.0MiB), which includes it (runtime 3.12)",
         "raise limits.memory",
     ),
     "a tmpfs of more than the memory that a runtime leaves": (
         '[defaults]\nmounts = [{ target = "/tmp", tmpfs = "16MiB" }]' + _ONE + 'limits = { memory = "8MiB" }',
         "defaults.mounts[0].tmpfs",
-        "is larger than limits.memory, 8.0MiB",
+        "is larger than limits.memory (8.0MiB)",
         "write a smaller size",
     ),
     "a tmpfs over everything": (
@@ -453,32 +458,32 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "a tmpfs below a mount": (
         _ONE + 'mounts = [{ source = "/opt" }, { target = "/opt/cache", tmpfs = "1MiB" }]',
         'runtimes."3.12".mounts[1].target',
-        "lies below '/opt', which 3.12 has as well",
-        "beside it",
+        "is below '/opt', another mount of 3.12",
+        "does not overlap",
     ),
     "a tmpfs that hides a mount of the defaults": (
         '[defaults]\nmounts = [{ source = "/tmp/x" }]' + _ONE + 'mounts = [{ target = "/tmp", tmpfs = "1MiB" }]',
         'runtimes."3.12".mounts[0].target',
-        "would hide '/tmp/x', which 3.12 has as well",
-        "beside it",
+        "would hide '/tmp/x', another mount of 3.12",
+        "does not overlap",
     ),
     "a tmpfs in another": (
         _ONE + 'mounts = [{ target = "/tmp/x", tmpfs = "1MiB" }, { target = "/tmp", tmpfs = "1MiB" }]',
         'runtimes."3.12".mounts[0].target',
-        "lies below '/tmp'",
-        "beside it",
+        "is below '/tmp'",
+        "does not overlap",
     ),
     "a tmpfs that hides packages": (
         _ONE + 'mounts = [{ target = "/snekbox", tmpfs = "1MiB" }]',
         'runtimes."3.12".mounts[0].target',
         "would hide '/snekbox/user_base'",
-        "beside it",
+        "does not overlap",
     ),
     "a tmpfs below what comes from the root": (
         _ONE + 'root = "/srv/sid"\nmounts = [{ target = "/usr/tmp", tmpfs = "1MiB" }]',
         'runtimes."3.12".mounts[0].target',
-        "lies below '/usr'",
-        "beside it",
+        "is below '/usr'",
+        "does not overlap",
     ),
     "a mount over everything": (
         _ONE + 'mounts = [{ source = "/" }]',

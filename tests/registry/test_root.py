@@ -117,6 +117,6 @@ def test_a_root_has_one_spelling(root: Path, load_text: Load) -> None:
 def test_a_root_that_is_not_there_or_has_no_usr_is_told_with_a_remedy(tmp_path: Path, root: Path) -> None:
     assert wrong_with_root(str(root)) == ""
     assert wrong_with_root(str(tmp_path / "no")).startswith(
-        f"the root {tmp_path}/no is not a folder of this host; make"
+        f"the root {tmp_path}/no is not a folder on this host; make"
     )
-    assert wrong_with_root(str(root / "etc")).startswith(f"the root {root}/etc has no folder usr; make")
+    assert wrong_with_root(str(root / "etc")).startswith(f"the root {root}/etc has no usr folder; make")

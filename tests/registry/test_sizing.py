@@ -20,17 +20,17 @@ def _server(settings: str, rest: str = _ONE) -> str:
 def test_what_fits_is_told_with_the_concurrency_that_memory_allows(load_text: Load) -> None:
     places, memory = advice(load_text(_server("concurrency = 4")), 4, _GIB)
     assert places == (
-        "concurrency: 4 evaluations at once on 4 CPUs; a program that only waits holds its place too, for 6 s at most"
+        "concurrency: 4 evaluations at once on 4 CPUs; a program that only waits also takes a place, for at most 6 s"
     )
     assert memory == (
-        "memory: 4 runs with 70.0MiB each, the fork servers and the server need 341.0MiB at most; the server may use "
+        "memory: 4 runs of 70.0MiB each, the fork servers and the server need at most 341.0MiB; the server may use "
         "1.0GiB; memory alone allows a concurrency of 13"
     )
 
 
 def test_more_places_than_cpus_are_told(load_text: Load) -> None:
     _, hint, _ = advice(load_text(_server("concurrency = 64")), 2, 64 * _GIB)
-    assert "64 are more than 2 CPUs" in hint
+    assert "64 is more than 2 CPUs" in hint
     assert "write concurrency = 2" in hint
 
 
@@ -42,7 +42,7 @@ def test_one_place_is_never_too_much(load_text: Load, cpus: float) -> None:
 def test_runs_that_need_more_than_there_is_are_told_with_what_would_fit(load_text: Load) -> None:
     registry = load_text(_server("concurrency = 8", _ONE + '[runtimes.a.limits]\nmemory = "256MiB"\n'))
     *_, memory = advice(registry, 8, _GIB)
-    assert "need 2.1GiB at most; the server may use 1.0GiB; write concurrency = 3, or a lower limits.memory" in memory
+    assert "need at most 2.1GiB; the server may use 1.0GiB; write concurrency = 3, or a lower limits.memory" in memory
 
 
 def test_a_run_larger_than_the_machine_has_another_remedy(load_text: Load) -> None:

@@ -74,4 +74,4 @@ async def test_a_runtime_whose_root_is_not_there_is_told_with_a_remedy(tmp_path:
     registry = registry_with(tmp_path / "gone")
     async with open_service(registry, require_runtime=False) as service:
         reason = service.runtimes["rooted"].reason
-    assert f"the root {tmp_path}/gone is not a folder of this host; make a root file system there" in reason
+    assert f"the root {tmp_path}/gone is not a folder on this host; make a root file system there" in reason

@@ -1,4 +1,4 @@
-"""What the image builds of a runtime."""
+"""The table `[runtimes.NAME.build]`: how the image gets an interpreter."""
 
 from typing import Annotated
 
@@ -8,13 +8,13 @@ from snekhouse.registry.values import ImageName, Release, Sha256
 
 
 class Build(BaseModel):
-    """What the image builds: a release from its source, or what another image has already."""
+    """How the image gets an interpreter: built from source, or copied from another image."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    version: Annotated[Release | None, Field(description="Release of CPython.")] = None
-    sha256: Annotated[Sha256 | None, Field(description="Checksum of its source, Python-VERSION.tar.xz.")] = None
+    version: Annotated[Release | None, Field(description="CPython release to build.")] = None
+    sha256: Annotated[Sha256 | None, Field(description="Checksum of Python-VERSION.tar.xz.")] = None
     image: Annotated[
-        ImageName | None, Field(description="Image whose /usr/local is taken instead, such as python:3.14-slim.")
+        ImageName | None, Field(description="Image to copy /usr/local from instead, such as python:3.14-slim.")
     ] = None
-    configure: Annotated[tuple[str, ...], Field(strict=False, description="Further arguments of configure.")] = ()
+    configure: Annotated[tuple[str, ...], Field(strict=False, description="Additional arguments of configure.")] = ()

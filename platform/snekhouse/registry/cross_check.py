@@ -1,7 +1,7 @@
-"""What no table of a registry shows by itself: names, executables and mounts that do not go together.
+"""Checks across the tables of a registry: names, executables and mounts that contradict each other.
 
-It reads the parsed file, not the models, so that a mistake in one place hides none in another. What has the wrong
-type is passed over: the models refuse it.
+They read the parsed file, not the models, so that a mistake in one place does not hide another. They skip values of
+the wrong type, which the models reject.
 """
 
 import os
@@ -17,10 +17,10 @@ _Tables = dict[str, dict[str, Any]]
 
 
 def cross_check(parsed: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Find what does not go together.
+    """Find values that contradict each other.
 
     Args:
-        parsed: The file, as TOML has it.
+        parsed: The file, as `tomllib` parsed it.
     """
     runtimes = _tables(parsed.get("runtimes"))
     yield from _check_default(parsed, runtimes)
@@ -51,31 +51,31 @@ def _check_default(parsed: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mis
 
 
 def _check_uids(server: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mistake]:
-    """Find ranges of ids that are too small for all evaluations at once, spare forks and fork servers."""
+    """Find a range of ids that is too small for all evaluations, spare forks and fork servers at once."""
     concurrency, workers = server.get("concurrency") or os.cpu_count() or 1, server.get("workers", 1)
     if not isinstance(concurrency, int) or not isinstance(workers, int):
         return
     if workers > concurrency:
-        message = f"are {workers}, more than the {concurrency} evaluations at once of concurrency"
-        yield Mistake(("server", "workers"), message, f"write {concurrency} or fewer, or a larger concurrency")
+        message = f"{workers} is more than concurrency, which is {concurrency}"
+        yield Mistake(("server", "workers"), message, f"write {concurrency} or fewer, or raise concurrency")
     match server:
         case {"uids": [int(first), int(last)]}:
             needed = ids_needed(concurrency, workers, len(runtimes))
             if first < last < first + needed - 1:
                 message = (
-                    f"has {last - first + 1} ids; {needed} are needed: one for each of {concurrency} evaluations at "
-                    f"once, and for each of {workers} workers {_WAITING} for each runtime and one for fork servers"
+                    f"has {last - first + 1} ids; {needed} are needed: {concurrency} for evaluations, and for each "
+                    f"worker {_SPARE_FORKS} for each runtime and 1 for fork servers"
                 )
                 yield Mistake(("server", "uids"), message, f"end it at {first + needed - 1} or later")
 
 
 def ids_needed(concurrency: int, workers: int, runtimes: int) -> int:
-    """Count the host ids that runs at once use up, with those that wait in fork servers, and the fork servers' own."""
-    return concurrency + (_WAITING * runtimes + 1) * workers
+    """Count the host ids that evaluations, spare forks and fork servers need at once."""
+    return concurrency + (_SPARE_FORKS * runtimes + 1) * workers
 
 
-_WAITING = 2
-"""Runs of a runtime that wait to be used: one, and while a fork server is replaced another."""
+_SPARE_FORKS = 2
+"""Spare forks of a runtime: one, and a second while its fork server is replaced."""
 
 
 def _check_aliases(runtimes: _Tables) -> Iterator[Mistake]:
@@ -84,14 +84,14 @@ def _check_aliases(runtimes: _Tables) -> Iterator[Mistake]:
         for index, alias in _texts(table, "aliases"):
             location = ("runtimes", name, "aliases", index)
             if alias in runtimes:
-                yield Mistake(location, f"the alias {alias!r} hides the runtime of that name", "remove the alias")
+                yield Mistake(location, f"the alias {alias!r} is also the name of a runtime", "remove the alias")
             elif alias in owners:
-                yield Mistake(location, f"{alias!r} is an alias of {owners[alias]!r} already", "remove one of them")
+                yield Mistake(location, f"{alias!r} is already an alias of {owners[alias]!r}", "remove one of them")
             owners.setdefault(alias, name)
 
 
 def _check_executable_names(runtimes: _Tables) -> Iterator[Mistake]:
-    """Runtimes may share an executable, as one with other limits does; a further name is of one runtime alone."""
+    """Find executable names of more than one runtime; runtimes that differ in limits may share an `executable`."""
     executables = {
         str(table["executable"]): name for name, table in reversed(runtimes.items()) if "executable" in table
     }
@@ -100,7 +100,7 @@ def _check_executable_names(runtimes: _Tables) -> Iterator[Mistake]:
         for index, path in _texts(table, "executable_names"):
             location = ("runtimes", name, "executable_names", index)
             if owners.setdefault(path, name) != name:
-                yield Mistake(location, f"{path!r} names the runtime {owners[path]!r} already", "remove one of them")
+                yield Mistake(location, f"{path!r} already names the runtime {owners[path]!r}", "remove one of them")
             elif executables.get(path, name) != name:
                 message = f"{path!r} is the executable of the runtime {executables[path]!r}"
                 yield Mistake(location, message, "remove it here")
@@ -117,15 +117,15 @@ def _check_mounts(table: Location, settings: Mapping[str, Any], root: object) ->
             continue
         location = (*table, "mounts", index, key)
         if place := own_place(normal_path(target)):
-            message = f"{target!r} as a target takes the place of the jail's own {place}"
+            message = f"the target {target!r} conflicts with the jail's own {place}"
             yield Mistake(location, message, "choose another target")
         elif isinstance(root, str) and normal_path(target) in PLACES:
-            message = f"{target!r} as a target takes the place of what comes from the root {root}"
+            message = f"the target {target!r} conflicts with the root {root}, which provides it"
             yield Mistake(location, message, "remove the mount, or root")
 
 
 def _check_tmpfs(runtimes: _Tables, defaults: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Find tmpfs that fit no runtime that has them; one of the defaults is told once."""
+    """Find tmpfs that do not fit a runtime; report a tmpfs of the defaults once."""
     found: dict[Location, Mistake] = {}
     for name, table in runtimes.items():
         for mistake in check_tmpfs(name, table, defaults):
@@ -140,12 +140,11 @@ def _check_build(location: Location, table: Mapping[str, Any]) -> Iterator[Mista
     if "image" in build:
         for key in ("version", "sha256", "configure"):
             if key in build:
-                message = "says how to build what image has already"
-                yield Mistake((*location, key), message, f"remove {key}, or image")
+                yield Mistake((*location, key), "cannot be combined with image", f"remove {key}, or image")
         return
     for key in ("version", "sha256"):
         if key not in build:
-            yield Mistake((*location, key), "is missing", "add it, or name an image that has the interpreter")
+            yield Mistake((*location, key), "is missing", "add it, or set image")
 
 
 def _tables(value: object) -> _Tables:

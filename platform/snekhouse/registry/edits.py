@@ -1,4 +1,4 @@
-"""What tools do to a person's registry: append a table, remove one, compare. All other bytes stay as they are."""
+"""Edits of a registry that a person wrote: append a table, remove one, compare. All other bytes stay as they are."""
 
 import os
 import re
@@ -18,12 +18,12 @@ from snekhouse.registry.models import Registry, Runtime
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A registry's file with a table more, which is not written yet.
+    """A registry's file with one more table, not yet written.
 
     Attributes:
         path: The file.
-        addition: What is to be appended to it.
-        registry: What the file would say then.
+        addition: The bytes to append.
+        registry: The registry that the file would then be.
     """
 
     path: Path
@@ -31,30 +31,30 @@ class Draft:
     registry: Registry
 
     def write(self) -> None:
-        """Append to the file, at once; all that is there stays as it is, byte for byte.
+        """Append to the file in one write; the bytes before it stay as they are.
 
         Raises:
-            RegistryError: It cannot be written.
+            RegistryError: The file cannot be written.
         """
         try:
             with self.path.open("ab", buffering=0) as file:
                 file.write(self.addition)
         except OSError as error:
             problem = Problem(
-                str(self.path), "", f"cannot be written: {error.strerror}", "allow it, or edit it by hand"
+                str(self.path), "", f"cannot be written: {error.strerror}", "make it writable, or edit it by hand"
             )
             raise RegistryError([problem]) from error
 
 
 def appended(path: Path, table: str) -> Draft:
-    """Try out a table at the end of a registry's file.
+    """Check that a registry's file is valid with one more table at its end.
 
     Args:
         path: The file.
         table: TOML.
 
     Raises:
-        RegistryError: The file cannot be read, or makes no registry with that table.
+        RegistryError: The file cannot be read, or is not a registry with that table.
     """
     before = path.read_bytes()
     gap = b"\n" if before.endswith(b"\n") or not before else b"\n\n"
@@ -64,21 +64,21 @@ def appended(path: Path, table: str) -> Draft:
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """A registry's file with a table less, which is not written yet.
+    """A registry's file with one table less, not yet written.
 
     Attributes:
         path: The file.
-        content: What it would hold.
+        content: Its new content.
     """
 
     path: Path
     content: bytes
 
     def write(self) -> None:
-        """Replace the file; its readers see the old one or the new one, whole.
+        """Replace the file atomically.
 
         Raises:
-            RegistryError: It cannot be written.
+            RegistryError: The file cannot be written.
         """
         target = self.path.resolve()  # a link stays a link
         draft = target.with_name(f".{target.name}.{os.getpid()}")
@@ -88,21 +88,21 @@ class Rewrite:
             draft.replace(target)
         except OSError as error:
             draft.unlink(missing_ok=True)
-            message = f"cannot be written: {error.strerror}"
-            raise RegistryError([Problem(str(self.path), "", message, "allow it, or edit it by hand")]) from error
+            message, remedy = f"cannot be written: {error.strerror}", "make it writable, or edit it by hand"
+            raise RegistryError([Problem(str(self.path), "", message, remedy)]) from error
 
 
 def removed(path: Path, name: str, *, default: str = "") -> Rewrite:
-    """Take the tables of a runtime out of a registry's file; comments outside of them stay.
+    """Remove the tables of a runtime from a registry's file; comments outside of them stay.
 
     Args:
-        path: The file, which is a registry.
-        name: Of the runtime.
-        default: The new default; empty to leave it as it is.
+        path: The file, a valid registry.
+        name: Name of the runtime.
+        default: The new default runtime; empty to leave it as it is.
 
     Raises:
-        RegistryError: It is the default and there is no new one; what is left is not a registry; or the runtime is
-            written in a way that only a person can edit.
+        RegistryError: The runtime is the default and no new default is named, the rest of the file is not a registry,
+            or the file has the runtime in a form that only a person can edit.
     """
     before = path.read_bytes()
     parsed = tomllib.loads(before.decode("utf-8-sig"))
@@ -115,9 +115,9 @@ def removed(path: Path, name: str, *, default: str = "") -> Rewrite:
         parsed["default"] = default
         text = _DEFAULT.sub(lambda found: found[1] + tomli_w.dumps({"d": default})[4:].rstrip(), text, count=1)
     content = text.encode()
-    registry = parse(content, str(path))  # tells what is wrong with what is left
+    registry = parse(content, str(path))  # raises if the rest is not a registry
     if name in registry.runtimes or tomllib.loads(text.removeprefix("\ufeff")) != parsed:
-        message = "is not written as tables of its own" if not default else "or default is written in an unusual way"
+        message = f"{'or default ' if default else ''}is written in a form that this command cannot edit"
         raise RegistryError([Problem(str(path), _key(name), message, "remove it by hand")])
     return Rewrite(path, content)
 
@@ -131,18 +131,18 @@ _DEFAULT = re.compile(r"""^(\s*default\s*=\s*)(?:"[^"\n]*"|'[^'\n]*')""", re.MUL
 
 
 def _lines_without(lines: Iterable[str], table: list[str]) -> Iterator[str]:
-    """Leave out a table and those below it, up to its last key: comments after that stand before the next table."""
-    is_inside, held = False, list[str]()
+    """Leave out a table and its subtables, each up to its last key: later comments belong to the next table."""
+    is_inside, section = False, list[str]()
     for line in lines:
         if keys := _table_named(line):
-            yield from held if not is_inside else _tail(held)
-            held, is_inside = [], keys[: len(table)] == table
-        held.append(line)
-    yield from held if not is_inside else _tail(held)
+            yield from section if not is_inside else _tail(section)
+            section, is_inside = [], keys[: len(table)] == table
+        section.append(line)
+    yield from section if not is_inside else _tail(section)
 
 
 def _tail(lines: Sequence[str]) -> Sequence[str]:
-    """Keep the comments at the end of a table that is left out: after an empty line, or else after its last key."""
+    """Return the comments at the end of a table: those after an empty line, or else those after its last key."""
     end = max(index for index, line in enumerate(lines) if line.strip() and not line.lstrip().startswith("#")) + 1
     blank = next((index for index in range(end, len(lines)) if not lines[index].strip()), end)
     kept = lines[blank:]
@@ -150,7 +150,7 @@ def _tail(lines: Sequence[str]) -> Sequence[str]:
 
 
 def _table_named(line: str) -> list[str]:
-    """Read the header of a table as its keys; empty for any other line."""
+    """Return the keys in the header of a table; an empty list for any other line."""
     found = _HEADER.match(line)
     try:
         parsed: Any = tomllib.loads(found[1]) if found else {}
@@ -167,18 +167,18 @@ def _table_named(line: str) -> list[str]:
 
 
 def settings(runtime: Runtime) -> dict[str, Any]:
-    """Write out what a registry says of a runtime, over its defaults, in values that TOML and JSON have."""
+    """Return the settings of a runtime, merged with the defaults, as values that TOML and JSON have."""
     return runtime.model_dump(mode="json", exclude={"name"}, exclude_none=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One key that two registries have different values for.
+    """One key whose values differ between two registries.
 
     Attributes:
         key: E.g. ``runtimes."3.12".limits.memory``.
-        before: Its value in the one; None where that lacks it.
-        after: In the other.
+        before: Its value in the first; None if the first lacks it.
+        after: Its value in the second; None if the second lacks it.
     """
 
     key: str
@@ -186,25 +186,25 @@ class Change:
     after: Any
 
     def __str__(self) -> str:
-        """Return a line: ``+ key = value``, ``- key = value`` or ``~ key = before -> after``; of a table, its name."""
+        """Return ``+ key = value``, ``- key = value`` or ``~ key = before -> after``; for a table only its name."""
         if self.before is None:
-            return f"+ {self.key}{_shown(self.after)}"
+            return f"+ {self.key}{_assigned(self.after)}"
         if self.after is None:
-            return f"- {self.key}{_shown(self.before)}"
+            return f"- {self.key}{_assigned(self.before)}"
         return f"~ {self.key} = {self.before!r} -> {self.after!r}"
 
 
-def _shown(value: Any) -> str:
+def _assigned(value: Any) -> str:
     return "" if isinstance(value, Mapping) else f" = {value!r}"
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any], above: str = "") -> Iterator[Change]:
-    """Tell two trees of tables apart, key by key; what only one of them has is told as a whole.
+    """Compare two trees of tables key by key; report a table that only one of them has as a whole.
 
     Args:
-        before: The one.
-        after: The other.
-        above: What stands before their keys.
+        before: The first.
+        after: The second.
+        above: Prefix of their keys.
     """
     for key in dict.fromkeys((*before, *after)):
         dotted = above + (key if key.isidentifier() else f'"{key}"')

@@ -1,4 +1,4 @@
-"""The environment of programs, where the registry says nothing else."""
+"""The default environment of programs."""
 
 from collections.abc import Mapping
 
@@ -16,4 +16,4 @@ DEFAULT_ENV: Mapping[str, str] = {
     "PYTHONUSERBASE": "/snekbox/user_base",
     "PYTHON_COLORS": "1",
 }
-"""As snekbox has it."""
+"""The environment that snekbox sets."""

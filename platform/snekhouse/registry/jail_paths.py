@@ -1,6 +1,6 @@
-"""The places in a jail: its own, and whether those that a registry names for mounts and tmpfs go together.
+"""Paths in a jail: its own, and the checks that the mounts and tmpfs of a registry do not conflict.
 
-Like `crosscheck`, it reads the parsed file and passes over what has the wrong type.
+Like `cross_check`, it reads the parsed file and skips values of the wrong type.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,27 +16,27 @@ from snekhouse.registry.root import PLACES, is_of_system
 from snekhouse.registry.values import Size, normal_path
 
 _HIDDEN_BELOW = (HOME, SHM, "/proc", "/snekhouse")
-"""Places of the jail's own: what is mounted there or below them would hide them, or be hidden."""
+"""Paths of the jail's own: a mount on or below one would hide it, or be hidden."""
 
-_TAKEN = ("/", "/dev", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+_OWN_PATHS = ("/", "/dev", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 
 _SIZE: TypeAdapter[ByteSize] = TypeAdapter(Size)
 
 
 def own_place(target: str) -> str | None:
-    """Name the place of the jail's own that a mount to `target` would take or hide; None where there is none."""
+    """Return the jail's own path that a mount at `target` conflicts with; None if there is no conflict."""
     below = (place for place in _HIDDEN_BELOW if f"{target}/".startswith(f"{place}/"))
-    return target if target in _TAKEN else next(below, None)
+    return target if target in _OWN_PATHS else next(below, None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What is mounted at a path of a jail.
+    """A mount at a path of a jail.
 
     Attributes:
         target: The path, in its normal form.
-        location: Where the file says so; empty for what the file does not name as a mount.
-        tmpfs: The size as it is written; None for a mount of the host's.
+        location: Where the file has the mount; empty if the mount does not come from `mounts`.
+        tmpfs: The size as it is written; None for a mount of the host.
     """
 
     target: str
@@ -45,33 +45,32 @@ class _Place:
 
 
 def check_form(location: Location, mount: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Find a mount that is neither of the host nor a tmpfs, or both.
+    """Find a mount that has neither `source` nor `tmpfs`, or both.
 
     Args:
-        location: Where it is.
-        mount: As it is written.
+        location: Where the file has the mount.
+        mount: The table, as it is written.
     """
     if "tmpfs" not in mount:
         if "source" not in mount:
             yield Mistake((*location, "source"), "is missing", "add it, or tmpfs")
         return
     if "target" not in mount and "source" not in mount:
-        yield Mistake((*location, "target"), "is missing", "add the path at which programs see the tmpfs")
+        yield Mistake((*location, "target"), "is missing", "add the path of the tmpfs in the jail")
     if "source" in mount:
-        message = "names a file of the host, where tmpfs asks for an empty folder"
-        yield Mistake((*location, "source"), message, "remove one of them")
+        yield Mistake((*location, "source"), "cannot be combined with tmpfs", "remove one of them")
     for key in ("writable", "mandatory"):
         if mount.get(key) is False:
             yield Mistake((*location, key), "must be true for a tmpfs", "remove it, or tmpfs")
 
 
 def check_tmpfs(name: str, table: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Find tmpfs of a runtime that another of its mounts would hide, or that are larger than its memory.
+    """Find the tmpfs of a runtime that conflict with another mount, or that are larger than its memory.
 
     Args:
-        name: Of the runtime.
-        table: Its table.
-        defaults: What it goes over.
+        name: Name of the runtime.
+        table: Table of the runtime.
+        defaults: The table `[defaults]`.
     """
     places = _places(name, table, defaults)
     memory = _memory(table, defaults)
@@ -80,23 +79,23 @@ def check_tmpfs(name: str, table: Mapping[str, Any], defaults: Mapping[str, Any]
             continue
         size = _size(place.tmpfs)
         if size and memory and size > memory:
-            message = f"is larger than limits.memory, {memory.human_readable()}, which it counts as (runtime {name})"
+            message = f"is larger than limits.memory ({memory.human_readable()}), which includes it (runtime {name})"
             yield Mistake((*place.location, "tmpfs"), message, "write a smaller size, or raise limits.memory")
         for other in places:
             if relation := _relation(place, other):
-                message = f"the tmpfs {place.target!r} {relation} {other.target!r}, which {name} has as well"
-                yield Mistake((*place.location, "target"), message, "choose a target beside it")
+                message = f"the tmpfs {place.target!r} {relation} {other.target!r}, another mount of {name}"
+                yield Mistake((*place.location, "target"), message, "choose a target that does not overlap")
 
 
 def _relation(tmpfs: _Place, other: _Place) -> str:
-    """Say how a tmpfs and another mount are nested, once for each pair; empty where they are not."""
+    """Word how a tmpfs and another mount are nested, once for each pair; empty if they are not."""
     if _is_below(tmpfs.target, other.target):
-        return "lies below"
+        return "is below"
     return "would hide" if _is_below(other.target, tmpfs.target) and other.tmpfs is None else ""
 
 
 def _places(name: str, table: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[_Place]:
-    """List what is mounted in the jails of a runtime: its mounts over those of the defaults, its root, its packages."""
+    """List the mounts in the jails of a runtime: its root, the defaults', its own and its packages."""
     found = {place: _Place(place) for place in (PLACES if table.get("root", defaults.get("root")) else ())}
     inherited = _mounted(("defaults",), defaults)
     if "root" in table:

@@ -1,4 +1,4 @@
-"""From a TOML file to a registry: reading, checking and merging; every mistake is told at once."""
+"""Loading a registry: read a TOML file, check it, merge its tables, and report all mistakes at once."""
 
 import hashlib
 import tomllib
@@ -36,20 +36,20 @@ def load(path: Path) -> Registry:
         path: A TOML file; docs/reference/registry.md lists its keys.
 
     Raises:
-        RegistryError: It cannot be used; holds every problem found.
+        RegistryError: The file cannot be used; the error holds every problem found.
     """
     return parse(_read(path), str(path))
 
 
 def parse(data: bytes, source: str) -> Registry:
-    """Make a registry of a file's bytes.
+    """Parse the bytes of a file into a registry.
 
     Args:
         data: TOML.
         source: The file, as the person named it.
 
     Raises:
-        RegistryError: As above.
+        RegistryError: As for `load`.
     """
     file = _check(_parse(source, data), source)
     runtimes = {name: _merge(name, table, file.defaults) for name, table in file.runtimes.items()}
@@ -78,12 +78,12 @@ def _parse(source: str, data: bytes) -> dict[str, Any]:
         line = data.count(b"\n", 0, error.start) + 1
         problem = Problem(source, "", f"is not UTF-8 (line {line})", "save the file as UTF-8")
         raise RegistryError([problem]) from error
-    except (ValueError, RecursionError) as error:  # tomllib lets both through: numbers too long, lists too deep
-        raise RegistryError([Problem(source, "", f"is not TOML: {error}", "correct the syntax there")]) from error
+    except (ValueError, RecursionError) as error:  # tomllib raises both too: numbers too long, lists too deep
+        raise RegistryError([Problem(source, "", f"is not TOML: {error}", "correct the syntax")]) from error
 
 
 def _check(parsed: dict[str, Any], source: str) -> RegistryFile:
-    """Validate the tables, and what they are to each other; tell the mistakes in the order of the file."""
+    """Validate each table, then check across tables; raise the mistakes in the order of the file."""
     mistakes = [*_name_defaults(parsed), *_quote_names(parsed)]
     try:
         file = RegistryFile.model_validate(parsed)
@@ -98,14 +98,14 @@ def _check(parsed: dict[str, Any], source: str) -> RegistryFile:
 
 
 def _name_defaults(parsed: dict[str, Any]) -> list[Mistake]:
-    """Read a table ``[default]`` as ``[defaults]``, which was meant."""
+    """Read a table ``[default]`` as ``[defaults]``, so that its content is checked too."""
     if not isinstance(parsed.get("default"), dict):
         return []
     parsed.setdefault("defaults", parsed["default"])
     parsed["default"] = next(iter(_tables(parsed.get("runtimes"))), None)
     if parsed["default"] is None:
         del parsed["default"]
-    return [Mistake(("default",), "is a table, and must be the name of a runtime", "write [defaults] for the table")]
+    return [Mistake(("default",), "is a table, but must be the name of a runtime", "rename the table to [defaults]")]
 
 
 def _tables(value: object) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _tables(value: object) -> dict[str, Any]:
 
 
 def _quote_names(parsed: dict[str, Any]) -> list[Mistake]:
-    """Read ``[runtimes.3.12]``, to TOML a table "12" in a table "3", as it was meant; all else is said of that."""
+    """Read ``[runtimes.3.12]``, in TOML a table "12" in a table "3", as the runtime "3.12", and check that."""
     runtimes = parsed.get("runtimes")
     if not isinstance(runtimes, dict):
         return []
@@ -123,14 +123,14 @@ def _quote_names(parsed: dict[str, Any]) -> list[Mistake]:
         for minor in minors:
             name = f"{major}.{minor}"
             runtimes.setdefault(name, table.pop(minor))
-            mistakes.append(Mistake(("runtimes", name), "lacks quotes in the file", f'write [runtimes."{name}"]'))
+            mistakes.append(Mistake(("runtimes", name), "needs quotes", f'write [runtimes."{name}"]'))
         if minors and not table:
             del runtimes[major]
     return mistakes
 
 
 def _position(location: Location, parsed: Any) -> tuple[int, ...]:
-    """Find how far down in the file a location lies; what is missing comes last in its table."""
+    """Return the position of a location in the file, for sorting; a missing key comes last in its table."""
     position: list[int] = []
     for part in location:
         if isinstance(parsed, Mapping):
@@ -143,7 +143,7 @@ def _position(location: Location, parsed: Any) -> tuple[int, ...]:
 
 
 def _merge(name: str, table: RuntimeTable, defaults: Settings) -> Runtime:
-    """Lay a runtime's table over the defaults: key by key; mounts append, and an equal target replaces."""
+    """Merge a runtime's table over the defaults, key by key; mounts append, and an equal target replaces."""
     mounts = {mount.target: mount for mount in (*_inherited_mounts(table, defaults), *table.mounts)}
     merged = {
         **_written(defaults),
@@ -163,21 +163,21 @@ def _of_host(mount: MountTable) -> Mount:
 
 
 def _inherited_mounts(table: RuntimeTable, defaults: Settings) -> tuple[MountTable, ...]:
-    """List the mounts that a runtime takes from the defaults: with a root of its own, none of the host's system."""
+    """List the mounts that a runtime takes from the defaults: if it has its own root, none of the host's system."""
     if table.root is None:
         return defaults.mounts
     return tuple(mount for mount in defaults.mounts if not is_of_system(mount.target))
 
 
 def _limits(*tables: Limits) -> Limits:
-    """Lay limits over each other; where a table raises the memory alone, the address space follows it."""
+    """Merge limits; if a table raises `memory` but not `address_space`, raise the address space with it."""
     limits = Limits()
     for table in tables:
         is_raised = "memory" in table.model_fields_set and table.memory > limits.memory
         limits = _over(limits, table)
         if is_raised and "address_space" not in table.model_fields_set:
-            least = ByteSize(limits.memory + ADDRESS_SPACE_BESIDE_MEMORY)
-            limits = limits.model_copy(update={"address_space": max(limits.address_space, least)})
+            minimum = ByteSize(limits.memory + ADDRESS_SPACE_BESIDE_MEMORY)
+            limits = limits.model_copy(update={"address_space": max(limits.address_space, minimum)})
     return limits
 
 
@@ -190,7 +190,7 @@ def _written(table: BaseModel) -> dict[str, Any]:
 
 
 def _default(file: RegistryFile) -> str:
-    """Resolve the default to a runtime's name; it may be omitted where there is but one."""
+    """Resolve the default to a runtime's name; a registry with one runtime may omit it."""
     for name, table in file.runtimes.items():
         if file.default is None or file.default == name or file.default in table.aliases:
             return name
@@ -198,10 +198,9 @@ def _default(file: RegistryFile) -> str:
 
 
 def _executables(runtimes: dict[str, Runtime]) -> dict[str, str]:
-    """Map every path that may name a runtime; links are resolved now, never for a client.
+    """Map every path that may name a runtime; links are resolved here, never during a request.
 
-    Where runtimes share a path, one that lists it comes before one that a link leads to, and then the first in the
-    file.
+    If runtimes share a path, the first runtime in the file that lists it wins, then the first whose link leads to it.
     """
     listed = {
         path: name

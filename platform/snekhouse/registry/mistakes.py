@@ -1,4 +1,4 @@
-"""What is wrong in a registry, in the words of the person who wrote it: pydantic's findings, and wrong keys."""
+"""Mistakes in a registry, worded for the person who wrote it."""
 
 import difflib
 import re
@@ -13,16 +13,16 @@ from snekhouse.errors import Problem
 from snekhouse.shortening import shortened
 
 Location = tuple[str | int, ...]
-"""Where in a file: keys, and indices of lists."""
+"""A position in a file: keys, and indices of lists."""
 
 _SIZE = ("{shown} is not a size", "write bytes, or a number with KiB, MiB or GiB")
 _TEXT = ("is not text", "put it in quotes")
 _TABLE = ("is not a table", "write a table: [{key}]")
 
-_SHOWN = 60
+_MAX_VALUE_LENGTH = 60
 """Characters of a wrong value that a message repeats."""
 
-_WORDS: Mapping[str, tuple[str, str]] = {
+_MESSAGES: Mapping[str, tuple[str, str]] = {
     "missing": ("is missing", "add it"),
     "bool_type": ("is not true or false", "write true or false, without quotes"),
     "int_type": ("is not a whole number", "write a whole number, without quotes"),
@@ -42,13 +42,13 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "byte_size_unit": _SIZE,
     "size": _SIZE,
     "not_positive": ("must be greater than 0", "write bytes, or a number with KiB, MiB or GiB, greater than 0"),
-    "too_many_bytes": ("is more than a file can have", "write a smaller size"),
+    "too_many_bytes": ("is larger than a file can be", "write a smaller size"),
     "null_byte": ("contains a null byte", "remove it"),
-    "relative_path": ("is not an absolute path", "write the path from / on"),
+    "relative_path": ("is not an absolute path", "write a path that starts with /"),
     "parent_in_path": ("contains '..'", "write the path without it"),
     "host_root": (
-        "is the host's own root",
-        "name the folder of another, or leave the key out and mount what is needed",
+        "is the root of the host itself",
+        "name the folder of another root, or leave the key out and mount what is needed",
     ),
     "name": ("{shown} is not a name", "start with a letter or digit, then use only letters, digits and . _ + -"),
     "bind": ("is not an address", 'write "host:port", such as "127.0.0.1:8060"'),
@@ -59,7 +59,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "origin": ("is not an origin", 'write scheme and host in lower case, such as "https://snek.example"'),
     "env_name": (
         "is not the name of an environment variable",
-        "choose a name without '=' and null bytes that is not empty",
+        "write a name that is not empty and has neither '=' nor null bytes",
     ),
     "module_name": ("is not the name of a module", 'write it as in an import, such as "numpy.linalg"'),
     "version": ("is not a release of CPython", 'write the full version, such as "3.14.6"'),
@@ -74,7 +74,7 @@ class Mistake:
     """One thing that is wrong in a registry's data.
 
     Attributes:
-        location: Where.
+        location: Where it is.
         message: What is wrong.
         remedy: What to do about it.
     """
@@ -84,7 +84,7 @@ class Mistake:
     remedy: str
 
     def in_file(self, source: str) -> Problem:
-        """Name the file and write the key as TOML does.
+        """Return the mistake with the name of the file, and its key as TOML writes it.
 
         Args:
             source: The file, as the person named it.
@@ -101,19 +101,19 @@ def mistakes_of(error: ValidationError, model: type[BaseModel]) -> Iterator[Mist
     """
     for finding in error.errors(include_url=False):
         kind, location = finding["type"], finding["loc"]
-        if kind == "default_factory_not_called":  # only follows from another finding
+        if kind == "default_factory_not_called":  # a consequence of another finding
             continue
         if kind == "extra_forbidden":
             yield Mistake(location, "unknown key", _remedy_of_key(location, model))
             continue
-        if location[-1] == "[key]":  # pydantic's way to say that the key, not its value, is wrong
+        if location[-1] == "[key]":  # pydantic's mark that the key is wrong, not its value
             location = location[:-1]
         details = {
             **finding.get("ctx", {}),
-            "shown": shortened(repr(finding["input"]), _SHOWN),
+            "shown": shortened(repr(finding["input"]), _MAX_VALUE_LENGTH),
             "key": dotted(location),
         }
-        message, remedy = (words.format(**details) for words in _WORDS[kind])
+        message, remedy = (text.format(**details) for text in _MESSAGES[kind])
         yield Mistake(location, message, remedy)
 
 
@@ -129,19 +129,19 @@ def dotted(location: Location) -> str:
 
 
 def nearest(word: str, known: Sequence[str], otherwise: str) -> str:
-    """Suggest what was meant.
+    """Suggest a known word that is similar to an unknown one.
 
     Args:
-        word: What was written.
-        known: What could have been written.
-        otherwise: What to say where nothing known is near.
+        word: The unknown word.
+        known: The known words.
+        otherwise: The text to return if no known word is similar.
     """
     near = difflib.get_close_matches(word, known, 1)
     return f"did you mean {near[0]!r}?" if near else otherwise
 
 
 def _quoted(key: str) -> str:
-    r"""Write a basic string of TOML; it has ``\u`` for what cannot be printed."""
+    r"""Write a basic string of TOML, with ``\u`` escapes for control characters."""
     escaped = key.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\u{ord(found[0]):04x}", escaped) + '"'
 
@@ -156,7 +156,7 @@ def _remedy_of_key(location: Location, model: type[BaseModel]) -> str:
 
 
 def _table_at(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:
-    """Find the model of the table at a location, by following the annotations."""
+    """Find the model of the table at a location: follow the annotations."""
     annotation: Any = model
     for part in location:
         table = _table_in(annotation)
@@ -174,6 +174,6 @@ def _table_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _item_of(annotation: Any) -> Any:
-    """Name what a container holds: the values of a dict, the items of a tuple."""
+    """Return the annotation of what a container holds: the values of a dict, the items of a tuple."""
     arguments = get_args(annotation)
     return arguments[1] if get_origin(annotation) is dict else arguments[0]

@@ -1,6 +1,6 @@
-"""The registry: which runtimes there are, their limits and mounts, and how the server serves them.
+"""The models of the registry: its runtimes, their limits and mounts, and the settings of the server.
 
-Everything is frozen. Defaults stand here and nowhere else; ``docs/reference/registry.md`` is tested against them.
+All models are frozen. Only this module has defaults; a test compares ``docs/reference/registry.md`` with them.
 """
 
 import os
@@ -17,7 +17,7 @@ from snekhouse.registry.values import (
     AbsolutePath,
     Bind,
     Count,
-    CountOrNone,
+    CountOrZero,
     EnvName,
     EnvValue,
     HostName,
@@ -44,14 +44,14 @@ class _Table(BaseModel):
 
 
 ADDRESS_SPACE_BESIDE_MEMORY = 630 * _MIB
-"""Address space that a process has beyond the memory of the run, if the registry says nothing: 700 MiB for 70 MiB."""
+"""Bytes by which the default address space of a process exceeds the memory of the run: 700 MiB for 70 MiB."""
 
 
 class Limits(_Table):
     """What a run may use."""
 
     wall_time: Annotated[Positive, Field(description="Seconds from the program's start to its end.")] = 6.0
-    memory: Annotated[Size, Field(description="Memory of all processes, files in /home and /dev/shm included.")] = (
+    memory: Annotated[Size, Field(description="Memory of all processes, including files in /home and /dev/shm.")] = (
         ByteSize(70 * _MIB)
     )
     address_space: Annotated[Size, Field(description="Address space of each process.")] = ByteSize(700 * _MIB)
@@ -64,9 +64,9 @@ class Limits(_Table):
 
 
 class Files(_Table):
-    """Which files of the home come back with the result."""
+    """Which files of the home an answer returns."""
 
-    limit: Annotated[CountOrNone, Field(description="How many files the answer returns at most.")] = 100
+    limit: Annotated[CountOrZero, Field(description="How many files the answer returns at most.")] = 100
     timeout: Annotated[Positive, Field(description="Seconds that the server may take to collect them.")] = 5.0
     pattern: Annotated[str, Field(min_length=1, description="Glob that the paths of returned files match.")] = (
         "**/[!_]*"
@@ -74,7 +74,7 @@ class Files(_Table):
 
 
 class MountTable(_Table):
-    """A table of `mounts` as it is written: a mount of the host's, or a tmpfs."""
+    """A table of `mounts` as it is written: a mount of the host, or a tmpfs."""
 
     source: Annotated[MountPath | None, Field(description="Path on the host.")] = None
     target: MountPath = Field(
@@ -83,10 +83,10 @@ class MountTable(_Table):
     )
     tmpfs: Annotated[
         Size | None,
-        Field(description="Size of the empty folder in memory that each evaluation gets there."),
+        Field(description="Size of a tmpfs, an empty folder in memory that each evaluation gets at the target."),
     ] = None
     writable: Annotated[bool, Field(description="Whether programs may write to it.")] = False
-    mandatory: Annotated[bool, Field(description="Whether the runtime is unavailable without it.")] = True
+    mandatory: Annotated[bool, Field(description="Whether the runtime is unavailable if the source is missing.")] = True
 
 
 class Mount(MountTable):
@@ -97,11 +97,11 @@ class Mount(MountTable):
 
 
 class Tmpfs(_Table):
-    """An empty folder in memory that each run gets for itself (tmpfs(5)).
+    """An empty folder in memory, which each run gets anew (tmpfs(5)).
 
     Attributes:
         target: Its path in the jail.
-        size: Bytes that it holds at most.
+        size: Its size in bytes.
     """
 
     target: MountPath
@@ -112,7 +112,7 @@ Env = Annotated[Mapping[EnvName, EnvValue], *_READ_ONLY]
 
 
 class Settings(_Table):
-    """What runtimes share by `[defaults]`, and each may say for itself."""
+    """The keys of `[defaults]`, which each runtime may set for itself."""
 
     start: Annotated[
         Literal["fork", "cold"],
@@ -155,10 +155,10 @@ class RuntimeTable(Settings):
     """A table `[runtimes.NAME]` as it is written."""
 
     executable: Annotated[AbsolutePath, Field(description="Path of the interpreter in the jail.")]
-    aliases: Annotated[tuple[Name, ...], Field(strict=False, description="Further names in URLs.")] = ()
+    aliases: Annotated[tuple[Name, ...], Field(strict=False, description="Other names in URLs.")] = ()
     executable_names: Annotated[
         tuple[AbsolutePath, ...],
-        Field(strict=False, description="Further paths that clients may send as `executable_path` for this runtime."),
+        Field(strict=False, description="Other paths that clients may send as `executable_path` for this runtime."),
     ] = ()
     preload: Annotated[
         tuple[ModuleName, ...],
@@ -168,12 +168,12 @@ class RuntimeTable(Settings):
 
 
 class Runtime(RuntimeTable):
-    """A runtime, complete: its own table over the defaults.
+    """A runtime: its own table, merged with the defaults.
 
     Attributes:
         name: Its name in URLs.
         mounts: What it sees of the host.
-        tmpfs: Empty folders in memory that each of its runs gets.
+        tmpfs: The tmpfs of its runs.
     """
 
     name: Name
@@ -187,20 +187,20 @@ class Runtime(RuntimeTable):
 
     @property
     def targets(self) -> frozenset[str]:
-        """The paths in the jail of its mounts and tmpfs."""
+        """The paths of its mounts and tmpfs in the jail."""
         return frozenset((*(mount.target for mount in self.mounts), *(place.target for place in self.tmpfs)))
 
 
 class Server(_Table):
-    """How the server serves."""
+    """The table `[server]`: the settings of the server."""
 
     bind: Annotated[Bind, Field(description="Address to listen on, as host:port.")] = "0.0.0.0:8060"
     workers: Annotated[
         Count, Field(description="Number of server processes. They share the other limits of this table.")
     ] = 1
-    concurrency: Annotated[CountOrNone, Field(description="Evaluations at once; 0: one for each CPU.")] = 0
+    concurrency: Annotated[CountOrZero, Field(description="Evaluations at once; 0: one for each CPU.")] = 0
     queue: Annotated[
-        CountOrNone,
+        CountOrZero,
         Field(description="How many more evaluations may wait. When the queue is full, the server answers 503."),
     ] = 64
     uids: Annotated[UidRange, Field(description="First and last host id, of user and group, for evaluations.")] = (
@@ -217,10 +217,10 @@ class Server(_Table):
     ] = None
     connections: Annotated[
         Count,
-        Field(description="Connections at once; never more than half of the descriptors that the server may open."),
+        Field(description="Connections at once, at most half of the file descriptors that the server may open."),
     ] = 1024
     connections_per_address: Annotated[
-        Count, Field(description="Connections at once from one IPv4 address, or one /64 network of IPv6.")
+        Count, Field(description="Connections at once from one IPv4 address or one IPv6 /64 network.")
     ] = 512
     hosts: Annotated[
         tuple[HostName, ...],
@@ -237,7 +237,7 @@ class Server(_Table):
     http2: Annotated[bool, Field(description="Whether clients may use HTTP/2 (without TLS).")] = False
     drain: Annotated[Positive, Field(description="Seconds for evaluations to finish after SIGTERM.")] = 10.0
     allow_degraded: Annotated[bool, Field(description="Serve even if this host cannot build every wall.")] = False
-    log: Annotated[Literal["text", "json"], Field(description="Form of the log.")] = "text"
+    log: Annotated[Literal["text", "json"], Field(description="Format of the log.")] = "text"
     state: Annotated[
         AbsolutePath | None,
         Field(description="Folder for the server's own files. If not given, the server creates a private folder."),
@@ -245,12 +245,12 @@ class Server(_Table):
 
     @property
     def places(self) -> int:
-        """How many evaluations go on at once."""
+        """How many evaluations may run at once."""
         return self.concurrency or os.cpu_count() or 1
 
     @property
     def state_path(self) -> Path | None:
-        """The folder for the server's own files."""
+        """The folder for the server's own files; None for the default."""
         return Path(self.state) if self.state else None
 
 
@@ -270,9 +270,9 @@ class Registry(_Table):
         source: The file, as the person named it.
         digest: SHA-256 of its bytes, in hexadecimal.
         default: Name of the default runtime.
-        server: How the server serves.
+        server: Settings of the server.
         runtimes: Every runtime by its name, in the file's order.
-        executables: Names of runtimes by every path that `executable_path` may name.
+        executables: Names of runtimes by every path that `executable_path` accepts.
     """
 
     source: str
@@ -286,7 +286,7 @@ class Registry(_Table):
         """Find a runtime by its name or an alias.
 
         Raises:
-            RuntimeUnknownError: There is none.
+            RuntimeUnknownError: No runtime has that name.
         """
         for runtime in self.runtimes.values():
             if name == runtime.name or name in runtime.aliases:
@@ -294,7 +294,7 @@ class Registry(_Table):
         raise RuntimeUnknownError(name, self.names())
 
     def by_executable(self, path: str) -> Runtime | None:
-        """Find a runtime by a path of its executable; what a client sends never touches the file system."""
+        """Find a runtime by a path of its executable, without looking at the file system."""
         name = self.executables.get(path)
         return self.runtimes.get(name) if name else None
 

@@ -1,4 +1,4 @@
-"""A root file system beside the host's: its /usr and its loader become a jail's, and nothing else of it."""
+"""A root file system beside the host's: a jail gets its /usr and its loader, and nothing else of it."""
 
 import errno
 import os
@@ -9,17 +9,17 @@ from pathlib import Path
 from snekhouse.registry.models import Mount
 
 PLACES = ("/usr", "/lib", "/lib32", "/lib64")
-"""Where a system has its interpreters, their libraries and the loader: hier(7), ld.so(8)."""
+"""Folders with a system's interpreters, their libraries and the loader: hier(7), ld.so(8)."""
 
 _LOADER_CACHE = "/etc/ld.so.cache"
-"""Lists the libraries of one system, and is wrong for any other: ld.so(8)."""
+"""The loader's list of this system's libraries, wrong for any other system: ld.so(8)."""
 
-_MOST_LINKS = 40
+_MAX_LINKS = 40
 """Symbolic links that the kernel follows in one path: path_resolution(7)."""
 
 
 def root_mounts(root: str, places: Iterable[str] = PLACES) -> Iterator[Mount]:
-    """List the mounts that make folders of a root those of a jail, all read-only; those that it lacks are left out.
+    """List the read-only mounts that show a jail the folders of a root; skip folders that the root lacks.
 
     Args:
         root: The folder on the host.
@@ -32,7 +32,7 @@ def root_mounts(root: str, places: Iterable[str] = PLACES) -> Iterator[Mount]:
 
 
 def beneath(root: str, path: str) -> Path:
-    """Resolve a path as a process does whose root folder is `root`, so that no link leads out of it (chroot(2)).
+    """Resolve a path as a process with the root folder `root` does, so that no link leads out of it (chroot(2)).
 
     Args:
         root: The folder on the host.
@@ -52,7 +52,7 @@ def beneath(root: str, path: str) -> Path:
             found = top if found == top else found.parent
         elif (found / part).is_symlink():
             links += 1
-            if links > _MOST_LINKS:
+            if links > _MAX_LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             target = (found / part).readlink()
             found = top if target.is_absolute() else found
@@ -63,7 +63,7 @@ def beneath(root: str, path: str) -> Path:
 
 
 def resolved_inside(root: str | None, path: str) -> str:
-    """Follow the links of a path in a root, or on the host where there is none.
+    """Resolve the links of a path in a root, or on the host if `root` is None.
 
     Returns:
         An absolute path inside the root.
@@ -76,17 +76,17 @@ def resolved_inside(root: str | None, path: str) -> str:
 
 
 def is_of_system(target: str) -> bool:
-    """Tell whether a mount to `target` shows a part of the host's system that a root takes the place of."""
+    """Return whether a mount at `target` shows a part of the host's system that a root replaces."""
     return target == _LOADER_CACHE or any(f"{target}/".startswith(f"{place}/") for place in PLACES)
 
 
 def wrong_with_root(root: str) -> str:
-    """Say why a folder cannot be the root of a runtime, and the remedy; empty where it can be."""
+    """Return why a folder cannot be the root of a runtime, with the remedy; empty if it can."""
     remedy = "make a root file system there, for example with debootstrap, or name another folder"
     if not Path(root).is_dir():
-        return f"the root {root} is not a folder of this host; {remedy}"
+        return f"the root {root} is not a folder on this host; {remedy}"
     if not any(root_mounts(root, ["/usr"])):
-        return f"the root {root} has no folder usr; {remedy}"
+        return f"the root {root} has no usr folder; {remedy}"
     return ""
 
 

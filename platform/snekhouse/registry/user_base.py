@@ -1,4 +1,4 @@
-"""Where a runtime has its third-party packages: a user base of its own (PEP 370), which its jails may only read."""
+"""The third-party packages of a runtime: a user base of its own (PEP 370), read-only in its jails."""
 
 import os
 from pathlib import Path
@@ -12,32 +12,32 @@ _VARIABLE = "PYTHONUSERBASE"
 
 
 def user_base(runtime: Runtime) -> Mount | None:
-    """Tell where the packages of a runtime are on the host, and where its programs see them.
+    """Return the mount that shows a runtime its packages.
 
     Returns:
-        The mount, whose source need not exist yet; None for a runtime whose environment names no user base, or one in
-        a place of the jail's own, or that has a mount of its own there.
+        The mount, whose source need not exist yet; None if the runtime's environment names no user base, or if that
+        is one of the jail's own paths or the target of another mount.
     """
     target = os.path.normpath(runtime.env.get(_VARIABLE, ""))
     if not target.startswith("/") or own_place(target) or target in runtime.targets:
         return None
-    source = (runtime.packages or _usual_folder()).replace(_PLACEHOLDER, runtime.name)
+    source = (runtime.packages or _default_folder()).replace(_PLACEHOLDER, runtime.name)
     return Mount(source=source, target=target, mandatory=False)
 
 
 def seen(runtime: Runtime) -> tuple[Mount, ...]:
-    """List all that programs see of the host: the runtime's root, its mounts and its packages."""
+    """List everything that programs see of the host: the runtime's root, its mounts and its packages."""
     packages = user_base(runtime)
     return (*mounts_of(runtime), packages) if packages else mounts_of(runtime)
 
 
 def mounts_of(runtime: Runtime) -> tuple[Mount, ...]:
-    """List what programs see of the host besides packages; the root comes first, so that others go over it."""
+    """List what programs see of the host besides packages; the root comes first, so that mounts can cover it."""
     return (*root_mounts(runtime.root), *runtime.mounts) if runtime.root else runtime.mounts
 
 
-def _usual_folder() -> str:
-    """Name the usual place of this user (XDG Base Directory Specification; for root, hier(7))."""
+def _default_folder() -> str:
+    """Return this user's default folder for packages (XDG Base Directory Specification; for root, hier(7))."""
     if os.geteuid() == 0:
         data = Path("/var/lib")
     else:

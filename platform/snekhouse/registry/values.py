@@ -1,6 +1,6 @@
-"""The kinds of values a registry holds: sizes, names, paths, and what each refuses.
+"""Types of values in a registry: sizes, names, paths, and their validation.
 
-What they raise has a type of its own, by which `mistakes` finds the words for people.
+Each validation error has its own type, by which `mistakes` finds the message.
 """
 
 import posixpath
@@ -10,14 +10,14 @@ from typing import Annotated, NoReturn
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 from pydantic_core import PydanticCustomError
 
-_MOST_BYTES = (1 << 63) - 1  # off_t and the like
-_MOST_THINGS = (1 << 31) - 1  # int
-_MOST_PORTS = 0xFFFF
-_LAST_UID = (1 << 32) - 2  # the one above means "none"
-_MOST_UIDS = 1 << 16
+_MAX_BYTES = (1 << 63) - 1  # off_t and the like
+_MAX_COUNT = (1 << 31) - 1  # int
+_MAX_PORT = 0xFFFF
+_MAX_UID = (1 << 32) - 2  # (uid_t) -1 means "no user": chown(2)
+_MAX_UIDS = 1 << 16
 
 _SIZE = re.compile(r"\s*[0-9_]*\.?[0-9]+\s*(?:(?:[kKMGTPE]i?)?B)?\s*")
-"""A number with a unit in bytes: pydantic takes "64Mb" and "64m" as well, which people mean in different ways."""
+"""A number with a unit in bytes. pydantic also accepts "64Mb" and "64m", which are ambiguous."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _BIND = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
@@ -29,7 +29,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def _refuse(kind: str) -> NoReturn:
-    raise PydanticCustomError(kind, kind)  # the words stand in `mistakes`
+    raise PydanticCustomError(kind, kind)  # `mistakes` has the message
 
 
 def _written_as_size(size: object) -> object:
@@ -47,7 +47,7 @@ def _written_as_size(size: object) -> object:
 def _size_in_range(size: ByteSize) -> ByteSize:
     if size <= 0:
         _refuse("not_positive")
-    if size > _MOST_BYTES:
+    if size > _MAX_BYTES:
         _refuse("too_many_bytes")
     return size
 
@@ -63,12 +63,12 @@ def _absolute(path: str) -> str:
 
 
 def normal_path(path: str) -> str:
-    """Write an absolute path without doubled or trailing slashes and without ``.``, so that equal ones compare equal.
+    """Return a path without doubled or trailing slashes and without ``.``, so that equal paths compare equal.
 
     Args:
         path: An absolute path without ``..``.
     """
-    return posixpath.normpath("/" + path.lstrip("/"))  # normpath keeps a leading "//", as POSIX has it
+    return posixpath.normpath("/" + path.lstrip("/"))  # normpath keeps a leading "//", as POSIX allows
 
 
 def _not_the_hosts(root: str) -> str:
@@ -85,7 +85,7 @@ def _name(name: str) -> str:
 
 def _bind(address: str) -> str:
     found = _BIND.fullmatch(address)
-    if not found or int(found[2]) > _MOST_PORTS:
+    if not found or int(found[2]) > _MAX_PORT:
         _refuse("bind")
     return address
 
@@ -104,7 +104,7 @@ def _origin(origin: str) -> str:
 
 def _range(ids: tuple[int, ...]) -> tuple[int, ...]:
     match ids:
-        case (first, last) if first < last < first + _MOST_UIDS:
+        case (first, last) if first < last < first + _MAX_UIDS:
             return ids
         case _:
             _refuse("range")
@@ -150,29 +150,29 @@ Size = Annotated[ByteSize, BeforeValidator(_written_as_size), AfterValidator(_si
 """Bytes: a whole number, or a string such as "64MiB"."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-"""Seconds, or CPUs."""
+"""Seconds, or a number of CPUs."""
 
-Count = Annotated[int, Field(gt=0, le=_MOST_THINGS)]
-CountOrNone = Annotated[int, Field(ge=0, le=_MOST_THINGS)]
+Count = Annotated[int, Field(gt=0, le=_MAX_COUNT)]
+CountOrZero = Annotated[int, Field(ge=0, le=_MAX_COUNT)]
 
-UidRange = Annotated[tuple[Annotated[int, Field(ge=1, le=_LAST_UID)], ...], Field(strict=False), AfterValidator(_range)]
-"""The first id and the last, which is the fork servers'; never root's."""
+UidRange = Annotated[tuple[Annotated[int, Field(ge=1, le=_MAX_UID)], ...], Field(strict=False), AfterValidator(_range)]
+"""The first id and the last; root's id 0 is not allowed."""
 
 Name = Annotated[str, AfterValidator(_name)]
-"""Of a runtime; it stands in URLs and file names."""
+"""Name of a runtime, which URLs and file names contain."""
 
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
-"""Kept as it is written: clients name executables by the very string."""
+"""A path that is kept as it is written: clients name an executable by exactly this string."""
 
 MountPath = Annotated[AbsolutePath, AfterValidator(normal_path)]
 RootPath = Annotated[MountPath, AfterValidator(_not_the_hosts)]
 Bind = Annotated[str, AfterValidator(_bind)]
 
 HostName = Annotated[str, AfterValidator(_host)]
-"""Of a server; ``*.`` before it stands for all names below it, and ``*`` alone for any."""
+"""Name of a server; a leading ``*.`` stands for all names below it, and ``*`` alone for any name."""
 
 Origin = Annotated[str, AfterValidator(_origin)]
-"""Of a web page, as browsers send it (RFC 6454)."""
+"""Origin of a web page, as browsers send it (RFC 6454)."""
 
 Release = Annotated[str, AfterValidator(_version)]
 ModuleName = Annotated[str, AfterValidator(_module_name)]

@@ -1,4 +1,4 @@
-"""A registry that is served, and its file, which people change meanwhile."""
+"""Watching the registry's file for changes, and loading it again."""
 
 import hashlib
 import logging
@@ -15,7 +15,7 @@ from snekhouse.registry.models import Registry
 _log = logging.getLogger(__name__)
 
 FIXED = ("bind", "workers", "uids", "allow_degraded", "log", "state")
-"""Keys of `[server]` that stay as they are until the server starts again."""
+"""Keys of `[server]` that take effect only when the server starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Reloaded:
     """A registry that was loaded again.
 
     Attributes:
-        registry: With the fixed keys as they are served.
-        kept: Those that say something else in the file.
+        registry: The new registry, with the fixed keys of the old one.
+        kept: The fixed keys that the file has changed.
     """
 
     registry: Registry
@@ -35,10 +35,10 @@ def reload(served: Registry) -> Reloaded:
     """Load the file of a registry again, for the server that serves it.
 
     Args:
-        served: As it was when the server started.
+        served: The registry with which the server started.
 
     Raises:
-        RegistryError: It cannot be used.
+        RegistryError: The file cannot be used.
     """
     fresh = load(Path(served.source))
     fixed = {key: getattr(served.server, key) for key in FIXED}
@@ -48,20 +48,20 @@ def reload(served: Registry) -> Reloaded:
 
 
 _SETTLE_TIME_S = 0.1
-"""Seconds without a change after which a file is taken to be written."""
+"""Seconds without a change after which a file counts as completely written."""
 
 _POLL_INTERVAL_S = 0.5
-"""Seconds after which it is looked at anyway: not every file system tells of changes. Stopping may take as long."""
+"""Seconds between checks: not every file system reports changes. Stopping may take as long."""
 
 
 async def file_changes(path: Path, known: str) -> AsyncIterator[None]:
-    """Tell each time that a file has other bytes than before, however an editor put them there, and is at rest.
+    """Yield each time that the content of a file has changed and is completely written.
 
     Args:
         path: The file.
-        known: SHA-256 of its bytes as they are known, in hexadecimal.
+        known: SHA-256 of the content that was loaded, in hexadecimal.
     """
-    async for _ in _looks(path):
+    async for _ in _wakeups(path):
         found = _digest(path)
         while found != known:
             known = found
@@ -71,38 +71,38 @@ async def file_changes(path: Path, known: str) -> AsyncIterator[None]:
                 yield
 
 
-async def _looks(path: Path) -> AsyncIterator[None]:
-    """Tell when to look at a file: when something happens to it or beside it, and every few seconds."""
+async def _wakeups(path: Path) -> AsyncIterator[None]:
+    """Yield when to check a file: when something changes it or its folder, and at every poll interval."""
     try:
         async for _ in awatch(
             *_places(path),
             recursive=False,
             debounce=200,
-            watch_filter=_concerning(path),
+            watch_filter=_filter_for(path),
             rust_timeout=int(_POLL_INTERVAL_S * 1000),
             yield_on_timeout=True,
         ):
             yield
-    except (OSError, RuntimeError) as error:  # the system's watches are used up, for one
-        _log.warning("%s cannot be watched, and is looked at every %g s instead: %s", path, _POLL_INTERVAL_S, error)
+    except (OSError, RuntimeError) as error:  # for example, the system has no watches left
+        _log.warning("cannot watch %s; checking it every %g s instead: %s", path, _POLL_INTERVAL_S, error)
     while True:
         await anyio.sleep(_POLL_INTERVAL_S)
         yield
 
 
-def _concerning(path: Path) -> Callable[[Change, str], bool]:
-    """Tell changes of a file, or of the links by which Kubernetes changes a whole folder, from others beside it."""
+def _filter_for(path: Path) -> Callable[[Change, str], bool]:
+    """Make a filter for changes of a file, and of the links by which Kubernetes replaces a whole folder."""
     names = {path.name, path.resolve().name}
     return lambda _, changed: (name := Path(changed).name) in names or name.startswith("..")
 
 
 def _places(path: Path) -> Iterable[Path]:
-    """List what to watch: folders see files that take another's place; the file, writes to it by another name."""
+    """List what to watch: the folders, where a file may be replaced, and the file, which may have other names."""
     return dict.fromkeys(each for each in (path.parent, path.resolve().parent, path) if each.exists())
 
 
 def _digest(path: Path) -> str:
-    """Hash what a file holds; what cannot be read is as good as empty."""
+    """Hash the content of a file; return an empty string if it cannot be read."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:

@@ -1,4 +1,8 @@
-"""Discovery: the interpreters of this host, what each needs of it, and a registry that serves them."""
+"""Discovery: find the interpreters of this host and what each needs of it, and write a registry that serves them.
+
+Start with `interpreters`. `asking` runs an interpreter, `mounts` works out what it needs, `rooted` finds those of a
+root file system, and `writing` renders the registry.
+"""
 
 from snekhouse.registry.discovery.interpreters import Interpreter, find_interpreter, find_interpreters
 from snekhouse.registry.discovery.rooted import candidates_in_root, interpreter_in_root

@@ -1,4 +1,4 @@
-"""Ask an interpreter what it is and what it is made of, by running it."""
+"""Run an interpreter to learn its version and the files that it needs."""
 
 import subprocess
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-_TIMEOUT = 20.0
-"""Seconds that an interpreter may take to answer, on a loaded host with a cold disk."""
+_INTERPRETER_TIMEOUT_S = 20.0
+"""Seconds for an interpreter to answer; enough for a loaded host with a cold disk."""
 
-# In isolation and without site: what other people's .pth files would run or add is none of the interpreter's.
-# It leaves no bytecode behind.
+# Isolated and without site: .pth files would add paths and run code that do not belong to the interpreter.
+# -B: without it, the interpreter would write bytecode.
 _OPTIONS = ("-I", "-S", "-B", "-W", "ignore", "-c")
 
-# It runs on Python 3.6 and later. Only what is loaded shows which shared objects an extension module needs, hence the
-# imports, of all but CPython's tests of itself and _tkinter, since no jail has a display. libgcc_s is loaded by glibc
-# when a thread exits early (pthread_exit(3)): no import would show it.
-_QUESTION = r"""
+# Runs on Python 3.6 and later. It imports every extension module, because the shared objects that a module needs show
+# only once it is loaded. It skips CPython's own tests, and _tkinter, because no jail has a display. It loads libgcc_s,
+# because glibc needs that only when a thread exits early (pthread_exit(3)).
+_SCRIPT = r"""
 import importlib, json, os, site, sys, sysconfig
 
 for folder in filter(os.path.isdir, list(sys.path)):
@@ -52,15 +52,15 @@ sys.stdout.buffer.write(b"\n" + os.fsencode(json.dumps(answer, ensure_ascii=Fals
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What an interpreter says of itself.
+    """What an interpreter reports about itself.
 
     Attributes:
         implementation: `sys.implementation.name`.
         version: E.g. ``3.12.1``, ``3.15.0a1``.
         free_threaded: Whether it was built without the global interpreter lock.
         prefix: `sys.base_prefix`.
-        folders: Where it imports from (one may be a zip file), its own packages included; those that exist.
-        libraries: The shared objects it loads with all its extension modules, those modules included.
+        folders: The existing folders and zip files that it imports from, including its site-packages.
+        libraries: Its extension modules, and the shared objects that they and the interpreter load.
     """
 
     implementation: str
@@ -75,24 +75,24 @@ _FACTS = TypeAdapter(Facts)
 
 
 def ask_interpreter(executable: Path) -> Facts | None:
-    """Run an interpreter and have it describe itself.
+    """Run an interpreter and return what it reports about itself.
 
     Args:
         executable: A program that may be an interpreter.
 
     Returns:
-        Its answer; None when it is broken, or no Python 3.
+        Its answer; None if it fails, or is not Python 3.
     """
     try:
-        # With an empty environment, as in a jail: what works only by LD_LIBRARY_PATH would not work there.
+        # With an empty environment, as in a jail: an interpreter that needs LD_LIBRARY_PATH would not work there.
         answer = subprocess.run(
-            [executable, *_OPTIONS, _QUESTION],
+            [executable, *_OPTIONS, _SCRIPT],
             capture_output=True,
             check=True,
             cwd="/",
             env={},
             stdin=subprocess.DEVNULL,
-            timeout=_TIMEOUT,
+            timeout=_INTERPRETER_TIMEOUT_S,
         )
         return _FACTS.validate_json(answer.stdout.rpartition(b"\n")[2])
     except (OSError, subprocess.SubprocessError, ValidationError):

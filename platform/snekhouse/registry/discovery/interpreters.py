@@ -1,4 +1,4 @@
-"""The interpreters of this host: where they are looked for, and what one is."""
+"""The interpreters of this host: where to look for them, and how to recognize one."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from snekhouse.registry.models import Mount
 from snekhouse.registry.root import root_mounts
 
 _OLDEST = (3, 6)
-"""The bootstrap inside a jail speaks no older Python."""
+"""The oldest Python that can run the bootstrap."""
 
 SYSTEM_FOLDERS = ("/usr/local/bin", "/usr/bin")
 _NAME = re.compile(r"(?:python|pypy)(?:3(?:\.\d+)?t?)?")
@@ -28,15 +28,15 @@ class Interpreter:
     """A Python interpreter of this host.
 
     Attributes:
-        source: Its path on this host, links resolved.
-        executable: Where it lies in a jail; the same, but for what lies below /home here.
+        source: Its path on this host, with links resolved.
+        executable: Its path in a jail: the same, unless its path here is below /home.
         implementation: As in `sys.implementation.name`, e.g. ``cpython``, ``pypy``.
-        version: The version of the language, e.g. ``3.12.1``, ``3.15.0a1``.
+        version: Its Python version, e.g. ``3.12.1``, ``3.15.0a1``.
         free_threaded: Whether it was built without the global interpreter lock.
         prefix: Its `sys.base_prefix` on this host.
-        mounts: All that a jail must see of this host to run it.
-        library_path: Folders in a jail that its loader must be told of; mostly none.
-        root: The root file system that it belongs to, on this host; None for the host's own.
+        mounts: Everything that a jail must see of this host to run it.
+        library_path: Folders for LD_LIBRARY_PATH in a jail; usually none.
+        root: The folder of the root file system that it belongs to; None for the host's own.
     """
 
     source: Path
@@ -51,7 +51,7 @@ class Interpreter:
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """All paths of this host that a jail mounts to run it."""
+        """Every path of this host that a jail mounts to run it."""
         mounts = (*root_mounts(self.root), *self.mounts) if self.root else self.mounts
         return tuple(Path(mount.source) for mount in mounts)
 
@@ -63,7 +63,7 @@ class Interpreter:
 
     @property
     def prerelease(self) -> tuple[str, int] | None:
-        """What kind of prerelease (``a``, ``b`` or ``rc``) it is, and its number; None for a release."""
+        """The kind of prerelease (``a``, ``b`` or ``rc``) and its number; None for a final release."""
         kind, serial = self._version_parts()[3:]
         return (kind, int(serial)) if kind else None
 
@@ -77,51 +77,50 @@ class Interpreter:
 def find_interpreters() -> tuple[Interpreter, ...]:
     """Find the interpreters that this user can run: Python 3.6 and later, each once.
 
-    They are looked for where they are usually installed (docs/how-to/discover.md) and each is run, for it alone knows
-    its parts.
+    Look where they are usually installed (docs/how-to/discover.md), and run each to learn which files it needs.
 
     Returns:
-        At least one, the interpreter that runs this first.
+        At least one; the interpreter of this process comes first.
 
     Raises:
-        InterpreterError: None of them answers, not even the one that runs this.
+        InterpreterError: No interpreter works, not even that of this process.
     """
     executables = list(dict.fromkeys(real for path in _candidates() if (real := _program(path))))
-    # They wait for their disks and run on processors of their own: threads are enough to watch them.
+    # The interpreters are processes: threads are enough to wait for them.
     with ThreadPoolExecutor(max_workers=(os.cpu_count() or 1) + 1) as pool:
-        found = [each for each in pool.map(_look_at, executables) if each]
+        found = [each for each in pool.map(_interpreter_at, executables) if each]
     if not found:
-        raise InterpreterError("no Python interpreter of this host answers; name one in a registry by hand")
-    # Two names of one program (hard links) are two files, yet one interpreter.
+        raise InterpreterError("no Python interpreter on this host works; add one to a registry by hand")
+    # Hard links to one program are different paths of the same interpreter.
     distinct = {(each.prefix, each.implementation, each.version, each.free_threaded): each for each in reversed(found)}
     return tuple(reversed(distinct.values()))
 
 
 def find_interpreter(executable: Path) -> Interpreter:
-    """Find what an executable is.
+    """Describe the interpreter at a path.
 
     Args:
-        executable: Its path; links, and a venv's copy, lead to the interpreter itself.
+        executable: Its path; links are followed.
 
     Raises:
         InterpreterError: It is not an interpreter that can serve; the text says why.
     """
     real = _program(executable)
     if real is None:
-        reason = "is not an interpreter: name the program itself, not a script or a venv's copy that starts it"
+        reason = "is not an interpreter; name the program itself, not a script or the copy in a venv"
         raise InterpreterError(f"{executable} {reason if executable.exists() else 'does not exist'}")
-    found = _look_at(real)
+    found = _interpreter_at(real)
     if found is None:
-        raise InterpreterError(f"{executable} does not answer as Python 3.6 or later does")
+        raise InterpreterError(f"{executable} does not work as Python 3.6 or later")
     return found
 
 
 def _candidates() -> Iterator[Path]:
     # Not by findpython 0.9: it misses conda's environments, /opt/python, and in uv's folders all names but python3. It
     # also takes pyenv's shims for interpreters, and runs interpreters one after the other.
-    # Nothing public names the interpreter that a venv was made from.
+    # The interpreter from which a venv was made has no public name.
     yield Path(getattr(sys, "_base_executable", sys.executable))
-    # An empty or relative entry of PATH means whatever folder we happen to be in.
+    # An empty or relative entry of PATH depends on the current folder.
     folders = [Path(each) for each in (*SYSTEM_FOLDERS, *os.get_exec_path()) if Path(each).is_absolute()]
     folders += [folder for collection in _collections() for folder in _listing(collection, "*/bin")]
     folders += [prefix / "bin" for prefix in _conda_environments()]
@@ -130,13 +129,13 @@ def _candidates() -> Iterator[Path]:
 
 
 def names_interpreter(name: str) -> bool:
-    """Tell whether a file has the name of an interpreter."""
+    """Return whether a file has the name of an interpreter."""
     return _NAME.fullmatch(name) is not None
 
 
 def _collections() -> Iterator[Path]:
-    """Name the folders that hold nothing but interpreters, each in a prefix of its own."""
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path's raises where there is no home
+    """List the folders that hold only interpreters, each in its own prefix."""
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises if there is no home
     yield Path(os.environ.get("PYENV_ROOT") or home / ".pyenv") / "versions"
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local/share")
     yield Path(os.environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv/python")
@@ -145,11 +144,11 @@ def _collections() -> Iterator[Path]:
 
 
 def _conda_environments() -> Iterator[Path]:
-    """Name the prefixes of this user's conda environments, which conda, mamba and micromamba list in one file.
+    """List the prefixes of this user's conda environments, which conda, mamba and micromamba keep in one file.
 
     Source: https://docs.conda.io/projects/conda/en/23.11.x/dev-guide/api/conda/core/envs_manager/
     """
-    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path's raises where there is no home
+    home = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home() raises if there is no home
     with suppress(OSError, UnicodeDecodeError):
         lines = (home / ".conda/environments.txt").read_text().splitlines()
         yield from (Path(line) for line in lines if Path(line).is_absolute())
@@ -162,19 +161,19 @@ def _listing(folder: Path, pattern: str) -> Iterable[Path]:
 
 
 def _program(path: Path) -> Path | None:
-    """Resolve a candidate to the program itself, unless it is none: a pyenv shim or a python3-config is a script."""
+    """Resolve a candidate to the program; return None if it is not one: pyenv shims and python3-config are scripts."""
     with suppress(OSError):
         real = path.resolve(strict=True)
-        is_copy_in_venv = (real.parent.parent / "pyvenv.cfg").exists()  # its original is elsewhere
+        is_copy_in_venv = (real.parent.parent / "pyvenv.cfg").exists()  # the original is elsewhere
         return real if not is_copy_in_venv and is_program(real) else None
     return None
 
 
 def is_program(path: Path) -> bool:
-    """Tell whether a file is a program in ELF format that may be run.
+    """Return whether a file is an executable ELF program.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     if not path.is_file() or not os.access(path, os.X_OK):
         return False
@@ -182,7 +181,7 @@ def is_program(path: Path) -> bool:
         return file.read(4) == b"\x7fELF"
 
 
-def _look_at(executable: Path) -> Interpreter | None:
+def _interpreter_at(executable: Path) -> Interpreter | None:
     facts = ask_interpreter(executable)
     if facts is None:
         return None

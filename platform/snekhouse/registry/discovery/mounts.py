@@ -1,4 +1,4 @@
-"""What a jail must see of the host to run an interpreter: that, and nothing of its neighbours."""
+"""The mounts that an interpreter needs, and no others."""
 
 import re
 from collections.abc import Iterator
@@ -9,59 +9,59 @@ from pathlib import Path
 from snekhouse.registry.discovery.asking import Facts
 from snekhouse.registry.models import HOME, SHM, Mount
 
-# Debian's folders hold nothing but the shared libraries of one architecture. Other library folders (/usr/lib64,
-# /usr/local/lib) hold the standard libraries of other Pythons too, and much besides: they are mounted file by file.
+# These folders of Debian hold only shared libraries, and are mounted as a whole. Other library folders (/usr/lib64,
+# /usr/local/lib) also hold, for example, the standard libraries of other Pythons: they are mounted file by file.
 _LIBRARIES_ONLY = re.compile(r"/(?:usr/)?lib/[^/]+-linux-[^/]+")
 
 _MERGEABLE = ("/lib", "/lib64", "/lib32", "/usr/lib64")
-"""Folders that are links on hosts with a merged /usr, under which the loader still looks (hier(7))."""
+"""Folders that are links on hosts with a merged /usr; the loader still looks in them (hier(7))."""
 
-_SHELTER = Path("/snekbin")
-"""Where in a jail lies what the jail's own folders would hide at its place."""
+_MOVED = Path("/snekbin")
+"""Folder in a jail for files that one of the jail's own mounts would hide at their original path."""
 
-_WELCOME = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
-"""What the loader and `zoneinfo` use, and can do without."""
+_OPTIONAL = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
+"""Paths that the loader and `zoneinfo` use but do not require."""
 
 
 def mounts_for(executable: Path, facts: Facts, *, whole_prefix: bool) -> tuple[Mount, ...]:
-    """Work out the mounts of an interpreter; all are read-only.
+    """List the mounts that an interpreter needs, all read-only.
 
     Args:
-        executable: The program, links resolved.
-        facts: What it says of itself.
-        whole_prefix: Whether all below its prefix is its own; otherwise only what it imports from is taken.
+        executable: The program, with links resolved.
+        facts: What it reports about itself.
+        whole_prefix: Whether to mount its whole prefix, or only what it imports from.
     """
     kept: list[Mount] = []
     for source, place in _needed(executable, facts, whole_prefix=whole_prefix):
         target = inside(place)
         if not any(target.is_relative_to(mount.target) for mount in kept):
             kept.append(Mount(source=str(source), target=str(target)))
-    kept += [Mount(source=path, target=path, mandatory=False) for path in _WELCOME if Path(path).exists()]
+    kept += [Mount(source=path, target=path, mandatory=False) for path in _OPTIONAL if Path(path).exists()]
     return tuple(kept)
 
 
 def inside(path: Path) -> Path:
-    """Tell where in a jail a path of the host lies.
+    """Return the path in a jail for a path of the host.
 
-    At the same place, unless the jail has a folder of its own there: many people's interpreters lie below /home. An
-    interpreter works out its prefix from where it lies, so it can be moved.
+    It is the same, unless one of the jail's own mounts hides it: many interpreters are below /home. An interpreter
+    works out its prefix from its own path, so it can be moved.
     """
     is_hidden = any(path.is_relative_to(folder) for folder in (HOME, SHM))
-    return _SHELTER / path.relative_to("/") if is_hidden else path
+    return _MOVED / path.relative_to("/") if is_hidden else path
 
 
 def library_path(facts: Facts) -> tuple[Path, ...]:
-    """Name the folders in a jail that its loader must be told of (LD_LIBRARY_PATH, ld.so(8)); mostly none.
+    """List the folders for LD_LIBRARY_PATH in a jail (ld.so(8)); usually none.
 
-    A program names the folder of its own libraries, such as libpython, in its RUNPATH: in vain when they are moved.
-    Extension modules need no help, they are loaded by their path.
+    A program names the folder of its own libraries, such as libpython, in its RUNPATH, which is wrong once they are
+    moved. Extension modules do not need this: Python loads them by their path.
     """
     linked = [path for path in facts.libraries if not any(path.is_relative_to(folder) for folder in facts.folders)]
     return tuple(sorted({inside(path.parent) for path in linked if inside(path) != path}))
 
 
 def _needed(executable: Path, facts: Facts, *, whole_prefix: bool) -> Iterator[tuple[Path, Path]]:
-    """Name sources and targets; a target that lies below an earlier one is there already."""
+    """Yield sources and targets; the caller skips a target below an earlier one."""
     own = (*((facts.prefix,) if whole_prefix else ()), executable, *facts.folders)
     yield from zip(own, own, strict=True)
     for library in facts.libraries:
@@ -88,7 +88,7 @@ def _links(folder: Path) -> tuple[tuple[Path, Path], ...]:
 
 
 def _spellings(path: Path) -> Iterator[Path]:
-    """Name a path in all ways in which the loader may ask for it."""
+    """Yield every path by which the loader may open a file."""
     yield path
     for link in map(Path, _MERGEABLE):
         if link.is_symlink() and path.is_relative_to(link.resolve()):
@@ -96,7 +96,7 @@ def _spellings(path: Path) -> Iterator[Path]:
 
 
 def loader_of(executable: Path) -> Path | None:
-    """Read which dynamic loader a program names.
+    """Read the dynamic loader that a program names.
 
     Args:
         executable: A program.

@@ -1,4 +1,4 @@
-"""The interpreters of another root file system: where they are looked for, and what one is."""
+"""The interpreters of another root file system: where to look for them, and how to describe one."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +9,7 @@ from snekhouse.registry.root import beneath, is_of_system
 
 
 class Answer(Protocol):
-    """What an interpreter said of itself in a jail."""
+    """What an interpreter reported about itself in a jail."""
 
     @property
     def implementation(self) -> str:
@@ -17,7 +17,7 @@ class Answer(Protocol):
 
     @property
     def version(self) -> str:
-        """In full, e.g. ``3.14.0rc1``."""
+        """The full version, e.g. ``3.14.0rc1``."""
 
     @property
     def free_threaded(self) -> bool:
@@ -25,9 +25,9 @@ class Answer(Protocol):
 
 
 def candidates_in_root(root: str) -> tuple[str, ...]:
-    """List the programs in a root that may be interpreters, by their paths inside it, each once.
+    """List the paths inside a root of programs that may be interpreters, each once.
 
-    Nothing is run; links are followed inside the root.
+    No program is run; links are followed inside the root.
 
     Args:
         root: The folder on the host.
@@ -46,7 +46,7 @@ def interpreter_in_root(root: str, executable: str, answer: Answer) -> Interpret
     Args:
         root: The folder on the host.
         executable: Its path inside the root.
-        answer: What it said of itself.
+        answer: What it reported about itself.
     """
     return Interpreter(
         source=beneath(root, executable),
@@ -61,7 +61,7 @@ def interpreter_in_root(root: str, executable: str, answer: Answer) -> Interpret
 
 
 def _program(root: str, path: str) -> str | None:
-    """Resolve a candidate to the program, by its path inside the root; None where a jail would not see that."""
+    """Resolve a candidate to the program's path inside the root; return None if a jail would not see that path."""
     with suppress(OSError):
         real = beneath(root, path)
         inside = str("/" / real.relative_to(root))

@@ -1,4 +1,4 @@
-"""A registry of discovered interpreters: named, rendered as TOML, and written to a file."""
+"""A registry of discovered interpreters: name them, render TOML, and write the file."""
 
 import os
 import textwrap
@@ -14,25 +14,24 @@ from snekhouse.registry.discovery.interpreters import Interpreter
 from snekhouse.registry.models import Mount
 
 _HEADER = """\
-# The Python interpreters of this machine, found and written by `snekhouse runtimes discover`.
-# The file is yours to edit: it is never changed, and replaced only by `discover --force`.
-# After an edit, `snekhouse runtimes check --registry FILE` tells whether all of it works.
+# The Python interpreters of this machine, found by `snekhouse runtimes discover`.
+# You can edit this file: only `discover --force` replaces it.
+# Check an edit with `snekhouse runtimes check --registry FILE`.
 """
 _BIND = "127.0.0.1:8060"
 _SNEKBOX_PATH = "/snekbin/python/{}/bin/python"
-"""How clients of snekbox name an interpreter, wherever ours lies."""
+"""The path by which clients of snekbox name an interpreter."""
 
 
 def render_registry(interpreters: Iterable[Interpreter], *, allow_degraded_reason: str | None) -> str:
-    """Render a registry that serves interpreters on this machine only.
+    """Render a registry that serves interpreters to this machine only.
 
-    A runtime is named by its minor version ("3.12", "3.13t" for a free-threaded one, "pypy3.10"); where several share
-    it the newest has that name and the others their full version. The default is the newest stable CPython.
+    A runtime is named by its minor version ("3.12", "3.13t" for a free-threaded one, "pypy3.10"). If several have the
+    same, the newest gets that name and the others their full version. The default is the newest stable CPython.
 
     Args:
-        interpreters: What to serve; at least one.
-        allow_degraded_reason: Why the registry must do without some walls on this host, a text for people; None
-            where all of them stand.
+        interpreters: The interpreters to serve; at least one.
+        allow_degraded_reason: Which walls this host lacks, a text for people; None if it lacks none.
 
     Returns:
         TOML text.
@@ -50,13 +49,13 @@ def render_registry(interpreters: Iterable[Interpreter], *, allow_degraded_reaso
 
 
 def _named(interpreters: Iterable[Interpreter]) -> dict[str, Interpreter]:
-    """Name interpreters, the newest first; of two alike the path decides, so that names stay from run to run."""
+    """Name interpreters, the newest first, then by path, so that each discovery gives the same names."""
     names: dict[str, Interpreter] = {}
     taken: set[str] = set()
-    for interpreter in sorted(sorted(interpreters, key=lambda each: each.source), key=_age, reverse=True):
+    for interpreter in sorted(sorted(interpreters, key=lambda each: each.source), key=_version_order, reverse=True):
         name = next(name for name in _possible_names(interpreter) if name not in taken)
         names[name] = interpreter
-        taken |= {name, _full_name(interpreter)}  # a full version means the first of that version, by name or alias
+        taken |= {name, _full_name(interpreter)}  # a full version names the first interpreter of that version
     return names
 
 
@@ -79,27 +78,27 @@ def _name(interpreter: Interpreter, version: str) -> str:
     return family + version + ("t" if interpreter.free_threaded else "")
 
 
-def _age(interpreter: Interpreter) -> tuple[Any, ...]:
-    """Order by age; within a minor version CPython comes last, so that it is first when the newest are."""
+def _version_order(interpreter: Interpreter) -> tuple[Any, ...]:
+    """Return a key that sorts by version; within a minor version CPython comes last, so first in reverse order."""
     major, minor, micro = interpreter.release
     is_cpython = interpreter.implementation == "cpython"
-    kind, serial = interpreter.prerelease or ("release", 0)  # after "a", "b" and "rc" in the alphabet, too
+    kind, serial = interpreter.prerelease or ("release", 0)  # "release" sorts after "a", "b" and "rc"
     return major, minor, is_cpython, not interpreter.free_threaded, micro, kind, serial
 
 
 def _suitability(interpreter: Interpreter) -> tuple[Any, ...]:
-    """Order by how well an interpreter does as the default."""
+    """Return a key that sorts the best default runtime last."""
     is_cpython = interpreter.implementation == "cpython"
-    return is_cpython, not interpreter.free_threaded, interpreter.prerelease is None, _age(interpreter)
+    return is_cpython, not interpreter.free_threaded, interpreter.prerelease is None, _version_order(interpreter)
 
 
 def render_runtime(name: str, interpreter: Interpreter, *, aliases: Sequence[str], taken: Container[str]) -> str:
-    """Render the table of one more runtime.
+    """Render the table of one runtime.
 
     Args:
         name: Its name.
-        interpreter: What it runs.
-        aliases: Its further names.
+        interpreter: Its interpreter.
+        aliases: Its other names.
         taken: Paths of executables that name other runtimes.
 
     Returns:
@@ -118,7 +117,7 @@ def _discovered(name: str, names: Mapping[str, Interpreter], default: str) -> di
 
 
 _ENV = {"pypy": {"PYPY_GC_NURSERY": "4M"}}
-"""What an implementation needs in a jail: PyPy looks in /proc for the size of its nursery, and complains without."""
+"""Variables that an implementation needs in a jail: without this one, PyPy warns that it cannot read /proc."""
 
 
 def _table(
@@ -155,19 +154,19 @@ def _mount(mount: Mount) -> dict[str, Any]:
 def _degraded(reason: str | None) -> str:
     if reason is None:
         return ""
-    # TOML allows no control characters in a comment; a line break would end it.
+    # TOML does not allow control characters in a comment; a line break would end it.
     printable = "".join(char if char.isprintable() else " " for char in reason)
-    sentence = f"Serve although walls are missing here: {printable}"
+    sentence = f"Serve although this host lacks walls: {printable}"
     return textwrap.fill(sentence, 110, initial_indent="# ", subsequent_indent="# ") + "\nallow_degraded = true\n"
 
 
 def write_registry(path: Path, text: str, *, force: bool) -> None:
-    """Write a registry; readers of the file see the old one or the new one, whole.
+    """Write a registry to a file, atomically.
 
     Args:
         path: The file, in a folder that exists.
-        text: What `render_registry` made.
-        force: Whether to replace a file that is there already.
+        text: The result of `render_registry`.
+        force: Whether to replace a file that exists.
 
     Raises:
         RegistryError: The file exists, or cannot be written.
