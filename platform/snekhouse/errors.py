@@ -9,16 +9,16 @@
     ├── RemoteError           a server that a command asks refuses, or does not answer
     ├── InterpreterError      no interpreter was found, or one cannot serve
     ├── HostError             this host lacks something a jail needs (NsJail, namespaces, cgroups)
-    ├── JailError             a jail did not come up, or broke its protocol; our failure, not the program's
+    ├── JailError             a jail did not start, or broke its protocol; our failure, not the program's
     │   └── ForkServerError   a fork server failed (jail.fork_server)
     ├── OutputLimitError      a program printed too much (jail.output); never leaves a run
     ├── FilesError            the files of a run cannot be returned (jail.home); never leaves a run
     ├── PackagesError         third-party packages could not be installed, removed or listed
     ├── RequestError          a request that cannot be evaluated as sent
     │   └── OutlineError      a body that cannot be taken apart (web.json_outline)
-    └── BusyError             every place and every seat in the queue is taken, or the server is draining
+    └── BusyError             every place and the whole queue is taken, or the server is draining
 
-What a guest program does wrong is never an exception: it is a value, `Result.status`.
+A failure of a guest program is never an exception: it is a value, `Result.status`.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 
 class SnekhouseError(Exception):
-    """The root of the tree. Its text is a sentence for the person who can act on it."""
+    """The root of the tree. The text is a message for the person who can act on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Problem:
         source: The file, as the person named it.
         key: The dotted key, e.g. ``runtimes."3.12".limits.memory``; empty for the file as a whole.
         message: What is wrong.
-        remedy: What to do about it.
+        remedy: How to correct it; may be empty.
     """
 
     source: str
@@ -55,7 +55,7 @@ class RegistryError(SnekhouseError):
     """The registry cannot be used.
 
     Attributes:
-        problems: All that was found, in the order of the file where that is known; never empty.
+        problems: Every problem found, in the order of the file if that is known; never empty.
     """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -63,7 +63,7 @@ class RegistryError(SnekhouseError):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
-_SHOWN = 100
+_MAX_NAME_LENGTH = 100
 """Characters of an unknown name that a message repeats."""
 
 
@@ -71,13 +71,13 @@ class RuntimeUnknownError(SnekhouseError):
     """The registry lists no runtime by that name.
 
     Args:
-        name: What was asked for.
-        known: The names and aliases that exist.
+        name: The unknown name.
+        known: The names and aliases of the registry.
     """
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
-        shown = name if len(name) <= _SHOWN else name[:_SHOWN] + "..."
-        super().__init__(f"there is no runtime {shown!r}; there are: {', '.join(known)}")
+        shown = name if len(name) <= _MAX_NAME_LENGTH else name[:_MAX_NAME_LENGTH] + "..."
+        super().__init__(f"there is no runtime {shown!r}; known: {', '.join(known)}")
 
 
 class UsageError(SnekhouseError):
@@ -97,7 +97,7 @@ class HostError(SnekhouseError):
 
 
 class JailError(SnekhouseError):
-    """A jail did not come up, or did not keep to the guest protocol before the program started."""
+    """A jail did not start, or broke the guest protocol before the program started."""
 
 
 class PackagesError(SnekhouseError):
@@ -108,7 +108,7 @@ class RequestError(SnekhouseError):
     """A request that cannot be evaluated as it was sent.
 
     Attributes:
-        title: The kind of error, in a few words; empty where there is only the text.
+        title: The kind of error, in a few words; empty for the phrase of the HTTP status.
     """
 
     def __init__(self, message: str, *, title: str = "") -> None:
@@ -117,10 +117,10 @@ class RequestError(SnekhouseError):
 
 
 class BusyError(SnekhouseError):
-    """There is no room for one more evaluation now.
+    """The server cannot take another evaluation now.
 
     Attributes:
-        retry_after: Seconds after which to try again.
+        retry_after: Seconds after which the client may try again.
     """
 
     def __init__(self, message: str, *, retry_after: int = 1) -> None:

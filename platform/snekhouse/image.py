@@ -12,7 +12,7 @@ from snekhouse.errors import Problem, RegistryError
 from snekhouse.registry.build import Build
 from snekhouse.registry.models import Registry, Runtime
 
-_FOLDER = "/snekbin/python"
+_PYTHONS = "/snekbin/python"
 
 _JIT = "--enable-experimental-jit"
 
@@ -39,14 +39,14 @@ class BuildStage:
     @property
     def folder(self) -> str:
         """The folder of the interpreter in the image."""
-        return f"{_FOLDER}/{self.runtime}"
+        return f"{_PYTHONS}/{self.runtime}"
 
 
 def render_dockerfile(registry: Registry) -> str:
     """Render the Dockerfile of a registry.
 
     Raises:
-        RegistryError: A runtime lacks what its stage needs, or no runtime is built.
+        RegistryError: A runtime cannot be built, or no runtime has a table `build`.
     """
     stages = _stages(registry)
     if not stages:
@@ -86,8 +86,8 @@ def _stages(registry: Registry) -> list[BuildStage]:
                 Problem(
                     registry.source,
                     f"{key}.build",
-                    "no LLVM is known for the JIT of this release",
-                    f"take one of {known}",
+                    "the JIT of this release cannot be built",
+                    f"use a release of {known}",
                 )
             )
         stages.append(stage)
@@ -114,18 +114,18 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(asset("templates/docker")),
         undefined=jinja2.StrictUndefined,
         finalize=_quote,
-        autoescape=False,  # noqa: S701 - `_quote` is the escaping
+        autoescape=False,  # noqa: S701 - `_quote` escapes
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
 
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./:@+=-]+")
+_UNQUOTED = re.compile(r"[A-Za-z0-9_./:@+=-]+")
 
 
 def _quote(value: object) -> str:
-    """Write a value for a Dockerfile: names as they are, lists as the JSON that its exec forms take.
+    """Write a value for a Dockerfile: names as they are, lists as JSON for the exec forms.
 
     Raises:
         ValueError: A Dockerfile cannot hold the value.
@@ -135,7 +135,7 @@ def _quote(value: object) -> str:
             return str(value)  # StrictUndefined raises here, and names the variable
         case list() | tuple():
             return json.dumps(list(value))
-        case str() | int() if _PLAIN.fullmatch(str(value)):
+        case str() | int() if _UNQUOTED.fullmatch(str(value)):
             return str(value)
         case _:
             raise ValueError(f"a Dockerfile cannot hold {value!r}")

@@ -141,7 +141,7 @@ class TestEval:
 
     def test_an_unknown_runtime_is_refused_with_those_that_exist(self, small: Path) -> None:
         message = refused(snekhouse("eval", "-r", small, "--runtime", "1.4", "1"))
-        assert message == "snekhouse: there is no runtime '1.4'; there are: only, one\n"
+        assert message == "snekhouse: there is no runtime '1.4'; known: only, one\n"
 
     def test_an_unavailable_runtime_is_refused_with_the_reason_once(self, small: Path) -> None:
         small.write_text(small.read_text().replace("mounts = [", 'mounts = [{ source = "/nowhere" }, '))
@@ -259,7 +259,7 @@ class TestRender:
         assert snekhouse("render", "nsjail", "one", "-r", small).stdout == done.stdout
 
     def test_an_unknown_runtime_is_refused_with_those_that_exist(self, small: Path) -> None:
-        assert "there are: only, one" in refused(snekhouse("render", "nsjail", "1.4", "-r", small))
+        assert "known: only, one" in refused(snekhouse("render", "nsjail", "1.4", "-r", small))
 
 
 class TestRegistry:

@@ -138,7 +138,8 @@ def _choose(registry: Registry, body: EvalRequest) -> Runtime:
         if found is None:
             known, sent = ", ".join(registry.runtimes), body.executable_path[:_SHOWN]
             raise RequestError(
-                f"no runtime has the executable {sent!r}; there are: {known}", title="executable_path does not exist"
+                f"no runtime has the executable {sent!r}; known runtimes: {known}",
+                title="executable_path does not exist",
             )
         return found
     return registry.resolve(body.runtime or registry.default)
