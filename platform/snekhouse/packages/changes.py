@@ -1,4 +1,4 @@
-"""Changes to the packages of a runtime: uv makes them in a jail, on a copy that then takes their place."""
+"""Changes to the packages of a runtime: uv changes a copy of them in a jail, and the copy then replaces them."""
 
 import os
 import re
@@ -17,20 +17,20 @@ from snekhouse.packages.stage import CACHE, Stage, staged
 from snekhouse.registry.models import Mount, Registry, Runtime
 
 _TRUE = {"1", "true", "t", "yes", "y", "on"}
-"""What uv takes for true in a variable."""
+"""Values of a variable that uv reads as true."""
 
 _NEEDS_BUILD = re.compile(r"no usable wheels|Building source distributions|building from source is disabled")
-"""How uv says that a package has only a source distribution."""
+"""uv's messages for a package that has only a source distribution."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Changes the packages of a runtime.
+    """Changes to the packages of a runtime.
 
     Attributes:
-        registry: The registry that has it.
+        registry: The registry of the runtime.
         runtime: The runtime.
-        say: Is told what uv said, line by line.
+        say: Prints a line of uv's output.
     """
 
     registry: Registry
@@ -38,38 +38,38 @@ class Changes:
     say: Callable[[str], None]
 
     async def install(self, requirements: Sequence[str]) -> None:
-        """Install packages, or bring them to other versions.
+        """Install packages, or change their versions.
 
         Args:
-            requirements: As pip takes them (PEP 508): ``numpy``, ``numpy>=2``, the path of a wheel.
+            requirements: In pip's syntax (PEP 508): ``numpy``, ``numpy>=2``, the path of a wheel.
 
         Raises:
             HostError: This host cannot build a jail.
-            PackagesError: uv could not; its own words were told.
+            PackagesError: uv failed; `say` has printed its output.
         """
         async with self._changing() as change:
             given = change.reader.requirements(requirements)
             await change.uv("install", ["install", *change.target, *change.sources, "-r", given])
 
     async def remove(self, names: Sequence[str]) -> None:
-        """Remove packages, and leave what they depend on.
+        """Remove packages, but not their dependencies.
 
         Raises:
             HostError: This host cannot build a jail.
-            PackagesError: uv could not; its own words were told.
+            PackagesError: uv failed; `say` has printed its output.
         """
         async with self._changing() as change:
             await change.uv("uninstall", ["uninstall", *change.target, "--", *names], network=False)
 
     async def sync(self, requirements: Path) -> None:
-        """Have exactly what a file asks for, with what that depends on, and nothing else.
+        """Install exactly the packages of a requirements file and their dependencies; remove all others.
 
         Args:
-            requirements: A file as pip takes it.
+            requirements: A file in pip's format.
 
         Raises:
             HostError: This host cannot build a jail.
-            PackagesError: uv could not; its own words were told.
+            PackagesError: uv failed; `say` has printed its output.
         """
         async with self._changing() as change:
             given, locked = change.reader.file(requirements), f"{change.cache}/locked.txt"
@@ -80,7 +80,7 @@ class Changes:
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator["_Change"]:
-        """Copy the packages, have the copy changed, and put it in their place unless that failed."""
+        """Copy the packages, yield to change the copy, and replace the packages with it unless that failed."""
         site = await find_site(self.registry, self.runtime)
         async with workplace(self.registry, self.runtime) as place:
             with staged(site, place.owner) as stage:
@@ -94,7 +94,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A change on its way."""
+    """A change in progress."""
 
     of: Changes
     site: Site
@@ -127,7 +127,7 @@ class _Change:
         return [*self.policy, "--no-compile-bytecode", "--link-mode", "hardlink"]
 
     async def uv(self, name: str, *commands: Sequence[str], network: bool = True) -> None:
-        """Run uv in the jail, and tell what it said."""
+        """Run uv in the jail, and print its output."""
         offline = os.environ.get("UV_OFFLINE", "").lower() in _TRUE
         result = await self.jail().uv(*commands, network=network and not offline)
         for line in result.stdout.splitlines():

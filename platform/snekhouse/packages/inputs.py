@@ -1,4 +1,4 @@
-"""What uv reads of the host to change packages, brought into the jail: files are copied, folders are mounted."""
+"""The files and folders of the host that uv reads: files are copied into the jail, folders are mounted."""
 
 import re
 import shutil
@@ -8,42 +8,42 @@ from urllib.parse import unquote, urlsplit
 
 from snekhouse.registry.models import Mount
 
-_GIVEN = "/snekhouse/given"
+_COPIES = "/snekhouse/given"
 _SOURCES = "/snekhouse/sources"
 
-_PASSED = re.compile(
+_PASSED_VARIABLES = re.compile(
     r"(?:UV_(?:DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|FIND_LINKS|INDEX_STRATEGY"
     r"|INDEX_\w+_(?:USERNAME|PASSWORD)|INSECURE_HOST|HTTP_\w+|REQUEST_TIMEOUT|NATIVE_TLS|SYSTEM_CERTS|OFFLINE"
     r"|PRERELEASE|RESOLUTION|FORK_STRATEGY|EXCLUDE_NEWER|CONCURRENT_\w+|REQUIRE_HASHES|NO_VERIFY_HASHES|TORCH_BACKEND)"
     r"|SSL_CERT_FILE|SSL_CERT_DIR"
     r"|(?:HTTP|HTTPS|ALL|NO)_PROXY|(?:http|https|all|no)_proxy)"
 )
-"""Variables that say where packages come from. No other reaches the jail: some would have uv build, or run, code."""
+"""Variables that say where packages come from. The jail gets no others: some make uv build or run code."""
 
-_INDEXES = {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"}
+_INDEX_VARIABLES = {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"}
 
 
 class Inputs:
     """What a jail may read of the host, besides its runtime.
 
     Attributes:
-        mounts: How the jail sees it.
+        mounts: The mounts that show it to the jail.
     """
 
     def __init__(self, folder: Path, place: Path) -> None:
-        """Start with nothing.
+        """Make an empty set of inputs.
 
         Args:
-            folder: Where copies go.
-            place: The folder against which paths are relative: the user's own.
+            folder: The folder for copies.
+            place: The folder that relative paths start from: the user's current one.
         """
         self._folder = folder
         self.place = place
-        self.mounts = [Mount(source=str(folder), target=_GIVEN)]
+        self.mounts = [Mount(source=str(folder), target=_COPIES)]
         self._copies = 0
 
     def write(self, text: str) -> str:
-        """Write a file of requirements; return its path in the jail."""
+        """Write a requirements file; return its path in the jail."""
         path, inside = self._next("requirements.txt")
         path.write_text(text, encoding="utf-8")
         path.chmod(0o644)
@@ -57,7 +57,7 @@ class Inputs:
         return inside
 
     def tree(self, source: Path) -> str:
-        """Copy a folder to build from, links as links; return its path in the jail."""
+        """Copy a source folder, without following links; return its path in the jail."""
         path, inside = self._next(source.name or "source")
         shutil.copytree(source, path, symlinks=True)
         return inside
@@ -69,11 +69,11 @@ class Inputs:
         return target
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
-        """Take the variables that say where packages come from, and bring the files and folders that they name."""
-        return {name: self._bring(name, value) for name, value in env.items() if _PASSED.fullmatch(name)}
+        """Select the variables that say where packages come from, and bring what they name into the jail."""
+        return {name: self._value(name, value) for name, value in env.items() if _PASSED_VARIABLES.fullmatch(name)}
 
-    def _bring(self, name: str, value: str) -> str:
-        if name in _INDEXES:
+    def _value(self, name: str, value: str) -> str:
+        if name in _INDEX_VARIABLES:
             return self.index(value)
         if name == "SSL_CERT_FILE" and Path(value).is_file():
             return self.file(Path(value))
@@ -82,7 +82,7 @@ class Inputs:
         return value
 
     def index(self, value: str) -> str:
-        """Bring the local folders of a list of indexes; what is not local stays as it is."""
+        """Mount the local folders of a list of indexes; return the list with their paths in the jail."""
         if (whole := local_path(value, self.place)) and whole.is_dir():
             return self.folder(whole)
         return "".join(self._indexes(value))
@@ -94,20 +94,20 @@ class Inputs:
             yield name + equals + (self.folder(path) if path and path.is_dir() else url)
 
     def _next(self, name: str) -> tuple[Path, str]:
-        """Find a place for a copy of its own, so that equal names do not meet."""
+        """Make a folder for the next copy, so that copies may have equal names; return its paths outside and inside."""
         self._copies += 1
         folder = self._folder / str(self._copies)
         folder.mkdir()
         folder.chmod(0o755)
-        return folder / name, f"{_GIVEN}/{self._copies}/{name}"
+        return folder / name, f"{_COPIES}/{self._copies}/{name}"
 
 
 def local_path(text: str, place: Path) -> Path | None:
-    """Read the path or the ``file:`` URL of something on this host; None for another URL, and for nothing.
+    """Read a path or a ``file:`` URL; return None for another URL and for an empty text.
 
     Args:
-        text: What was written.
-        place: The folder against which it is relative.
+        text: The path or URL.
+        place: The folder that a relative path starts from.
     """
     if text.startswith("file:"):
         return place / unquote(urlsplit(text).path)

@@ -1,7 +1,7 @@
-"""The jail in which packages change: the runtime's own, with uv, a copy of its packages, and the network.
+"""The jail in which uv changes packages.
 
-The walls are those of an evaluation but for three: it has the network where uv needs it, it may write to the copy, and
-its limits are for builds. Only where source distributions may be built it sees the host's compilers as well.
+It differs from the jail of an evaluation in three ways: it has the network if uv needs it, it may write to the copy of
+the packages, and its limits are for builds. If source distributions may be built, it also sees the host's compilers.
 """
 
 import os
@@ -35,7 +35,7 @@ from snekhouse.registry.root import PLACES, root_mounts, wrong_with_root
 from snekhouse.registry.user_base import seen
 
 UV = "/snekhouse/uv"
-"""Where uv lies in the jail."""
+"""Path of uv in the jail."""
 
 _LIMITS = Limits(
     wall_time=3600.0,
@@ -47,9 +47,9 @@ _LIMITS = Limits(
     home=ByteSize(2 << 30),
     open_files=4096,
 )
-"""What installing and building may use."""
+"""Limits for installing and building."""
 
-_NETWORK = (
+_NETWORK_FILES = (
     "/etc/resolv.conf",
     "/etc/hosts",
     "/etc/nsswitch.conf",
@@ -57,10 +57,10 @@ _NETWORK = (
     "/etc/pki",
     "/usr/share/ca-certificates",
 )
-"""How the C library finds other machines (resolv.conf(5), nsswitch.conf(5)), and whom TLS trusts."""
+"""Files for name resolution (resolv.conf(5), nsswitch.conf(5)), and the certificates that TLS trusts."""
 
-_TOOLS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives")
-"""Where compilers and what they need are installed, on the host or in a runtime's root: hier(7)."""
+_TOOL_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives")
+"""Folders with compilers and what they need, on the host or in a runtime's root: hier(7)."""
 
 _DRIVER = """\
 import subprocess, sys
@@ -69,7 +69,7 @@ for command in {commands!r}:
     if code:
         sys.exit(code)
 """
-"""Runs uv, inside the jail; it speaks Python 3.6."""
+"""Runs uv inside the jail, on Python 3.6 and later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,9 @@ class InstallJail:
     """The jail of one change.
 
     Attributes:
-        online: The runtime with a profile that shares the host's network.
-        offline: The same without any network.
-        start: How its guests start.
+        online: The runtime, with a profile that shares the host's network.
+        offline: The runtime, with a profile that has no network.
+        start: Starts its guests.
     """
 
     online: PreparedRuntime
@@ -87,12 +87,12 @@ class InstallJail:
     start: ColdStart
 
     async def uv(self, *commands: Sequence[str], network: bool) -> Result:
-        """Run uv, once for each command, until one fails."""
+        """Run uv for each command, until one fails."""
         driver = _DRIVER.format(commands=[[UV, "pip", *command] for command in commands])
         return await self._run(self.online if network else self.offline, driver)
 
     async def compile(self, folder: PurePath) -> None:
-        """Compile the modules of a folder; those that are not for this version of Python fail when imported."""
+        """Compile the modules of a folder; ignore modules that do not compile in this version of Python."""
         code = f"import compileall; compileall.compile_dir({str(folder)!r}, quiet=2, workers=0)"
         await self._run(self.offline, code)
 
@@ -102,14 +102,14 @@ class InstallJail:
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
-    """Where a jail is made.
+    """What jails for packages need.
 
     Attributes:
-        host: What was found on this host.
+        host: What the survey found on this host.
         degraded: Whether walls may be missing.
         state: The folder for profiles.
-        start: How guests of jails start.
-        owner: Who they are on the host.
+        start: Starts guests.
+        owner: Host ids of the guests.
     """
 
     host: Host
@@ -122,26 +122,26 @@ class Workplace:
         """Make the jail of a change.
 
         Args:
-            runtime: Whose packages change.
-            mounts: What it sees besides the runtime.
-            env: Its environment, besides what the runtime's loader needs.
+            runtime: The runtime whose packages change.
+            mounts: Mounts besides those of the runtime.
+            env: Environment besides what the runtime's loader needs.
 
         Raises:
-            HostError: Builds would be where root's id is mapped, and the registry does not allow that.
+            HostError: A build would run with root's id mapped, and the registry does not allow that.
         """
         widened = _widened(runtime, mounts, env)
         if runtime.packages_build == "source" and not self.degraded:
             replace(self.host, identities={runtime.name: _identity(widened)}).require_walls()
-        online, offline = self._made(widened, "online.cfg", network=True), self._made(widened, "offline.cfg")
+        online, offline = self._prepared(widened, "online.cfg", network=True), self._prepared(widened, "offline.cfg")
         return InstallJail(online, offline, self.start)
 
     async def site(self, runtime: Runtime) -> Site:
-        """Find where a runtime has its packages, by asking its interpreter in the jail of an evaluation.
+        """Find the packages of a runtime: run its interpreter in the jail of an evaluation.
 
         Raises:
-            PackagesError: It has no place for packages, or does not answer.
+            PackagesError: The runtime has no place for packages, or its interpreter does not answer.
         """
-        prepared = self._made(runtime, "asked.cfg")
+        prepared = self._prepared(runtime, "probe.cfg")
         try:
             answer, _ = await probe(prepared, prepared.bootstrap.read_text(encoding="utf-8"), self.start)
         except (JailError, OSError) as error:
@@ -149,7 +149,7 @@ class Workplace:
             raise PackagesError(f"the runtime {runtime.name} does not answer in its jail: {wrong or error}") from error
         return Site.seen_at(answer.user_site, runtime)
 
-    def _made(self, runtime: Runtime, name: str, *, network: bool = False) -> PreparedRuntime:
+    def _prepared(self, runtime: Runtime, name: str, *, network: bool = False) -> PreparedRuntime:
         bootstrap = self.state.write("bootstrap.py", bootstrap_source().read_text(encoding="utf-8"))
         text = render_profile(
             runtime,
@@ -164,30 +164,30 @@ class Workplace:
 
 @asynccontextmanager
 async def workplace(registry: Registry, runtime: Runtime) -> AsyncIterator[Workplace]:
-    """Hold what jails need until the end.
+    """Acquire what jails need, and release it at the end.
 
     Raises:
-        HostError: The host lacks a wall, and the registry does not allow it to.
+        HostError: The host lacks a wall, and the registry does not allow that.
         PackagesError: The kernel refuses a cgroup.
     """
     host = survey({runtime.name: _identity(runtime)}, registry.server.uids)
     if not registry.server.allow_degraded:
         host.require_walls()
     layout = host.cgroups.layout
-    with ExitStack() as held:
-        state = held.enter_context(state_folder(registry.server.state_path, layout))
-        with _translated():
-            cgroups = held.enter_context(server_group(layout, state.name)) if layout else None
-        owner = held.enter_context(host.ids.lease())
+    with ExitStack() as resources:
+        state = resources.enter_context(state_folder(registry.server.state_path, layout))
+        with _cgroup_errors():
+            cgroups = resources.enter_context(server_group(layout, state.name)) if layout else None
+        owner = resources.enter_context(host.ids.lease())
         start = ColdStart(RunResources(cgroups, HostIdPool([owner], fork_server=owner)))
         yield Workplace(host, registry.server.allow_degraded, state, start, owner)
 
 
 async def find_site(registry: Registry, runtime: Runtime) -> Site:
-    """Find where a runtime has its packages; an interpreter of another root is asked in its jail, never on the host.
+    """Find the packages of a runtime; an interpreter of another root runs only in its jail, never on the host.
 
     Raises:
-        HostError: The host lacks a wall, and the registry does not allow it to.
+        HostError: The host lacks a wall, and the registry does not allow that.
         PackagesError: The runtime has no place for packages, or its interpreter does not answer.
     """
     if runtime.root is None:
@@ -201,24 +201,24 @@ def _identity(runtime: Runtime) -> Identity:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _cgroup_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise PackagesError(f"the kernel refuses the cgroup of the jail: {error}") from error
+        raise PackagesError(f"cannot make the cgroup of the jail: {error}") from error
 
 
 def _widened(runtime: Runtime, mounts: Sequence[Mount], env: Mapping[str, str]) -> Runtime:
-    """Make another runtime of it: without packages, that is without a user base, from which Python would import."""
-    kept = {name: value for name, value in runtime.env.items() if name in {"HOME", "LANG", "LD_LIBRARY_PATH"}}
+    """Return the runtime for changes: without a user base, from which Python would import, and with what uv needs."""
+    kept_env = {name: value for name, value in runtime.env.items() if name in {"HOME", "LANG", "LD_LIBRARY_PATH"}}
     rooted = tuple(root_mounts(runtime.root)) if runtime.root else ()
     tools = tuple(_tools(runtime)) if runtime.packages_build == "source" else ()
     own = tuple(_read_only(mount) for mount in runtime.mounts if not _is_among(mount, tools))
-    network = (mount for mount in _present(_NETWORK) if not _is_below(mount.target, rooted))
+    network = (mount for mount in _present(_NETWORK_FILES) if not _is_below(mount.target, rooted))
     all_mounts = (*tools, *own, *_uv((*rooted, *tools, *own)), *network, *mounts)
     return runtime.model_copy(
         update={
-            "env": {"PATH": "/usr/local/bin:/usr/bin:/bin", "TMPDIR": kept.get("HOME", "/home"), **kept, **env},
+            "env": {"PATH": "/usr/local/bin:/usr/bin:/bin", "TMPDIR": kept_env.get("HOME", "/home"), **kept_env, **env},
             "mounts": tuple({mount.target: mount for mount in all_mounts}.values()),
             "tmpfs": (),
             "loopback": False,
@@ -228,10 +228,10 @@ def _widened(runtime: Runtime, mounts: Sequence[Mount], env: Mapping[str, str]) 
 
 
 def _tools(runtime: Runtime) -> Iterator[Mount]:
-    """Name the folders with compilers: the host's, or those of the runtime's root besides what it sees anyway."""
+    """List the folders with compilers: the host's, or those of the runtime's root that it does not see anyway."""
     if runtime.root is None:
-        return _present(_TOOLS)
-    return root_mounts(runtime.root, [place for place in _TOOLS if place not in PLACES])
+        return _present(_TOOL_FOLDERS)
+    return root_mounts(runtime.root, [place for place in _TOOL_FOLDERS if place not in PLACES])
 
 
 def _present(paths: Sequence[str]) -> Iterator[Mount]:
@@ -243,7 +243,7 @@ def _read_only(mount: Mount) -> Mount:
 
 
 def _is_among(mount: Mount, folders: Sequence[Mount]) -> bool:
-    """Tell whether other mounts show the very thing already, or it is missing and need not be there."""
+    """Return whether a mount can be left out: other mounts show the same file, or it is missing and not mandatory."""
     if not Path(mount.source).exists():
         return not mount.mandatory
     same = os.path.realpath(mount.source) == os.path.realpath(mount.target)
@@ -255,11 +255,11 @@ def _is_below(path: str, folders: Sequence[Mount]) -> bool:
 
 
 def _uv(mounts: Sequence[Mount]) -> Iterator[Mount]:
-    """Name uv and the shared objects that it needs, as far as no other mount has them."""
+    """List uv and the shared objects that it needs, except those that other mounts show."""
     try:
         binary = Path(find_uv_bin())
     except FileNotFoundError as error:
-        raise PackagesError("uv is not there; install the package uv") from error
+        raise PackagesError("uv is not installed; install the package uv") from error
     yield Mount(source=str(binary), target=UV)
     if loader := loader_of(binary):
         listed = subprocess.run(

@@ -1,4 +1,4 @@
-"""Requirements as a person writes them, made ready for a jail: what they name on the host is brought there.
+"""Requirements as a person writes them, rewritten for a jail: the files that they name are brought into it.
 
 Source: https://pip.pypa.io/en/stable/reference/requirements-file-format/
 """
@@ -15,19 +15,19 @@ from snekhouse.packages.inputs import Inputs, local_path
 
 _OPTION = re.compile(r"(--?[a-z-]+)(?:\s*=\s*|\s+|$)(.*)", re.DOTALL)
 _SHORT = re.compile(r"^-([rcefi])(?=[^\s=-])")
-"""An option with its value right behind it: ``-rfile``."""
+"""An option followed directly by its value: ``-rfile``."""
 
 _COMMENT = re.compile(r"(^|\s+)#.*$", re.MULTILINE)
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _REST = re.compile(r"(?:\s+;|;\s|\s+--[a-z]).*$", re.DOTALL)
-"""What follows a requirement: a marker, or options such as hashes."""
+"""The rest of a line after a requirement: a marker, or options such as hashes."""
 
 _NAMED_URL = re.compile(r"([A-Za-z0-9][\w.-]*\s*(?:\[[^\]]*\])?\s*@\s*)(\S.*)", re.DOTALL)
 _EXTRAS = re.compile(r"\[[^\]/]*\]$")
 _ARCHIVES = (".whl", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tar")
-_FREE = {"--index-url", "-i", "--extra-index-url", "--find-links", "-f"}
-_PLAIN = {"--no-index", "--pre", "--prefer-binary", "--require-hashes", "--trusted-host"}
-_BUILDS = {"--no-binary", "--only-binary"}
+_SOURCE_OPTIONS = {"--index-url", "-i", "--extra-index-url", "--find-links", "-f"}
+_ALLOWED_OPTIONS = {"--no-index", "--pre", "--prefer-binary", "--require-hashes", "--trusted-host"}
+_BUILD_OPTIONS = {"--no-binary", "--only-binary"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class Reader:
     """Reads requirements.
 
     Attributes:
-        inputs: Brings what they name into the jail.
+        inputs: Brings the files that they name into the jail.
         builds: Whether source distributions may be built.
-        remedy: What to do where one would have to be.
+        remedy: What a person can do about a package that must be built.
     """
 
     inputs: Inputs
@@ -45,10 +45,10 @@ class Reader:
     remedy: str
 
     def requirements(self, given: Sequence[str]) -> str:
-        """Write a file of requirements that were given one by one; return its path in the jail.
+        """Write requirements to a file; return its path in the jail.
 
         Raises:
-            PackagesError: One is not a requirement, or would have to be built and may not be.
+            PackagesError: One is not a requirement, or must be built, which is not allowed.
         """
         for each in given:
             if each.lstrip().startswith("-") or "\n" in each or "\r" in each:
@@ -58,10 +58,10 @@ class Reader:
         return self.inputs.write("".join(f"{self._requirement(each.strip())}\n" for each in given))
 
     def file(self, path: Path) -> str:
-        """Bring a file of requirements with all that it names; return its path in the jail.
+        """Bring a requirements file and the files that it names into the jail; return its path there.
 
         Raises:
-            PackagesError: It cannot be read, or has what may not be there.
+            PackagesError: A file cannot be read, or has a line that is not allowed.
         """
         return self._file(path, ())
 
@@ -85,25 +85,25 @@ class Reader:
         found = _OPTION.fullmatch(_SHORT.sub(r"-\1 ", line, count=1))
         option, value = found.groups() if found else (line, "")
         if option == "--only-binary" and not self.builds:
-            return ""  # so it is, and ":none:" must not undo it
+            return ""  # uv gets this option anyway, and ":none:" must not undo it
         return f"{option} {self._value(option, value.strip(), place, around)}".rstrip()
 
     def _value(self, option: str, value: str, place: Path, around: tuple[Path, ...]) -> str:
         if option in {"-r", "--requirement", "-c", "--constraint"}:
             return self._file(place / value, around)
-        if option in _FREE:
+        if option in _SOURCE_OPTIONS:
             found = [local_path(value, folder) for folder in (place, self.inputs.place)]
             return next((self.inputs.folder(path) for path in found if path and path.is_dir()), value)
-        if option in _PLAIN or (option in _BUILDS and self.builds):
+        if option in _ALLOWED_OPTIONS or (option in _BUILD_OPTIONS and self.builds):
             return value
         if option in {"-e", "--editable"}:
-            raise PackagesError(f"{option} {value}: packages are copied; leave out {option}")
+            raise PackagesError(f"{option} {value}: editable installs are not supported; remove {option}")
         if option == "--no-binary":
             raise PackagesError(f"{option} {value} asks for source distributions; {self.remedy}")
-        raise PackagesError(f"the option {option} is not known here; remove it")
+        raise PackagesError(f"the option {option} is not supported; remove it")
 
     def _requirement(self, line: str) -> str:
-        """Translate what a requirement names on the host; check that it need not be built where that is not allowed."""
+        """Rewrite a requirement that names a file; check that it is a wheel unless builds are allowed."""
         rest = found[0] if (found := _REST.search(line)) else ""
         what = line.removesuffix(rest) if rest else line
         named = _NAMED_URL.fullmatch(what)
@@ -114,27 +114,27 @@ class Reader:
         return f"{prefix}{self._location(target.removesuffix(extras))}{extras}{rest}"
 
     def _location(self, target: str) -> str:
-        path = local_path(target, self.inputs.place)  # as pip does, also for what stands in a file elsewhere
+        path = local_path(target, self.inputs.place)  # as pip: also for a requirements file in another folder
         name = str(path) if path else urlsplit(target).path
         is_wheel = name.endswith(".whl") and not re.match(r"(git|hg|svn|bzr)\+", target)
         if not is_wheel and not self.builds:
-            raise PackagesError(f"{target} would have to be built from its source; {self.remedy}")
+            raise PackagesError(f"{target} must be built from source; {self.remedy}")
         if path is None:
             return target
         if not path.exists():
-            raise PackagesError(f"{target} does not exist; there is no {path}")
+            raise PackagesError(f"{target} does not exist (looked for {path})")
         bring: Callable[[Path], str] = self.inputs.tree if path.is_dir() else self.inputs.file
         return bring(path)
 
 
 def _logical_lines(text: str) -> Iterator[str]:
-    """Join continued lines, and drop comments and empty lines; variables are replaced as pip does."""
+    """Join continued lines, drop comments and empty lines, and replace variables, as pip does."""
     for line in _COMMENT.sub("", text.replace("\\\r\n", " ").replace("\\\n", " ")).splitlines():
         if line.strip():
             yield _VARIABLE.sub(lambda found: os.environ.get(found[1], found[0]), line.strip())
 
 
 def _is_location(target: str) -> bool:
-    """Tell a path or a URL from the name of a package, as pip does."""
+    """Return whether a requirement is a path or a URL and not the name of a package, as pip decides it."""
     bare = _EXTRAS.sub("", target)
     return "/" in bare or bare.startswith(".") or bare.lower().endswith(_ARCHIVES)

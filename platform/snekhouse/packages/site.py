@@ -1,4 +1,4 @@
-"""Where the packages of a runtime are, and which are there."""
+"""The folder with a runtime's packages, and the packages in it."""
 
 import subprocess
 from contextlib import suppress
@@ -16,7 +16,7 @@ from snekhouse.registry.user_base import user_base
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A distribution package that is installed."""
+    """An installed distribution package."""
 
     name: str
     version: str
@@ -27,7 +27,7 @@ class Site:
     """The folder from which a runtime imports third-party packages.
 
     Attributes:
-        base: The runtime's user base, with its path on the host as the source and that in jails as the target.
+        base: The runtime's user base: its path on the host is the source, its path in jails the target.
         path: The folder, relative to the user base.
     """
 
@@ -36,7 +36,7 @@ class Site:
 
     @classmethod
     def of(cls, runtime: Runtime) -> Self:
-        """Find that of a runtime whose interpreter is the host's, by asking that.
+        """Find the folder of a runtime whose interpreter is the host's: run the interpreter.
 
         Raises:
             PackagesError: The runtime has no place for packages, or its interpreter does not run here.
@@ -47,7 +47,7 @@ class Site:
 
     @classmethod
     def seen_at(cls, user_site: str, runtime: Runtime) -> Self:
-        """Find that of a runtime by what it says in its jail (`site.getusersitepackages`).
+        """Find the folder of a runtime from the path that its jail reports (`site.getusersitepackages`).
 
         Raises:
             PackagesError: The runtime has no place for packages.
@@ -57,7 +57,7 @@ class Site:
 
     @property
     def folder(self) -> Path:
-        """The folder on the host; it need not exist yet."""
+        """The folder on the host, which need not exist yet."""
         return Path(self.base.source) / self.path
 
     @property
@@ -66,15 +66,15 @@ class Site:
         return PurePath(self.base.target) / self.path
 
 
-def make_room(runtime: Runtime) -> None:
-    """Make the folder for a runtime's packages, where that is allowed: what is not there cannot be mounted later."""
+def make_user_base(runtime: Runtime) -> None:
+    """Make the folder for a runtime's packages if permissions allow it: a missing folder cannot be mounted later."""
     if base := user_base(runtime):
         with suppress(OSError):
             Path(base.source).mkdir(parents=True, exist_ok=True)
 
 
 def installed(folder: Path) -> tuple[Package, ...]:
-    """List the packages that a folder holds, by name."""
+    """List the packages in a folder, sorted by name."""
     try:
         return _installed(folder, folder.stat().st_mtime_ns)
     except FileNotFoundError:
@@ -89,14 +89,14 @@ def _installed(folder: Path, _mtime_ns: int) -> tuple[Package, ...]:
 
 
 def site_on_host(runtime: Runtime, user_site: str) -> Path | None:
-    """Translate where a runtime's programs see its packages to the host's own path.
+    """Translate the path of a runtime's packages in its jails to the path on the host.
 
     Args:
         runtime: The runtime.
-        user_site: What it says of itself (`site.getusersitepackages`).
+        user_site: The path that its jail reports (`site.getusersitepackages`).
 
     Returns:
-        The folder, which need not exist; None when the runtime has no packages.
+        The folder, which need not exist; None if the runtime has no place for packages.
     """
     base = user_base(runtime)
     if base is None or not PurePath(user_site).is_relative_to(base.target):
@@ -108,15 +108,15 @@ def executable_on_host(runtime: Runtime) -> Path:
     """Find a runtime's executable on the host, through the mount or the root that shows it in the jail.
 
     Raises:
-        OSError: It is a loop of links.
-        PackagesError: Nothing shows it.
+        OSError: The path is a loop of links.
+        PackagesError: No mount shows it.
     """
     executable = PurePath(runtime.executable)
     around = [mount for mount in runtime.mounts if executable.is_relative_to(mount.target)]
     if runtime.root and not around:
         return beneath(runtime.root, runtime.executable)
     if not around:
-        raise PackagesError(f"no mount of the runtime {runtime.name} holds its executable, {executable}")
+        raise PackagesError(f"no mount of the runtime {runtime.name} contains its executable, {executable}")
     nearest = max(around, key=lambda mount: len(mount.target))
     return Path(nearest.source) / executable.relative_to(nearest.target)
 
@@ -132,12 +132,12 @@ def _base(runtime: Runtime) -> Mount:
     return base
 
 
-_QUESTION = "import site; print(site.getusersitepackages())"
+_SCRIPT = "import site; print(site.getusersitepackages())"
 
 
 def _user_site(interpreter: Path, base: str) -> str:
-    """Ask an interpreter for its user site. It runs on the host, so it must not run .pth files or sitecustomize: -S."""
-    command = [str(interpreter), "-I", "-S", "-B", "-c", _QUESTION]
+    """Return the user site of an interpreter, which runs on the host with -S: without .pth files and sitecustomize."""
+    command = [str(interpreter), "-I", "-S", "-B", "-c", _SCRIPT]
     try:
         done = subprocess.run(
             command, cwd="/", env={"PYTHONUSERBASE": base}, check=True, capture_output=True, text=True

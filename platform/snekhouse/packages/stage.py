@@ -1,7 +1,7 @@
-"""The copy of a runtime's packages that a jail may change, and how what became of it takes their place.
+"""The copy of a runtime's packages that a jail may change, and the exchange of the packages for it.
 
-The jail's user owns the copy. Once the jail is dead, the host reads the copy without following links, and takes
-regular files and folders only, with modes of its own.
+The jail's user owns the copy. Once the jail is dead, the host reads the copy without following links. It takes only
+regular files and folders, and sets their modes itself.
 """
 
 import ctypes
@@ -18,20 +18,20 @@ from snekhouse.errors import PackagesError
 from snekhouse.host.ids import HostIds
 from snekhouse.packages.site import Site
 
-_PASS = 0o711
-"""Mode of folders on the way to what a jail mounts: nobody may list them."""
+_UNLISTED = 0o711
+"""Mode of folders that a jail may enter but not list."""
 
 
 CACHE = ".cache"
-"""A folder in the user base of the jail for uv, of one change alone: what a build writes there reaches no other. It is
-in the same mount as the packages, so that uv can link files."""
+"""uv's cache, a folder in the jail's user base. Each change has its own, so that a build cannot alter the next one's.
+It is in the same mount as the packages, so that uv can link files."""
 
 
 class Stage:
-    """A copy of packages on its way from the old ones to the new ones.
+    """A copy of packages during a change.
 
     Attributes:
-        base: What takes the place of the user base in the jail.
+        base: The folder that the jail mounts as the user base.
         given: A folder for what the jail may read.
     """
 
@@ -39,38 +39,39 @@ class Stage:
         self._live = site.folder.resolve()
         self._top = Path(site.base.source).resolve()
         self._owner = owner
-        self._marks: dict[PurePath, tuple[int, int]] = {}
-        self.given = _folder(folder / "given", _PASS)
+        self._versions: dict[PurePath, tuple[int, int]] = {}
+        self.given = _folder(folder / "given", _UNLISTED)
         self.base = folder / "base"
         self._site = self.base / site.path
         for above in reversed(self._site.parents):
-            if above.is_relative_to(self.base):  # root's, so that no link can take the place of the folder
+            if above.is_relative_to(self.base):  # owned by root, so that the jail cannot replace it with a link
                 _folder(above, 0o755)
         self._make(self.base / CACHE)
-        self._made = self._make(self._site).lstat()
+        self._site_status = self._make(self._site).lstat()
         if self._live.is_dir():
-            self._fill()
+            self._copy_in()
 
     def drop_old_bytecode(self) -> None:
-        """Remove bytecode, but for that of modules which are as they were.
+        """Remove bytecode, except that of unchanged modules.
 
-        Python itself compares whole seconds and sizes, and so takes another version of the same second for the same.
+        Python compares only the size and the time in seconds, so it would use old bytecode for a new version of the
+        same second.
         """
-        for path, status in self._found():
+        for path, status in self._content():
             if stat.S_ISREG(status.st_mode) and path.match("__pycache__/*.pyc"):
                 source = path.parent.parent / f"{path.name.partition('.')[0]}.py"
-                if not (self._is_old(path) and self._is_old(source)):
+                if not (self._is_unchanged(path) and self._is_unchanged(source)):
                     (self._site / path).unlink()
 
     def publish(self) -> tuple[PurePath, ...]:
-        """Make the packages what the copy has become, for all who look at them from now on.
+        """Replace the packages with the copy.
 
         Returns:
-            What was left out: links and special files.
+            The paths that were left out: links and special files.
         """
         _make_folders(self._live.parent)
         for folder in self._live.parents:
-            if folder.is_relative_to(self._top):  # jails read as nobody, whatever umask the folder was made with
+            if folder.is_relative_to(self._top):  # jails read it as another user, whatever umask made it
                 folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o555)
         new = self._live.with_name(f".{self._live.name}.new")
         remove_tree(new)
@@ -79,26 +80,26 @@ class Stage:
         remove_tree(new)
         return left_out
 
-    def _found(self) -> list[tuple[PurePath, os.stat_result]]:
-        """List what the jail made of the copy, if that is still the folder that was given to it."""
-        if not os.path.samestat(self._site.lstat(), self._made):
-            raise PackagesError("a build replaced the folder of the packages; do not install such a package")
+    def _content(self) -> list[tuple[PurePath, os.stat_result]]:
+        """List what is in the copy now; check that its folder is still the one that the jail got."""
+        if not os.path.samestat(self._site.lstat(), self._site_status):
+            raise PackagesError("a build replaced the folder of the packages; do not install this package")
         try:
             return list(_walk(self._site))
-        except OSError as error:  # folders nested too deep, for one
-            raise PackagesError(f"what was left in the jail cannot be read: {error.strerror}") from error
+        except OSError as error:  # for example, folders nested too deep
+            raise PackagesError(f"cannot read the packages that the jail left: {error.strerror}") from error
 
-    def _fill(self) -> None:
+    def _copy_in(self) -> None:
         for path, status in _walk(self._live):
             target = self._site / path
             if stat.S_ISDIR(status.st_mode):
                 self._make(target)
             elif stat.S_ISREG(status.st_mode) and path != _UV_LOCK:
-                self._take(self._live / path, target)
-                self._marks[path] = _mark(target)
+                self._link_or_copy(self._live / path, target)
+                self._versions[path] = _version(target)
 
-    def _take(self, source: Path, target: Path) -> None:
-        """Show a file to the jail; where links are possible the jail can remove it, and not change it."""
+    def _link_or_copy(self, source: Path, target: Path) -> None:
+        """Link a file, so that the jail can remove it but not change it; copy it if it cannot be linked."""
         try:
             os.link(source, target)
         except OSError:
@@ -109,17 +110,17 @@ class Stage:
         os.chown(_folder(folder, 0o755), self._owner.user, self._owner.group)
         return folder
 
-    def _is_old(self, path: PurePath) -> bool:
+    def _is_unchanged(self, path: PurePath) -> bool:
         try:
-            return self._marks.get(path) == _mark(self._site / path)
+            return self._versions.get(path) == _version(self._site / path)
         except FileNotFoundError:
             return False
 
     def _copy_out(self, new: Path) -> tuple[PurePath, ...]:
-        found = self._found()
-        needed = sum(status.st_size for path, status in found if not self._is_old(path))
+        found = self._content()
+        needed = sum(status.st_size for path, status in found if not self._is_unchanged(path))
         if needed > (free := shutil.disk_usage(self._live.parent).free):
-            raise PackagesError(f"the packages need {needed} bytes, and {free} are free in {self._live.parent}")
+            raise PackagesError(f"the packages need {needed} bytes, but {self._live.parent} has only {free} free")
         _folder(new, 0o700)
         left_out = []
         for path, status in found:
@@ -128,52 +129,52 @@ class Stage:
             elif not stat.S_ISREG(status.st_mode):
                 left_out.append(path)
             elif path != _UV_LOCK:
-                self._keep(path, status, new / path)
+                self._publish_file(path, status, new / path)
         new.chmod(0o755)
         return tuple(left_out)
 
-    def _keep(self, path: PurePath, status: os.stat_result, target: Path) -> None:
-        """Take a file: the very one where it is the old one, for else other programs would have it twice in memory."""
+    def _publish_file(self, path: PurePath, status: os.stat_result, target: Path) -> None:
+        """Link an unchanged file, so that programs share its pages in memory; copy any other."""
         live = self._live / path
-        if self._is_old(path) and os.path.samestat(status, live.lstat()) and _is_plain(status):
+        if self._is_unchanged(path) and os.path.samestat(status, live.lstat()) and _is_plain(status):
             os.link(live, target)
         else:
             _copy(self._site / path, target)
 
 
 _UV_LOCK = PurePath(".lock")
-"""uv locks the folder with it (flock(2)). A jail that sees it could hold that lock for ever."""
+"""uv's lock file for the folder (flock(2)). A jail that sees it could hold the lock forever."""
 
 
 @contextmanager
 def staged(site: Site, owner: HostIds) -> Iterator[Stage]:
     """Copy the packages of a runtime, one change at a time, and remove the copy at the end.
 
-    The lock and the copy lie beside the user base, where no jail sees them.
+    The lock and the copy are beside the user base, where no jail sees them.
 
     Args:
         site: The packages.
-        owner: Who may change the copy.
+        owner: The host ids that may change the copy.
 
     Raises:
-        PackagesError: Something cannot be written.
+        PackagesError: A file cannot be written.
     """
     base = Path(site.base.source)
     folder = base.with_name(f".{base.name}.change")
     try:
         _make_folders(base.parent)
         with _locked(base.with_name(f".{base.name}.lock")):
-            remove_tree(folder)  # of a change that was killed
+            remove_tree(folder)  # left by a change that was killed
             try:
-                yield Stage(site, _folder(folder, _PASS), owner)
+                yield Stage(site, _folder(folder, _UNLISTED), owner)
             finally:
                 remove_tree(folder)
     except OSError as error:
-        raise PackagesError(f"{base} cannot be written: {error}; name another folder as `packages`") from error
+        raise PackagesError(f"cannot write to {base}: {error}; set `packages` to another folder") from error
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder that a jail may have filled; shutil's way gives up where folders are nested too deep."""
+    """Remove a folder that a jail may have filled; `shutil.rmtree` fails if folders are nested too deep."""
     if os.path.lexists(folder):
         subprocess.run(["/bin/rm", "-rf", "--", folder], cwd="/", env={}, check=True, stdin=subprocess.DEVNULL)
 
@@ -196,13 +197,13 @@ def _folder(path: Path, mode: int) -> Path:
 
 
 def _make_folders(folder: Path) -> None:
-    """Make a folder and those above it where they are missing."""
+    """Make a folder and its missing parents."""
     for each in reversed([each for each in (folder, *folder.parents) if not each.exists()]):
         _folder(each, 0o755)
 
 
 def _swap(new: Path, live: Path) -> None:
-    """Put a folder in the place of another, which takes its own: at once, where the file system can (renameat2(2))."""
+    """Exchange two folders, atomically if the file system can (renameat2(2))."""
     libc = ctypes.CDLL(None)
     exchanged = hasattr(libc, "renameat2") and not libc.renameat2(
         _AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(live), _RENAME_EXCHANGE
@@ -217,7 +218,7 @@ _RENAME_EXCHANGE = 2
 
 
 def _walk(top: Path) -> Iterator[tuple[PurePath, os.stat_result]]:
-    """List what is below a folder, by relative path, a folder before what is in it; links are not followed."""
+    """Yield relative path and status of everything below a folder, parents first, without following links."""
     folders = [PurePath()]
     while folders:
         folder = folders.pop()
@@ -227,14 +228,14 @@ def _walk(top: Path) -> Iterator[tuple[PurePath, os.stat_result]]:
         folders += [path for path, status in found if stat.S_ISDIR(status.st_mode)]
 
 
-def _mark(path: Path) -> tuple[int, int]:
-    """Tell a file from another that takes its name or its inode."""
+def _version(path: Path) -> tuple[int, int]:
+    """Return what changes if a file is changed or replaced."""
     status = path.lstat()
     return status.st_ino, status.st_ctime_ns
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a regular file: its bytes, its time, and whether it can be executed."""
+    """Copy a regular file: its bytes, its times, and whether it is executable."""
     descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as reader:
         status = os.fstat(reader.fileno())

@@ -22,7 +22,7 @@ from snekhouse.jail.cold import ColdStart
 from snekhouse.jail.prepared import ForkServerSpec, PreparedRuntime
 from snekhouse.jail.probe import probe
 from snekhouse.jail.resources import RunResources
-from snekhouse.packages import executable_on_host, make_room, site_on_host
+from snekhouse.packages import executable_on_host, make_user_base, site_on_host
 from snekhouse.profile.bpf import compile_filter
 from snekhouse.profile.rendering import render_profile
 from snekhouse.profile.seccomp_policy import policy
@@ -108,7 +108,7 @@ class Preparer:
         rendered = (*texts, runtime.executable, runtime.limits, runtime.preload, runtime.start, _signature(runtime))
         if before and before.probe and before.preparation.rendered == rendered:
             return RuntimeState(replace(before.prepared, runtime=runtime), before.preparation)
-        make_room(runtime)
+        make_user_base(runtime)
         folder = self._state.folder(f"{runtime.name}-{next(self._numbers)}")
         prepared = self._write(runtime, folder, texts, self._bootstrap)
         cold = ColdStart(self._resources)
