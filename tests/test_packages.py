@@ -149,7 +149,7 @@ def test_sync_installs_exactly_what_a_file_asks_for(pantry: Pantry, tmp_path: Pa
 
 def test_sync_looks_beside_the_registry(pantry: Pantry) -> None:
     name = pantry.registry.default
-    assert "has no files of requirements" in refused(pantry.run("sync"))
+    assert "has no requirements files" in refused(pantry.run("sync"))
     folder = pantry.path.parent / "runtimes" / "packages"
     folder.mkdir(parents=True)
     (folder / f"{name}.txt").write_text("alpha==1.0")

@@ -57,7 +57,7 @@ class TestEval:
     def test_lists_files_that_the_program_left(self, registry_path: Path) -> None:
         done = snekhouse("eval", "-r", registry_path, "open('a.txt', 'w').write('hi')")
         assert "snekhouse: left a.txt (2 bytes)\n" in done.stderr
-        assert done.stderr.endswith("snekhouse: files are kept with --save FOLDER\n")
+        assert done.stderr.endswith("snekhouse: save these files with --save FOLDER\n")
 
     def test_saves_files_that_the_program_left(self, small: Path, tmp_path: Path) -> None:
         program = "import os; os.mkdir('d'); open('d/a', 'w').write('hi'); open('b', 'wb').write(b'\\xff')"
@@ -85,7 +85,7 @@ class TestEval:
     def test_files_that_would_be_one_in_the_home_are_refused(self, small: Path, tmp_path: Path) -> None:
         (tmp_path / "a").touch()
         sent = ("--file", "a", "--file", tmp_path / "a")
-        assert "would replace another" in refused(snekhouse("eval", "-r", small, "1", *sent, cwd=tmp_path))
+        assert "two files would have the path" in refused(snekhouse("eval", "-r", small, "1", *sent, cwd=tmp_path))
 
     def test_a_folder_cannot_be_sent(self, small: Path, tmp_path: Path) -> None:
         assert "Is a directory" in refused(snekhouse("eval", "-r", small, "1", "--file", tmp_path))
@@ -97,7 +97,7 @@ class TestEval:
         assert snekhouse("eval", "-r", small, program, "--stdin-file", "-", stdin=b"c").stdout == "['c']\n"
         assert snekhouse("eval", "-r", small, program, stdin=b"c").stdout == "[]\n"
         message = refused(snekhouse("eval", "-r", small, "-", "--stdin-file", "-", stdin=b"c"))
-        assert "cannot be the program and what it reads" in message
+        assert "cannot be both the program and its input" in message
 
     def test_exits_with_255_when_the_output_is_not_utf_8(self, registry_path: Path) -> None:
         done = snekhouse("eval", "-r", registry_path, r"import os; os.write(1, b'\xff')")
@@ -202,7 +202,7 @@ class TestRuntimes:
         small.write_text(f"{small.read_text()}\n[defaults.limits]\ncpus = 100_000\n")
         done = snekhouse("runtimes", "check", "-r", small)
         assert done.returncode == 0
-        assert f"snekhouse: {small}: limits.cpus is 100000, and this host has " in done.stderr
+        assert f"snekhouse: {small}: limits.cpus is 100000, but this host has " in done.stderr
 
     def test_a_program_may_use_a_memory_that_is_raised(self, small: Path) -> None:
         small.write_text(f'{small.read_text()}\n[defaults.limits]\nmemory = "1GiB"\n')

@@ -57,7 +57,7 @@ def test_discover_names_what_is_wrong_with_a_root(tmp_path: Path) -> None:
     assert f"the root {tmp_path}/gone is not a folder on this host; make" in said
     (tmp_path / "usr/bin").mkdir(parents=True)
     said = refused(snekhouse("runtimes", "discover", "--root", tmp_path, *options))
-    assert f"no Python interpreter of the root {tmp_path} answers in a jail" in said
+    assert f"no Python interpreter of the root {tmp_path} works in a jail" in said
     (tmp_path / "usr/bin/python3").write_bytes(OURS.read_bytes())
     (tmp_path / "usr/bin/python3").chmod(0o755)
     said = refused(snekhouse("runtimes", "discover", "--root", tmp_path, *options))

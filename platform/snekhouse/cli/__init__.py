@@ -1,8 +1,8 @@
 """The command line: ``snekhouse``, also ``python -m snekhouse``.
 
-Exit codes: 0 done; 1 something that was checked is not as it should be; 2 the command could not do its work (wrong
-usage, registry or host: the message says which); 130 after Ctrl-C. `snekhouse eval` exits with the program's own
-code, and with 255 when the jail failed.
+Exit codes: 0 success; 1 a check found a problem; 2 the command failed (the message says whether the usage, the
+registry or the host is wrong); 130 after Ctrl-C. `snekhouse eval` exits with the exit code of the program, or with
+255 if the jail failed.
 """
 
 import sys
@@ -27,12 +27,12 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # help and usage errors in plain lines, in a pipe as at a terminal
+    rich_markup_mode=None,  # plain help and usage errors, in a pipe and at a terminal
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         print_lines([f"snekhouse {installed_version('snekhouse')}"])
         raise typer.Exit
 
@@ -44,7 +44,7 @@ def _begin(
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    if context.invoked_subcommand != "render":  # all others may make jails
+    if context.invoked_subcommand != "render":  # all other commands may make jails
         enter_own_scope()
 
 
@@ -57,7 +57,7 @@ app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:
-    """Run the command line; every error of snekhouse becomes a message and an exit code."""
+    """Run the command line; turn every `SnekhouseError` into a message and an exit code."""
     try:
         app()
     except SnekhouseError as error:

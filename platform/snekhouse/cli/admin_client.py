@@ -1,4 +1,4 @@
-"""What commands ask a running server by its admin API."""
+"""A client of a running server's admin API, for commands."""
 
 import json
 import urllib.error
@@ -8,23 +8,23 @@ from typing import Any
 from snekhouse.errors import RemoteError, UsageError
 from snekhouse.server.secrets import ADMIN_TOKEN, take_admin_token
 
-_TIMEOUT = 30.0
-"""Seconds that a server may take to answer."""
+_ANSWER_TIMEOUT_S = 30.0
+"""Seconds for a server to answer."""
 
 
 def ask_server(url: str, path: str) -> Any:
-    """Ask a server something.
+    """Send a GET request to the admin API of a server.
 
     Args:
-        url: Where it is, e.g. ``http://127.0.0.1:8060``.
-        path: What to ask for, below ``/admin/``.
+        url: URL of the server, e.g. ``http://127.0.0.1:8060``.
+        path: Path below ``/admin/``.
 
     Returns:
-        Its answer, which is JSON.
+        The JSON answer.
 
     Raises:
         UsageError: The token or the URL cannot be used.
-        RemoteError: It does not answer, or refuses to.
+        RemoteError: The server does not answer, or refuses the request.
     """
     token = take_admin_token()
     if token is None:
@@ -33,12 +33,12 @@ def ask_server(url: str, path: str) -> Any:
         raise UsageError(f"{url!r} is not the URL of a server; write http://HOST:PORT")
     request = urllib.request.Request(f"{url.rstrip('/')}/admin/{path}", headers={"Authorization": f"Bearer {token}"})  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - looked at above
+        with urllib.request.urlopen(request, timeout=_ANSWER_TIMEOUT_S) as answer:  # noqa: S310 - checked above
             return json.load(answer)
     except urllib.error.HTTPError as error:
         raise RemoteError(f"{url} refused the request: {error.code} {_description(error)}") from error
     except (OSError, ValueError) as error:
-        raise RemoteError(f"{url} does not answer as snekhouse does: {error}; name another with --url") from error
+        raise RemoteError(f"{url} is not a snekhouse server: {error}; name another with --url") from error
 
 
 def _description(error: urllib.error.HTTPError) -> str:

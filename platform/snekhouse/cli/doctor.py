@@ -1,4 +1,4 @@
-"""``snekhouse doctor``: which walls stand on this host, and whether what may run at once fits it."""
+"""``snekhouse doctor``: check the walls of this host, and whether it can hold the registry's concurrency."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from snekhouse.registry.sizing import advice
 
 
 def doctor(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption = False) -> None:
-    """Tell of each wall whether it stands on this host, and the remedy; exit 1 when one is missing."""
+    """Check which walls this host can build, and name a remedy for each that is missing; exit 1 if one is."""
     loaded = load(registry)
     walls = survey_for(loaded).walls()
     if json:

@@ -22,12 +22,14 @@ from snekhouse.web.schemas import EvalResponse
 
 def evaluate(
     code: Annotated[str | None, typer.Argument(help="The program, or - to read it from standard input.")] = None,
-    args: Annotated[list[str] | None, typer.Argument(help="The program's own arguments, after --.")] = None,
+    args: Annotated[list[str] | None, typer.Argument(help="Arguments of the program, after --.")] = None,
     program: Annotated[Path | None, typer.Option("--program", "-f", help="Read the program from a file.")] = None,
     file: Annotated[list[Path] | None, typer.Option(help="Send a file; may be repeated.")] = None,
-    stdin_file: Annotated[Path | None, typer.Option(help="What the program reads; - for standard input.")] = None,
-    save: Annotated[Path | None, typer.Option(help="Folder for the files that the program leaves.")] = None,
-    runtime: Annotated[str, typer.Option(help="Name or alias; the default runtime otherwise.")] = "",
+    stdin_file: Annotated[
+        Path | None, typer.Option(help="Standard input of the program; - for this command's own.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Folder to save the program's files to.")] = None,
+    runtime: Annotated[str, typer.Option(help="Name or alias of a runtime; by default the registry's default.")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     json: JsonOption = False,
 ) -> None:
@@ -37,7 +39,7 @@ def evaluate(
         rest.insert(0, code)
     source = _source(code, program)
     if stdin_file == _STANDARD_INPUT and code == "-" and program is None:
-        raise typer.BadParameter("standard input cannot be the program and what it reads; use -f FILE for the program")
+        raise typer.BadParameter("standard input cannot be both the program and its input; use -f FILE for the program")
     _log_to_standard_error()
     loaded = load(registry)
     chosen = loaded.resolve(runtime or loaded.default)
@@ -55,7 +57,7 @@ def evaluate(
     else:
         _print(result)
     if save or not json:
-        _keep(result, save)
+        _save(result, save)
     raise typer.Exit(JAIL_FAILED if result.returncode is None else result.returncode)
 
 
@@ -64,7 +66,7 @@ _STANDARD_INPUT = Path("-")
 
 def _log_to_standard_error() -> None:
     logs.set_up_messages()
-    # An unavailable runtime is told by the error that follows.
+    # The error that follows reports an unavailable runtime.
     logging.getLogger("snekhouse.service").addFilter(lambda record: record.levelno < logging.ERROR)
 
 
@@ -93,8 +95,8 @@ def _print(result: Result) -> None:
         say(result.message)
 
 
-def _keep(result: Result, folder: Path | None) -> None:
-    """Save the files that the program left, or say that it left them."""
+def _save(result: Result, folder: Path | None) -> None:
+    """Save the files that the program left, or list them if there is no folder."""
     for left in result.files:
         size = f"({len(left.content)} bytes)"
         try:
@@ -102,4 +104,4 @@ def _keep(result: Result, folder: Path | None) -> None:
         except OSError as error:
             raise UsageError(f"cannot save {left.path}: {error.strerror}") from error
     if result.files and not folder:
-        say("files are kept with --save FOLDER")
+        say("save these files with --save FOLDER")

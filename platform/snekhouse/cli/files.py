@@ -1,4 +1,4 @@
-"""Files between this machine and an evaluation on the command line."""
+"""Files that the command line sends to an evaluation and saves from it."""
 
 import sys
 from collections.abc import Iterable
@@ -10,10 +10,10 @@ from snekhouse.evaluation import File
 
 
 def read_input(path: Path) -> bytes:
-    """Read a file that was named on the command line, or standard input for ``-``.
+    """Read a file named on the command line, or standard input for ``-``.
 
     Raises:
-        typer.BadParameter: It cannot be read.
+        typer.BadParameter: The file cannot be read.
     """
     try:
         return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
@@ -22,25 +22,25 @@ def read_input(path: Path) -> bytes:
 
 
 def uploads(paths: Iterable[Path]) -> tuple[File, ...]:
-    """Read files to send: a relative path stays as it is in the home, of any other the name alone.
+    """Read files to send. The home has a relative path as it is, and of any other only the name.
 
     Raises:
-        typer.BadParameter: One of them cannot be read, or two would be one in the home.
+        typer.BadParameter: A file cannot be read, or two would have the same path in the home.
     """
     found: dict[str, File] = {}
     for path in paths:
         name = path.name if path.is_absolute() or ".." in path.parts else path.as_posix()
         if name in found:
-            raise typer.BadParameter(f"{path} would replace another file {name!r} in the home")
+            raise typer.BadParameter(f"two files would have the path {name!r} in the home; rename {path}")
         found[name] = File(name, read_input(path))
     return tuple(found.values())
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder to save to, before anything is evaluated in vain.
+    """Make the folder to save to; called before the evaluation, so that a wrong path costs no run.
 
     Raises:
-        typer.BadParameter: It cannot be made.
+        typer.BadParameter: The folder cannot be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,10 +49,10 @@ def make_folder(folder: Path) -> None:
 
 
 def save(folder: Path, file: File) -> Path:
-    """Write a file that a program left below a folder; its path is relative and has no ``..``.
+    """Write a file that a program left to a folder; its path is relative and has no ``..``.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     target = folder / PurePosixPath(file.path)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -9,22 +9,22 @@ from snekhouse.cli.output import say
 from snekhouse.errors import UsageError
 
 DEFAULT_REGISTRIES = (Path("runtimes.local.toml"), Path("runtimes.toml"), Path("/etc/snekhouse/runtimes.toml"))
-"""Where a registry is looked for when none is named: this machine's, the image's in a clone, the installed one."""
+"""Default paths of the registry, the first that exists: this machine's, the image's in a clone, the installed one."""
 
 DEFAULT_REGISTRY = DEFAULT_REGISTRIES[0]
 
 
 def is_given(context: typer.Context, name: str) -> bool:
-    """Tell whether the command line or the environment gives a parameter."""
+    """Return whether the command line or the environment gives a parameter."""
     source = context.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"  # by name: some releases of typer have a click of their own
+    return source is not None and source.name != "DEFAULT"  # by name: some releases of typer bundle their own click
 
 
 def _found(context: typer.Context, param: typer.CallbackParam, path: Path) -> Path:
-    """Find the registry when none is named.
+    """Return the registry that is named, or the first default that exists.
 
     Raises:
-        UsageError: There is none.
+        UsageError: No registry is named and no default exists.
     """
     if is_given(context, str(param.name)):
         return path
@@ -36,14 +36,14 @@ def _found(context: typer.Context, param: typer.CallbackParam, path: Path) -> Pa
     raise UsageError(f"no registry found (looked for {looked}); {remedy}")
 
 
-def _found_and_told(context: typer.Context, param: typer.CallbackParam, path: Path) -> Path:
+def _found_and_reported(context: typer.Context, param: typer.CallbackParam, path: Path) -> Path:
     found = _found(context, param, path)
     if not is_given(context, str(param.name)):
         say(f"using the registry {found}; name another with --registry")
     return found
 
 
-_SHOWN = "runtimes.local.toml, runtimes.toml or /etc/snekhouse/runtimes.toml, the first that exists"
+_DEFAULTS = "runtimes.local.toml, runtimes.toml or /etc/snekhouse/runtimes.toml, the first that exists"
 
 RegistryOption = Annotated[
     Path,
@@ -52,17 +52,17 @@ RegistryOption = Annotated[
         "-r",
         envvar="SNEKHOUSE_REGISTRY",
         help="The registry.",
-        show_default=_SHOWN,
-        callback=_found_and_told,
+        show_default=_DEFAULTS,
+        callback=_found_and_reported,
     ),
 ]
 
 LoggedRegistryOption = Annotated[
     Path,
     typer.Option(
-        "--registry", "-r", envvar="SNEKHOUSE_REGISTRY", help="The registry.", show_default=_SHOWN, callback=_found
+        "--registry", "-r", envvar="SNEKHOUSE_REGISTRY", help="The registry.", show_default=_DEFAULTS, callback=_found
     ),
 ]
-"""For a command that says in its log which registry it uses."""
+"""The same option, for a command that logs which registry it uses."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -1,4 +1,4 @@
-"""What a command prints: a table for a person at a terminal, plain columns in a pipe, JSON for a program."""
+"""Output of commands: a table at a terminal, plain columns in a pipe, JSON for programs."""
 
 import json
 import shutil
@@ -15,44 +15,44 @@ from snekhouse.escaping import escaped
 
 
 def print_text(text: str) -> None:
-    """Write to standard output as UTF-8, whatever the locale: what a program printed comes out as it was."""
+    """Write to standard output as UTF-8 in every locale, so that the output of a program stays as it was."""
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
     sys.stdout.buffer.flush()
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines that have foreign text in them, such as names of files."""
+    """Print lines that may contain foreign text, such as names of files."""
     print_text("".join(f"{escaped(line)}\n" for line in lines))
 
 
 def say(text: str, *, keep: str = "") -> None:
-    """Tell something on standard error.
+    """Print a message on standard error.
 
     Args:
-        text: What to tell; it may have foreign text in it.
+        text: The message; it may contain foreign text.
         keep: Characters that are not escaped, such as a newline.
     """
     sys.stderr.write(f"snekhouse: {escaped(text, keep=keep)}\n")
 
 
 def command() -> str:
-    """Name this program as its caller can type it again: by its path where the shell does not find the bare name."""
+    """Return the name by which the caller can run this program: its path if the shell does not find the bare name."""
     typed = sys.argv[0]
     return typed if Path(typed).name == "snekhouse" and not shutil.which("snekhouse") else "snekhouse"
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON; in ASCII, so that nothing in it speaks to a terminal."""
+    """Print a value as JSON, in ASCII, so that it cannot control a terminal."""
     print_text(json.dumps(value, indent=2, default=str) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under their columns; in a pipe separated by tabs, one line a row.
+    """Print a table; in a pipe one line per row, separated by tabs.
 
     Args:
-        columns: Their names.
-        rows: As many texts each as there are columns.
+        columns: Names of the columns.
+        rows: One text per column.
     """
     cells = ([escaped(" ".join(text.split())) for text in row] for row in rows)
     if not sys.stdout.isatty():

@@ -17,8 +17,8 @@ from snekhouse.registry.loading import load
 
 app = typer.Typer(help="The third-party packages of a runtime.", no_args_is_help=True)
 
-_RuntimeArgument = Annotated[str, typer.Argument(metavar="RUNTIME", help="Name or alias.")]
-_Requirements = Annotated[list[str], typer.Argument(metavar="REQ...", help='As pip takes them: numpy, "numpy>=2".')]
+_RuntimeArgument = Annotated[str, typer.Argument(metavar="RUNTIME", help="Name or alias of a runtime.")]
+_Requirements = Annotated[list[str], typer.Argument(metavar="REQ...", help='In pip\'s syntax: numpy, "numpy>=2".')]
 _Names = Annotated[list[str], typer.Argument(metavar="REQ...", help="Names of packages.")]
 
 
@@ -26,7 +26,7 @@ _Names = Annotated[list[str], typer.Argument(metavar="REQ...", help="Names of pa
 def install(
     runtime: _RuntimeArgument, requirements: _Requirements, registry: RegistryOption = DEFAULT_REGISTRY
 ) -> None:
-    """Install packages for a runtime; its next evaluations have them, and no other runtime has."""
+    """Install packages for a runtime; its next evaluations can import them, other runtimes cannot."""
     anyio.run(_changes(runtime, registry).install, requirements)
 
 
@@ -47,7 +47,7 @@ def list_packages(
 def remove_packages(
     runtime: _RuntimeArgument, requirements: _Names, registry: RegistryOption = DEFAULT_REGISTRY
 ) -> None:
-    """Remove packages from a runtime; what they depended on stays."""
+    """Remove packages from a runtime, but not their dependencies."""
     anyio.run(_changes(runtime, registry).remove, requirements)
 
 
@@ -55,19 +55,19 @@ def remove_packages(
 def sync(
     requirements: Annotated[
         Path | None,
-        typer.Option(help="Folder of the files NAME.txt; runtimes/packages beside the registry otherwise."),
+        typer.Option(help="Folder with the files NAME.txt; by default runtimes/packages beside the registry."),
     ] = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
 ) -> None:
-    """Give each runtime that has a file NAME.txt exactly the packages which that asks for."""
+    """Install in each runtime exactly the packages in its requirements file, NAME.txt."""
     loaded = load(registry)
     folder = requirements or registry.parent / "runtimes" / "packages"
     files = {file.stem: file for file in sorted(folder.glob("*.txt"))}
     if not files:
-        raise PackagesError(f"{folder} has no files of requirements; write one for a runtime: {loaded.default}.txt")
+        raise PackagesError(f"{folder} has no requirements files; write one for a runtime: {loaded.default}.txt")
     if unknown := files.keys() - loaded.runtimes.keys():
         known = ", ".join(loaded.runtimes)
-        raise PackagesError(f"{folder} has files for runtimes that do not exist: {', '.join(unknown)}; known: {known}")
+        raise PackagesError(f"{folder} has files for unknown runtimes: {', '.join(unknown)}; known: {known}")
     for name, file in files.items():
         _say(f"{name}: {file}")
         anyio.run(Changes(loaded, loaded.runtimes[name], _say).sync, file)
@@ -79,5 +79,5 @@ def _changes(runtime: str, registry: Path) -> Changes:
 
 
 def _say(line: str) -> None:
-    """Tell something on standard error; some of it comes from packages, which must not speak to the terminal."""
+    """Print a line on standard error; it may come from a package, which must not control the terminal."""
     sys.stderr.write(f"{escaped(line)}\n")

@@ -1,4 +1,4 @@
-"""Ask runtimes in their own jails: those of a registry, and the interpreters of a root file system."""
+"""Probe runtimes in their jails: those of a registry, and the interpreters of a root file system."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,25 +15,25 @@ from snekhouse.service import RuntimeState, open_service
 
 
 async def probed(registry: Registry) -> list[RuntimeState]:
-    """Make every runtime of a registry ready, and let go of them again."""
+    """Prepare every runtime of a registry, and return what was found; no jail is left."""
     async with open_service(registry, require_runtime=False) as service:
         await service.settled()
         return list(service.runtimes.values())
 
 
 def find_in_root(root: Path, executable: str | None = None) -> tuple[Interpreter, ...]:
-    """Find the interpreters of a root file system. Each is asked in a jail: nothing of the root runs on the host.
+    """Find the interpreters of a root file system. Each runs in a jail: no program of the root runs on the host.
 
     Args:
         root: The folder.
-        executable: The path inside it of the only one to ask; None for all in the usual folders.
+        executable: Path inside it of a single interpreter; None for all in the usual folders.
 
     Returns:
         At least one.
 
     Raises:
         UsageError: The folder is not a root.
-        InterpreterError: None of its interpreters answers.
+        InterpreterError: None of its interpreters works in a jail.
     """
     root = root.resolve()
     if wrong := wrong_with_root(str(root)):
@@ -43,12 +43,12 @@ def find_in_root(root: Path, executable: str | None = None) -> tuple[Interpreter
     found = [interpreter_in_root(str(root), each.runtime.executable, each.probe) for each in ready if each.probe]
     if not found:
         reasons = "".join(f"\n  {each.runtime.executable}: {each.reason}" for each in ready)
-        raise InterpreterError(f"no Python interpreter of the root {root} answers in a jail{reasons}")
+        raise InterpreterError(f"no Python interpreter of the root {root} works in a jail{reasons}")
     return tuple(found)
 
 
 def _registry_of(root: Path, executables: Sequence[str]) -> Registry:
-    """Make a registry to ask interpreters by; walls that this host lacks are told when the registry is written."""
+    """Make a registry to probe candidates; `discover` later writes the missing walls into the real one."""
     runtimes = {f"candidate-{number}": {"executable": each} for number, each in enumerate(executables)}
     tables = {
         "default": next(iter(runtimes)),

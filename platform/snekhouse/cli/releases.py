@@ -1,4 +1,4 @@
-"""Which releases of CPython there are, by python.org's own list."""
+"""The releases of CPython in python.org's list."""
 
 import json
 import re
@@ -13,31 +13,31 @@ RELEASES = "https://www.python.org/api/v2/downloads/release/?is_published=true&p
 
 Release = tuple[int, int, int]
 
-_TIMEOUT = 30.0
-"""Seconds that the list may take to come."""
+_LIST_TIMEOUT_S = 30.0
+"""Seconds for the server of the list to answer."""
 
-_MOST_BYTES = 16 << 20
-"""What is read of an answer; python.org's has less than 1 MiB."""
+_MAX_BYTES = 16 << 20
+"""Bytes to read of an answer at most; python.org's list has less than 1 MiB."""
 
 _NAME = re.compile(r"Python (\d+)\.(\d+)\.(\d+)")
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
 def newest_releases(url: str) -> dict[tuple[int, int], Release]:
-    """Ask for the newest release of each minor version.
+    """Download the newest release of each minor version.
 
     Args:
-        url: The list, in the form of python.org's.
+        url: A list in python.org's format.
 
     Raises:
         UsageError: It is not a URL.
-        RemoteError: There is no such list.
+        RemoteError: The list cannot be read.
     """
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"{url!r} is not a URL; write one that starts with https://")
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:  # noqa: S310 - looked at above
-            return _newest(json.loads(answer.read(_MOST_BYTES)))
+        with urllib.request.urlopen(url, timeout=_LIST_TIMEOUT_S) as answer:  # noqa: S310 - checked above
+            return _newest(json.loads(answer.read(_MAX_BYTES)))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RemoteError(
             f"cannot read a list of releases from {url}: {error}; check the network, or name another list with --url"
@@ -45,14 +45,14 @@ def newest_releases(url: str) -> dict[tuple[int, int], Release]:
 
 
 def newer_release(version: str, newest: Mapping[tuple[int, int], Release]) -> str | None:
-    """Name the release that takes the place of another.
+    """Return the release that supersedes a version.
 
     Args:
-        version: As an interpreter says it, e.g. ``3.14.0rc1``.
+        version: As an interpreter reports it, e.g. ``3.14.0rc1``.
         newest: The newest release of each minor version.
 
     Returns:
-        The newest of the same minor version; None where `version` is that, or newer, or nothing is known of it.
+        The newest release of the same minor version; None if `version` is not older, or its minor version is unknown.
     """
     match = _VERSION.match(version)
     if match is None:

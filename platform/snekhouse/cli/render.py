@@ -1,4 +1,4 @@
-"""``snekhouse render``: what the fork servers make of a registry."""
+"""``snekhouse render``: render the templates from a registry."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from snekhouse.image import render_dockerfile
 from snekhouse.profile.rendering import render_profile
 from snekhouse.registry.loading import load
 
-app = typer.Typer(help="Print what the fork servers make of a registry.", no_args_is_help=True)
+app = typer.Typer(help="Render the templates from a registry.", no_args_is_help=True)
 
 
 @app.command()
@@ -19,7 +19,7 @@ def nsjail(
     name: Annotated[str, typer.Argument(help="Name or alias of a runtime.")],
     registry: RegistryOption = DEFAULT_REGISTRY,
 ) -> None:
-    """Print the NsJail profile of a runtime, as this host would use it."""
+    """Print the NsJail profile of a runtime for this host."""
     loaded = load(registry)
     runtime = loaded.resolve(name)
     host = survey_for(loaded)

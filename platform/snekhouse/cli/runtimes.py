@@ -46,7 +46,7 @@ async def _as_served(registry: Registry) -> RuntimesOut:
 @app.command("list")
 def list_runtimes(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption = False) -> None:
     """List the runtimes, each probed in its own jail."""
-    logging.getLogger("snekhouse").setLevel(logging.CRITICAL)  # the table tells it
+    logging.getLogger("snekhouse").setLevel(logging.CRITICAL)  # the table has the errors
     loaded = load(registry)
     if json:
         print_json(anyio.run(_as_served, loaded).model_dump(mode="json")["runtimes"])
@@ -58,8 +58,8 @@ def list_runtimes(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption 
 
 @app.command()
 def check(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption = False) -> None:
-    """Check a registry before a deploy: schema, rendering and probing; exit 1 when anything is wrong."""
-    logging.getLogger("snekhouse").setLevel(logging.CRITICAL)  # the list tells it
+    """Check a registry before a deploy: schema, rendering and probing; exit 1 if anything is wrong."""
+    logging.getLogger("snekhouse").setLevel(logging.CRITICAL)  # the list has the errors
     problems = _problems(registry)
     if json:
         print_json(problems)
@@ -73,35 +73,35 @@ def check(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption = False)
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(help="Its name in URLs.")],
-    executable: Annotated[Path, typer.Option(help="The interpreter, by its path on this host, or inside the root.")],
-    alias: Annotated[list[str] | None, typer.Option(help="A further name; may be repeated.")] = None,
-    root: Annotated[Path | None, typer.Option(help="The root file system that it belongs to.")] = None,
+    name: Annotated[str, typer.Argument(help="Name of the runtime in URLs.")],
+    executable: Annotated[Path, typer.Option(help="Path of the interpreter on this host, or inside the root.")],
+    alias: Annotated[list[str] | None, typer.Option(help="Another name in URLs; may be repeated.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the root file system with the interpreter.")] = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
 ) -> None:
-    """Append a runtime to a registry, once it has answered in a jail; a running server has it at once."""
+    """Append a runtime to a registry if it works in a jail; a running server picks it up within a second."""
     logging.getLogger("snekhouse").setLevel(logging.CRITICAL)
     known = load(registry)
     if name in known.names():
-        raise RegistryError([Problem(str(registry), f'runtimes."{name}"', "is there already", "choose another name")])
+        raise RegistryError([Problem(str(registry), f'runtimes."{name}"', "already exists", "choose another name")])
     (found,) = find_in_root(root, str(executable)) if root else (find_interpreter(executable),)
     table = render_runtime(name, found, aliases=alias or (), taken=known.executables)
     draft = appended(registry, table)
     only = {"default": name, "runtimes": {name: draft.registry.runtimes[name]}}
     (ready,) = anyio.run(probed, draft.registry.model_copy(update=only))
     if wrong := _wrong(ready):
-        raise InterpreterError(f"{executable} does not work in a jail, and {registry} stays as it is: {wrong}")
+        raise InterpreterError(f"{executable} does not work in a jail; {registry} is unchanged: {wrong}")
     draft.write()
     print_lines([f"{registry}: added {name}, {_version(ready)}"])
 
 
 @app.command("remove")
 def remove_runtime(
-    name: Annotated[str, typer.Argument(help="Name or alias.")],
-    default: Annotated[str, typer.Option(help="The new default, where the default runtime is removed.")] = "",
+    name: Annotated[str, typer.Argument(help="Name or alias of a runtime.")],
+    default: Annotated[str, typer.Option(help="The new default, if this removes the default runtime.")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
 ) -> None:
-    """Remove a runtime's tables from a registry; a running server stops serving it at once."""
+    """Remove a runtime's tables from a registry; a running server stops serving it within a second."""
     runtime = load(registry).resolve(name)
     removed(registry, runtime.name, default=default).write()
     print_lines([f"{registry}: removed {runtime.name}"])
@@ -109,11 +109,11 @@ def remove_runtime(
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Name or alias.")],
-    effective: Annotated[bool, typer.Option("--effective", help="With what it takes from the defaults.")] = False,
+    name: Annotated[str, typer.Argument(help="Name or alias of a runtime.")],
+    effective: Annotated[bool, typer.Option("--effective", help="Merge it with the defaults.")] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,
 ) -> None:
-    """Print a runtime's table, as it is written or merged with the defaults, as TOML."""
+    """Print a runtime's table as TOML, as the registry has it or merged with the defaults."""
     runtime = load(registry).resolve(name)
     written = tomllib.loads(registry.read_text(encoding="utf-8-sig"))["runtimes"].get(runtime.name, {})
     print_text(tomli_w.dumps({"runtimes": {runtime.name: settings(runtime) if effective else written}}))
@@ -122,17 +122,17 @@ def show(
 @app.command()
 def diff(
     registry: RegistryOption = DEFAULT_REGISTRY,
-    url: Annotated[str, typer.Option(help="The server; by default at the registry's port on this host.")] = "",
+    url: Annotated[str, typer.Option(help="URL of the server; by default the registry's port on this host.")] = "",
     json: JsonOption = False,
 ) -> None:
-    """Tell what in a registry differs from what a server serves, by its admin API; exit 1 when anything does."""
+    """Compare a registry with what a server serves, through its admin API; exit 1 if they differ."""
     loaded = load(registry)
     served = ask_server(url or f"http://127.0.0.1:{loaded.server.bind.rpartition(':')[2]}", "runtimes")
     found = tuple(
         differences(
             {
                 "default": served["registry"]["default"],
-                "runtimes": {each["name"]: _known(each["settings"], but="name") for each in served["runtimes"]},
+                "runtimes": {each["name"]: _without_null(each["settings"], but="name") for each in served["runtimes"]},
             },
             {
                 "default": loaded.default,
@@ -143,18 +143,18 @@ def diff(
     if json:
         print_json([dataclasses.asdict(change) for change in found])
     else:
-        print_lines(map(str, found) if found else [f"{registry}: served as it is"])
+        print_lines(map(str, found) if found else [f"{registry}: the server serves the same"])
     if found:
         raise typer.Exit(1)
 
 
-def _known(told: Any, *, but: str = "") -> Any:
-    """Take of a runtime's settings, as a server tells them, what is set."""
-    if isinstance(told, list):
-        return [_known(each) for each in told]
-    if isinstance(told, dict):
-        return {key: _known(value) for key, value in told.items() if value is not None and key != but}
-    return told
+def _without_null(sent: Any, *, but: str = "") -> Any:
+    """Return a runtime's settings, as a server sends them, without nulls and without the key `but`."""
+    if isinstance(sent, list):
+        return [_without_null(each) for each in sent]
+    if isinstance(sent, dict):
+        return {key: _without_null(value) for key, value in sent.items() if value is not None and key != but}
+    return sent
 
 
 @app.command()
@@ -162,14 +162,14 @@ def discover(
     output: Annotated[Path, typer.Option("--output", "-o", help="The registry to write.")] = Path(
         "runtimes.local.toml"
     ),
-    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     root: Annotated[
-        Path | None, typer.Option(help="Find those of a root file system instead; each is asked in a jail.")
+        Path | None, typer.Option(help="Folder of a root file system; find its interpreters instead, each in a jail.")
     ] = None,
 ) -> None:
-    """Find the interpreters of this machine and write a registry of them."""
+    """Find the interpreters of this machine and write a registry that serves them."""
     if root:
-        logging.getLogger("snekhouse").setLevel(logging.CRITICAL)  # what does not answer is left out
+        logging.getLogger("snekhouse").setLevel(logging.CRITICAL)  # interpreters that do not work are left out
     found = find_in_root(root) if root else find_interpreters()
     write_registry(output, render_registry(found, allow_degraded_reason=_degraded(found)), force=force)
     newest_first = sorted(found, key=lambda each: each.release, reverse=True)
@@ -180,16 +180,16 @@ def discover(
 @app.command()
 def outdated(
     registry: RegistryOption = DEFAULT_REGISTRY,
-    url: Annotated[str, typer.Option(help="The list of releases.")] = RELEASES,
+    url: Annotated[str, typer.Option(help="URL of the list of releases.")] = RELEASES,
     json: JsonOption = False,
 ) -> None:
-    """Tell which runtimes have an older CPython than python.org has; exit 1 when any has."""
+    """List the runtimes for which python.org has a newer CPython; exit 1 if there are any."""
     logging.getLogger("snekhouse").setLevel(logging.CRITICAL)
     newest = newest_releases(url)
-    asked = [(each.runtime.name, each.probe) for each in anyio.run(probed, load(registry))]
+    probes = [(each.runtime.name, each.probe) for each in anyio.run(probed, load(registry))]
     found = [
         (name, probe.version, newer)
-        for name, probe in asked
+        for name, probe in probes
         if probe and probe.implementation == "CPython" and (newer := newer_release(probe.version, newest))
     ]
     if json:
@@ -203,7 +203,7 @@ def outdated(
 
 
 def _degraded(found: Sequence[Interpreter]) -> str | None:
-    """Name the walls that this host cannot build for these interpreters; None when it can build all."""
+    """Return the walls that this host cannot build for these interpreters; None if it can build all."""
     sources = [source for each in found for source in each.sources]
     walls = survey({"all": identity_for(sources)}, Server().uids).walls()
     return "; ".join(f"{wall.name}: {wall.detail}" for wall in walls if not wall.stands) or None
@@ -221,7 +221,7 @@ def _problems(path: Path) -> list[str]:
 
 
 def _wrong(ready: RuntimeState) -> str:
-    """Say what is wrong with a runtime; empty where nothing is."""
+    """Return what is wrong with a runtime; empty if it works."""
     if ready.reason or not ready.cold_reason:
         return ready.reason
     return f'evaluations cannot fork: {ready.cold_reason}; correct that, or write start = "cold"'

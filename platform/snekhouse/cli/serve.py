@@ -26,13 +26,13 @@ _log = logging.getLogger(__name__)
 
 
 def _raise_descriptor_limit() -> None:
-    """Allow as many connections as the system does: each is a descriptor, and a run takes about ten more."""
+    """Raise the soft limit of descriptors to the hard one: a connection needs one, and a run about ten."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _address(text: str) -> str:
-    """Check an address before anything is started for it."""
+    """Check an address before the server starts."""
     try:
         return TypeAdapter(Bind).validate_python(text) if text else ""
     except ValidationError:
@@ -50,38 +50,38 @@ def serve(
     if not is_given(context, "registry"):
         _log.info("using the registry %s; name another with --registry", registry)
     if left := left_unit():
-        _log.info("%s does not delegate its cgroup: moved to a scope of systemd that does", left)
+        _log.info("%s does not delegate its cgroup; moved to a systemd scope that does", left)
     set_up_sentry()
     token = take_admin_token()
     _raise_descriptor_limit()
     allocator.keep_small()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it means to reload
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server handles it by reloading
     listener = _bound(bind or loaded.server.bind)
     worker = become_worker(loaded.server)
     if worker.number:
-        logging.getLogger("snekhouse.server").setLevel(logging.WARNING)  # one of them tells the address
+        logging.getLogger("snekhouse.server").setLevel(logging.WARNING)  # worker 0 logs the address
     anyio.run(lambda: serve_registry(loaded, listener=listener, worker=worker, admin_token=token))
 
 
-_UNREAD = 30
-"""Seconds that a client may leave what was sent to it unread."""
+_UNREAD_TIMEOUT_S = 30
+"""Seconds for a client to read what was sent, before the kernel closes its connection."""
 
 
 def _bound(address: str) -> socket.socket:
-    """Take an address before the runtimes are probed; who connects is refused until they are.
+    """Bind an address before the runtimes are probed; connections are refused until the server listens.
 
     Raises:
-        UsageError: It cannot be had.
+        UsageError: The address cannot be bound.
     """
     host, _, port = address.rpartition(":")
     host = host.strip("[]")
-    # asyncio sends small answers without delay (TCP_NODELAY) only where the protocol is named.
+    # asyncio sends small answers without delay (TCP_NODELAY) only if the protocol is named.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Inherited by connections: the kernel closes those whose clients read nothing for so long (tcp(7)).
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD * 1000)
+        # Connections inherit this option (tcp(7)).
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNREAD_TIMEOUT_S * 1000)
         listener.bind((host, int(port)))
     except OSError as error:
         listener.close()
