@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from command import snekhouse
 from serving import Server, await_fork_servers, running_server
 from snekhouse.registry.loading import load
-from snekhouse.web.admin_token import Guarded
+from snekhouse.web.admin_token import AdminTokenCheck
 
 TOKEN = "the-token-of-this-test-Zr8"
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
@@ -92,7 +92,7 @@ def test_it_tells_tmpfs_as_the_registry_writes_them(small: Path, tmp_path: Path)
         assert "/tmp" in get(server, "runtimes/only").json()["profile"]
         options = ("--url", str(server.client.base_url), "--registry", str(small))
         same = snekhouse("runtimes", "diff", *options, env={"SNEKHOUSE_ADMIN_TOKEN": TOKEN})
-        assert (same.returncode, same.stdout) == (0, f"{small}: served as it is\n")
+        assert (same.returncode, same.stdout) == (0, f"{small}: the server serves the same\n")
 
 
 def test_it_shows_the_profile_as_it_is_in_use(administered: Server, small: Path) -> None:
@@ -150,10 +150,10 @@ MANY_CLIENTS = {
 
 
 def refusals(clients: list[str]) -> list[int]:
-    watchdogs_for, found = Guarded(nothing, TOKEN), []
+    check, found = AdminTokenCheck(nothing, TOKEN), []
     for client in clients:
         with pytest.raises(HTTPException) as refusal:
-            anyio.run(watchdogs_for, {"type": "http", "client": (client, 1), "headers": []}, received, sent)
+            anyio.run(check, {"type": "http", "client": (client, 1), "headers": []}, received, sent)
         found.append(refusal.value.status_code)
     return found
 
@@ -184,11 +184,11 @@ def test_refusing_takes_the_same_time_for_every_token() -> None:
     """Called as it is, for over HTTP the difference would drown."""
 
     def seconds(token: str) -> float:
-        watchdogs_for = Guarded(nothing, TOKEN)
+        check = AdminTokenCheck(nothing, TOKEN)
         scope: Scope = {"type": "http", "client": ("c", 1), "headers": [(b"authorization", f"Bearer {token}".encode())]}
         begin = time.perf_counter()
         with pytest.raises(HTTPException, match="401"):
-            anyio.run(lambda: watchdogs_for(scope, received, sent))
+            anyio.run(lambda: check(scope, received, sent))
         return time.perf_counter() - begin
 
     tokens = ("", "x", TOKEN[:-1], TOKEN[:-1] + "x", TOKEN * 20)
@@ -245,7 +245,7 @@ def test_diff_tells_what_a_server_does_not_serve_yet(administered: Server, small
     options = ("--url", str(administered.client.base_url), "--registry")
     env = {"SNEKHOUSE_ADMIN_TOKEN": TOKEN}
     same = snekhouse("runtimes", "diff", *options, str(small), env=env)
-    assert (same.returncode, same.stdout) == (0, f"{small}: served as it is\n")
+    assert (same.returncode, same.stdout) == (0, f"{small}: the server serves the same\n")
     differs = snekhouse("runtimes", "diff", *options, str(other), env=env)
     assert (differs.returncode, differs.stdout) == (1, "~ runtimes.only.limits.processes = 15 -> 16\n")
     (change,) = json.loads(snekhouse("runtimes", "diff", "--json", *options, str(other), env=env).stdout)

@@ -98,7 +98,7 @@ def test_colours_can_be_switched_off_and_on(allowing: Server) -> None:
     [
         ({"PATH": "/"}, "env.PATH: the runtime"),
         ({"": "x"}, "env.: the runtime"),
-        ({"PLAIN": "a\0b"}, "env.PLAIN: must have no null bytes"),
+        ({"PLAIN": "a\0b"}, "env.PLAIN: must not contain null bytes"),
         ({"PLAIN": 1}, "env.PLAIN: Input should be a valid string"),
         ({"PLAIN": "x" * 5000}, "env.PLAIN: must have at most 4096 bytes"),
         (["PLAIN"], "env: Input should be an object"),

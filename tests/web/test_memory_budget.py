@@ -26,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 async def test_reservations_together_stay_within_the_budget() -> None:
     budget = MemoryBudget(lambda: 100)
-    with budget.share() as one, budget.share() as other:
+    with budget.reserve() as one, budget.reserve() as other:
         one.hold(60)
         with pytest.raises(BusyError):
             other.hold(41)
@@ -39,10 +39,10 @@ async def test_reservations_together_stay_within_the_budget() -> None:
 async def test_the_slowest_client_gives_way_to_others(clock: list[float]) -> None:
     budget = MemoryBudget(lambda: 100)
     slow, quick = anyio.CancelScope(), anyio.CancelScope()
-    with budget.share() as one, budget.share() as other:
+    with budget.reserve() as one, budget.reserve() as other:
         one.hold(50)
         other.hold(50)
-        with one.waiting(slow) as stalled, other.waiting(quick) as lively, budget.share() as third:
+        with one.waiting(slow) as stalled, other.waiting(quick) as lively, budget.reserve() as third:
             clock[0] += 10
             stalled.moved, lively.moved = 10, 1000
             third.hold(50)
@@ -53,7 +53,7 @@ async def test_the_slowest_client_gives_way_to_others(clock: list[float]) -> Non
 async def test_a_client_that_has_just_come_is_not_slow(clock: list[float]) -> None:
     budget = MemoryBudget(lambda: 100)
     scope = anyio.CancelScope()
-    with budget.share() as one, budget.share() as other:
+    with budget.reserve() as one, budget.reserve() as other:
         one.hold(100)
         with one.waiting(scope):
             clock[0] += 0.5

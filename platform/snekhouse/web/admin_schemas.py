@@ -1,4 +1,4 @@
-"""What the admin API tells."""
+"""Wire models of the admin API."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -13,48 +13,48 @@ from snekhouse.web.schemas import RuntimeOut
 class AdminRuntimeOut(RuntimeOut):
     """A runtime, with what only its operator needs to know."""
 
-    settings: Annotated[Runtime, Field(description="What the registry says of it, over its defaults.")]
-    evaluations: Annotated[dict[str, int], Field(description="How many ended how, since the server started.")]
-    last_error: Annotated[str, Field(description="The last internal error in it; empty when there was none.")]
+    settings: Annotated[Runtime, Field(description="Its settings in the registry, merged with the defaults.")]
+    evaluations: Annotated[dict[str, int], Field(description="Number of evaluations by status, since the start.")]
+    last_error: Annotated[str, Field(description="Its last internal error; empty if there was none.")]
 
     @classmethod
-    def told(cls, ready: RuntimeState, service: Service) -> Self:
-        """Convert a runtime as a server holds it."""
-        return cls(**_told(ready, service))
+    def of_state(cls, ready: RuntimeState, service: Service) -> Self:
+        """Convert the state of a runtime."""
+        return cls(**_fields(ready, service))
 
 
 class AdminRuntimeDetail(AdminRuntimeOut):
-    """All of one runtime."""
+    """A runtime, with its profile."""
 
-    profile: Annotated[str, Field(description="The NsJail configuration of its jails, as it was rendered.")]
+    profile: Annotated[str, Field(description="Its rendered NsJail configuration.")]
 
     @classmethod
-    def told(cls, ready: RuntimeState, service: Service) -> Self:
-        """Convert a runtime as a server holds it."""
-        return cls(**_told(ready, service), profile=ready.prepared.profile.read_text(encoding="utf-8"))
+    def of_state(cls, ready: RuntimeState, service: Service) -> Self:
+        """Convert the state of a runtime."""
+        return cls(**_fields(ready, service), profile=ready.prepared.profile.read_text(encoding="utf-8"))
 
 
 class ReloadOut(BaseModel):
-    """The last attempt to serve what the registry's file says."""
+    """A reload of the registry."""
 
     at: datetime
     outcome: Literal["reloaded", "refused"]
-    error: Annotated[str, Field(description="Why it was refused; else empty.")]
-    kept: Annotated[tuple[str, ...], Field(description="Keys that say something else in the file: restart for them.")]
+    error: Annotated[str, Field(description="Why it was refused; otherwise empty.")]
+    kept: Annotated[tuple[str, ...], Field(description="Changed keys that need a restart.")]
 
     @classmethod
     def of(cls, reload: Reload) -> Self:
-        """Convert an attempt."""
+        """Convert a reload."""
         return cls(at=reload.at, outcome=reload.outcome, error=reload.error, kept=reload.kept)
 
 
 class RegistryOut(BaseModel):
     """The registry that is served."""
 
-    source: Annotated[str, Field(description="Its file.")]
+    source: Annotated[str, Field(description="Path of its file.")]
     hash: Annotated[str, Field(description="SHA-256 of the file's bytes, in hexadecimal.")]
-    default: Annotated[str, Field(description="The runtime of /eval.")]
-    last_reload: Annotated[ReloadOut | None, Field(description="Null before the first.")]
+    default: Annotated[str, Field(description="Name of the default runtime.")]
+    last_reload: Annotated[ReloadOut | None, Field(description="The last reload; null before the first.")]
 
 
 class AdminRuntimesOut(BaseModel):
@@ -65,7 +65,7 @@ class AdminRuntimesOut(BaseModel):
 
     @classmethod
     def of(cls, service: Service, reloader: Reloader) -> Self:
-        """List what a server serves."""
+        """Convert the state of a server."""
         registry = service.registry
         return cls(
             registry=RegistryOut(
@@ -74,11 +74,11 @@ class AdminRuntimesOut(BaseModel):
                 default=registry.default,
                 last_reload=ReloadOut.of(reloader.last) if reloader.last else None,
             ),
-            runtimes=tuple(AdminRuntimeOut.told(ready, service) for ready in service.runtimes.values()),
+            runtimes=tuple(AdminRuntimeOut.of_state(ready, service) for ready in service.runtimes.values()),
         )
 
 
-def _told(ready: RuntimeState, service: Service) -> dict[str, Any]:
+def _fields(ready: RuntimeState, service: Service) -> dict[str, Any]:
     return {
         **RuntimeOut.of(ready, service.registry, service.enforcement).model_dump(),
         "settings": ready.runtime,

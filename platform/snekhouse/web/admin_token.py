@@ -1,4 +1,4 @@
-"""The token that opens the admin API, and who may try it how often."""
+"""The check of the admin API's token, with a limit on wrong attempts."""
 
 import hashlib
 import hmac
@@ -14,13 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _FAILURES = RateLimitItemPerMinute(20)
-"""Wrong tokens that one client may send; more are answered with 429."""
+"""Wrong tokens that one client may send; after that it gets 429."""
 
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="snekhouse"'}
 
 
-class Guarded:
-    """Middleware that lets only who has the token pass; without a token there is nothing behind it."""
+class AdminTokenCheck:
+    """Middleware that refuses requests without the token, and every request if the server has no token."""
 
     def __init__(self, app: ASGIApp, token: str | None) -> None:
         self._app = app
@@ -31,28 +31,28 @@ class Guarded:
         """Serve one request.
 
         Raises:
-            HTTPException: 404 without a token, 401 with a wrong one, 429 after too many wrong ones.
+            HTTPException: 404 if the server has no token, 401 for a wrong token, 429 after too many wrong ones.
         """
         if self._digest is None:
-            raise HTTPException(404, "the admin API is off; set SNEKHOUSE_ADMIN_TOKEN to have it")
+            raise HTTPException(404, "the admin API is off; set SNEKHOUSE_ADMIN_TOKEN to enable it")
         if not hmac.compare_digest(_digest(_sent(Headers(scope=scope))), self._digest):
             raise self._refusal(_network(scope["client"][0] if scope.get("client") else ""))
         await self._app(scope, receive, send)
 
     def _refusal(self, network: str) -> HTTPException:
-        """Count a wrong token; the right one always passes, whatever others send from the same address."""
+        """Count a wrong token; the right token passes even if others from the same address send wrong ones."""
         if self._limiter.hit(_FAILURES, network):
             return HTTPException(401, "send the admin token: Authorization: Bearer TOKEN", _CHALLENGE)
-        again = max(1, math.ceil(self._limiter.get_window_stats(_FAILURES, network).reset_time - time.time()))
-        return HTTPException(429, "too many wrong tokens", {"Retry-After": str(again)})
+        retry_after = max(1, math.ceil(self._limiter.get_window_stats(_FAILURES, network).reset_time - time.time()))
+        return HTTPException(429, "too many wrong tokens", {"Retry-After": str(retry_after)})
 
 
 _IPV6_PREFIX = 64
-"""Bits of an IPv6 address that all addresses of one client have in common (RFC 4291, section 2.5.4)."""
+"""Bits of an IPv6 address that name its network (RFC 4291, section 2.5.4)."""
 
 
 def _network(client: str) -> str:
-    """Name what is counted as one client; who has an IPv6 network has more addresses than can be counted."""
+    """Return what counts as one client: an IPv4 address, or an IPv6 network, which has too many addresses to count."""
     try:
         address = ip_address(client)
     except ValueError:
@@ -68,5 +68,5 @@ def _sent(headers: Headers) -> str:
 
 
 def _digest(token: str) -> bytes:
-    """Hash a token: comparing hashes takes the same time for each, however long it is."""
+    """Hash a token, so that the comparison takes the same time for each length."""
     return hashlib.sha256(token.encode()).digest()

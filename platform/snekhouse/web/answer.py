@@ -1,4 +1,4 @@
-"""The answer to an evaluation, in pieces: output and files are encoded as they are sent, and never held twice."""
+"""The answer to an evaluation, in pieces: output and files are encoded while they are sent, and never held twice."""
 
 import binascii
 from collections.abc import AsyncIterator, Iterator
@@ -11,22 +11,22 @@ from starlette.responses import Response, StreamingResponse
 from snekhouse.web.schemas import EvalResponse
 
 _WHOLE = 1 << 17
-"""Bytes of output and files that are answered in one piece."""
+"""Bytes of output and files up to which an answer is sent in one piece."""
 
 _TEXT_STEP = 1 << 16
-"""Characters of output that are encoded at once."""
+"""Characters of output in one piece."""
 
-_STEP = 3 << 16
-"""Bytes of a file that are encoded at once: a multiple of three, so that base64 needs padding at the end only."""
+_FILE_STEP = 3 << 16
+"""Bytes of a file in one piece: a multiple of three, so that base64 needs padding only at the end."""
 
 
 def json_answer(model: BaseModel) -> Response:
-    """Make an HTTP response of a model."""
+    """Make an HTTP response from a model."""
     return Response(model.model_dump_json(), media_type="application/json")
 
 
 def answer(response: EvalResponse) -> Response:
-    """Make the HTTP response, of media type application/json."""
+    """Make the HTTP response to an evaluation."""
     pieces = _pieces(response)
     size = len(response.stdout) + len(response.stderr or "") + sum(file.size for file in response.files)
     if size <= _WHOLE:
@@ -41,7 +41,7 @@ async def _in_turn(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def _pieces(response: EvalResponse) -> Iterator[bytes]:
-    """Encode as pydantic would, with ``files`` as the last member and their ``content`` as the last of theirs."""
+    """Encode as pydantic does, but with ``files`` last, and in each file ``content`` last."""
     yield from _text(b'{"stdout":', response.stdout)
     if response.stderr is not None:
         yield from _text(b',"stderr":', response.stderr)
@@ -49,8 +49,8 @@ def _pieces(response: EvalResponse) -> Iterator[bytes]:
     yield b"," + _open(response.model_dump_json(exclude=absent))[1:] + b',"files":['
     for index, file in enumerate(response.files):
         yield (b"," if index else b"") + _open(file.model_dump_json(exclude={"content"})) + b',"content":"'
-        for start in range(0, file.size, _STEP):
-            yield binascii.b2a_base64(file.content[start : start + _STEP], newline=False)
+        for start in range(0, file.size, _FILE_STEP):
+            yield binascii.b2a_base64(file.content[start : start + _FILE_STEP], newline=False)
         yield b'"}'
     yield b"]}"
 

@@ -1,4 +1,4 @@
-"""The description of the API, for machines and as a page; nothing of it comes from anywhere else."""
+"""The description of the API as JSON and as a page, which loads nothing from other servers."""
 
 from importlib.resources import files
 
@@ -35,7 +35,7 @@ SwaggerUIBundle({url: "openapi.json", dom_id: "#page", deepLinking: true, valida
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; connect-src 'self'"
 
 _ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
-"""What the page needs of Swagger UI, which the package swagger-ui-py carries, and its media types."""
+"""Files of Swagger UI, from the package swagger-ui-py, and their media types."""
 
 _DAY = {"Cache-Control": "public, max-age=86400"}
 
@@ -60,11 +60,11 @@ class Asset(HTTPEndpoint):
     """``/docs/{asset}``."""
 
     async def get(self, request: Request) -> Response:
-        """Send what the page consists of."""
+        """Send a file of the page."""
         name = request.path_params["asset"]
         if name == "start.js":
             return Response(_START, media_type="text/javascript", headers=_DAY)
         if name not in _ASSETS:
-            raise HTTPException(404, "the page has no such part")
+            raise HTTPException(404, "the page has no such file")
         content = (files("swagger_ui") / "static" / name).read_bytes()
         return Response(content, media_type=_ASSETS[name], headers=_DAY)

@@ -13,12 +13,12 @@ from starlette.types import ExceptionHandler
 from snekhouse.errors import BusyError, RequestError, RuntimeUnknownError
 from snekhouse.service import Reloader, Service
 from snekhouse.web import admin
-from snekhouse.web.memory_budget import BudgetRequests, MemoryBudget
+from snekhouse.web.memory_budget import MemoryBudget, TransitLimit
 from snekhouse.web.origins import OriginCheck
 from snekhouse.web.routes import ROUTES
 from snekhouse.web.schemas import ErrorOut
-from snekhouse.web.target import PlainTarget
-from snekhouse.web.unread_bodies import ReadUnread
+from snekhouse.web.target import TargetNormalization
+from snekhouse.web.unread_bodies import BodyDiscard
 
 _log = logging.getLogger(__name__)
 
@@ -26,19 +26,19 @@ _log = logging.getLogger(__name__)
 def create_app(
     service: Service, reloader: Reloader, admin_token: str | None = None, *, on_loopback: bool = False
 ) -> Starlette:
-    """Make the application that serves a server.
+    """Make the ASGI application of a server.
 
     Args:
-        service: What evaluates.
-        reloader: What reloads its registry.
-        admin_token: What opens the admin API; None where that is off.
+        service: Evaluates the requests.
+        reloader: Reloads the registry.
+        admin_token: The token of the admin API; None to switch the API off.
         on_loopback: Whether the server listens on a loopback address.
     """
-    room = MemoryBudget(lambda: int(service.registry.server.max_in_transit or 0))
+    budget = MemoryBudget(lambda: int(service.registry.server.max_in_transit or 0))
     middleware = [
-        Middleware(PlainTarget),
-        Middleware(BudgetRequests, room=room),
-        Middleware(ReadUnread),
+        Middleware(TargetNormalization),
+        Middleware(TransitLimit, budget=budget),
+        Middleware(BodyDiscard),
         Middleware(OriginCheck, settings=lambda: service.registry.server, on_loopback=on_loopback),
     ]
     app = Starlette(routes=[*ROUTES, admin.mounted(admin_token)], exception_handlers=_HANDLERS, middleware=middleware)
@@ -53,16 +53,16 @@ def _answer(status: int, description: str, headers: dict[str, str] | None = None
     return Response(body.model_dump_json(), status, headers, media_type="application/json")
 
 
-# Starlette runs each handler that is a plain function in a thread of its own, 40 in a flood: these are coroutines.
+# Coroutines, because Starlette runs plain functions in threads: a flood of errors would take all 40.
 async def _on_http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - the table below says so
     return _answer(error.status_code, _explain(error), dict(error.headers or {}))
 
 
 def _explain(error: HTTPException) -> str:
-    """Say what to do where Starlette says only the name of the status."""
+    """Return a remedy for errors of Starlette that have only the phrase of the status."""
     if error.detail == HTTPStatus.NOT_FOUND.phrase:
-        return "there is no such route; GET / names those to begin with"
+        return "there is no such route; GET / lists the main routes"
     if error.detail == HTTPStatus.METHOD_NOT_ALLOWED.phrase:
         return f"send one of the methods {(error.headers or {}).get('Allow')}"
     return error.detail

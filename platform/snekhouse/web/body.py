@@ -1,4 +1,4 @@
-"""A request's body: its media type, its size as it streams in, and its schema."""
+"""The body of a request: check its media type, its size while it arrives, and its schema."""
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -24,7 +24,7 @@ from snekhouse.web.long_string import LongString
 from snekhouse.web.memory_budget import reservation_of
 
 _INLINE = 1 << 16
-"""Bytes of a body that is parsed as a whole, on the event loop; of a larger one, the long strings are set apart."""
+"""Bytes up to which a body is parsed as a whole, on the event loop; long strings of a larger one are taken out."""
 
 
 async def read_eval_request(request: Request, limit: int) -> EvalRequest:
@@ -32,14 +32,14 @@ async def read_eval_request(request: Request, limit: int) -> EvalRequest:
 
     Args:
         request: The request.
-        limit: Bytes that a body may have.
+        limit: Maximum size of the body in bytes.
 
     Raises:
         HTTPException: 408, 413 or 415.
         RequestError: The body does not fit the schema.
     """
     if _is_form(request):
-        return _validate(_from_form(await _Reading(request, min(limit, _FORM)).read_whole()))
+        return _validate(_from_form(await _Reading(request, min(limit, _MAX_FORM)).read_whole()))
     body = await _Reading(request, limit).read()
     if isinstance(body, bytes):
         return _validate(body)
@@ -53,14 +53,14 @@ def _validate(body: bytes, strings: Mapping[str, LongString] | None = None) -> E
         raise RequestError(_explain(error), title=_title(error)) from None
 
 
-_FORM = 1 << 20
-"""Bytes that a form may have; it is read as a whole."""
+_MAX_FORM = 1 << 20
+"""Maximum size of a form in bytes; it is read as a whole."""
 
-_FORM_FIELDS = 1000
+_MAX_FORM_FIELDS = 1000
 
 
 def _is_form(request: Request) -> bool:
-    """Tell whether the body is a form or JSON.
+    """Return whether the body is a form and not JSON.
 
     Raises:
         HTTPException: It is neither.
@@ -73,15 +73,15 @@ def _is_form(request: Request) -> bool:
 
 
 def _from_form(body: bytes) -> bytes:
-    """Write a form as the JSON that says the same: a text for each field, and `args` as often as there are some.
+    """Convert a form to JSON: a string for each field, and a list for `args`, which may repeat.
 
     Raises:
-        RequestError: It is not a form.
+        RequestError: The body is not a form.
     """
     if body.lstrip().startswith(b"{"):  # as `curl -d '{...}'` sends it
         raise RequestError("the body is JSON, sent as a form; send it with Content-Type: application/json")
     try:
-        sent = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_FORM_FIELDS)
+        sent = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_MAX_FORM_FIELDS)
     except ValueError as error:
         raise RequestError(f"the body is not a form: {error}") from None
     fields: dict[str, object] = {name: value for name, value in sent if name != "args"}
@@ -91,8 +91,8 @@ def _from_form(body: bytes) -> bytes:
 
 
 _BODY_TIMEOUT_S = 10.0
-_SLOWEST = 16 * 1024
-"""A body has so many seconds, and one more for each so many bytes of it that have arrived."""
+_MIN_BYTES_PER_S = 16 * 1024
+"""A body may take the timeout, and longer as long as it arrives at this rate."""
 
 
 class _Reading:
@@ -106,36 +106,37 @@ class _Reading:
         self._size = 0
 
     async def read(self) -> bytes | Outline:
-        """Read all of it: a small one as it is, a large one as an outline.
+        """Read a small body as it is, a large one as an outline.
 
         Raises:
-            HTTPException: It is too large or too slow.
-            RequestError: It is not JSON.
+            HTTPException: The body is too large or too slow.
+            RequestError: The body is not JSON.
         """
-        async with self._in_time() as chunks:
+        async with self._chunks() as chunks:
             async for chunk in chunks:
-                await self._take(chunk)
+                await self._add(chunk)
         return self._outline or bytes(self._start)
 
     async def read_whole(self) -> bytes:
-        """Read all of it as it is.
+        """Read the body as it is, whatever its size.
 
         Raises:
-            HTTPException: It is too large or too slow.
+            HTTPException: The body is too large or too slow.
         """
-        async with self._in_time() as chunks:
+        async with self._chunks() as chunks:
             async for chunk in chunks:
                 self._start += chunk
         return bytes(self._start)
 
     @asynccontextmanager
-    async def _in_time(self) -> AsyncIterator[AsyncIterator[bytes]]:
-        share = reservation_of(self._request.scope)
-        begin = anyio.current_time() + _BODY_TIMEOUT_S
+    async def _chunks(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Yield the chunks as they arrive, within the limits of size and time."""
+        reservation = reservation_of(self._request.scope)
+        deadline = anyio.current_time() + _BODY_TIMEOUT_S
         with (
             self._dropped_on_error(),
-            anyio.CancelScope(deadline=begin) as clock,
-            share.waiting(clock) as waiting,
+            anyio.CancelScope(deadline=deadline) as clock,
+            reservation.waiting(clock) as waiting,
         ):
 
             async def chunks() -> AsyncIterator[bytes]:
@@ -145,10 +146,10 @@ class _Reading:
                         raise HTTPException(
                             HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {self._limit} bytes"
                         )
-                    share.hold(self._size)
+                    reservation.hold(self._size)
                     yield chunk
                     waiting.moved = self._size
-                    clock.deadline += len(chunk) / _SLOWEST
+                    clock.deadline += len(chunk) / _MIN_BYTES_PER_S
 
             yield chunks()
         if clock.cancelled_caught:
@@ -164,11 +165,11 @@ class _Reading:
             raise
 
     def _drop(self) -> None:
-        """Let go of what has arrived: the error, whose traceback has it, lives until the rest of the body has come."""
+        """Free what has arrived: the traceback of an error would keep it until the rest of the body is discarded."""
         self._outline = None
         self._start.clear()
 
-    async def _take(self, chunk: bytes) -> None:
+    async def _add(self, chunk: bytes) -> None:
         if self._outline is None:
             self._start += chunk
             if len(self._start) <= _INLINE:
@@ -176,44 +177,44 @@ class _Reading:
             self._outline, chunk = Outline(), bytes(self._start)
             self._start.clear()
         self._outline.feed(chunk)
-        await anyio.lowlevel.checkpoint()  # chunks that have arrived already come without a pause
+        await anyio.lowlevel.checkpoint()  # reading chunks that have already arrived does not wait
 
 
 _NOT_VALID = "Request data failed validation"
 _INVALID_FILE = "Request file is invalid"
-"""Titles that snekbox has too, and its clients compare."""
+"""Titles of snekbox, which its clients compare."""
 
 
 def _title(error: ValidationError) -> str:
-    """Choose the title; a file is looked at only where the schema has no complaint."""
+    """Choose the title; errors of files count only if there are no others."""
     kinds = {problem["type"] for problem in error.errors(include_url=False, include_context=False, include_input=False)}
     if kinds == {"json_invalid"}:
         return NOT_JSON
     return _INVALID_FILE if kinds == {INVALID_FILE} else _NOT_VALID
 
 
-_TOLD = 10
-"""Problems of a body that an answer tells."""
+_MAX_PROBLEMS = 10
+"""Problems of a body that an answer lists."""
 
-_SHOWN = 100
+_MAX_KEY_LENGTH = 100
 """Characters of a key that an answer repeats."""
 
 
 def _explain(error: ValidationError) -> str:
-    """Say in one sentence each what is wrong where."""
+    """List the problems with their locations."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
-    told = "; ".join(map(_sentence, islice(problems, _TOLD)))
-    more = error.error_count() - _TOLD
-    return (told + (f"; and {more} more" if more > 0 else "")).replace(
+    listed = "; ".join(map(_sentence, islice(problems, _MAX_PROBLEMS)))
+    more = error.error_count() - _MAX_PROBLEMS
+    return (listed + (f"; and {more} more" if more > 0 else "")).replace(
         "hex escape", "hex escape (a lone surrogate is not a character)"
     )
 
 
 def _sentence(problem: ErrorDetails) -> str:
-    location = ".".join(str(part)[:_SHOWN] for part in problem["loc"])
-    words = problem["msg"].removeprefix("Value error, ")
+    location = ".".join(str(part)[:_MAX_KEY_LENGTH] for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        known = list(LimitsIn.model_fields)  # the only object that may have no others
+        known = list(LimitsIn.model_fields)  # the only object that may not have unknown keys
         otherwise = f"known: {', '.join(known)}"
-        words = f"unknown; {nearest(str(problem['loc'][-1])[:_SHOWN], known, otherwise)}"
-    return f"{location}: {words}" if location else words
+        message = f"unknown; {nearest(str(problem['loc'][-1])[:_MAX_KEY_LENGTH], known, otherwise)}"
+    return f"{location}: {message}" if location else message

@@ -1,4 +1,4 @@
-"""The body of an evaluation: its wire model, and its conversion to a job."""
+"""The wire model of an evaluation's request, and its conversion to a job."""
 
 import operator
 import posixpath
@@ -15,13 +15,13 @@ from snekhouse.web.fields import Base64, EnvValue, Short, Utf8, invalid_file
 
 
 class _Received(BaseModel):
-    """Strict about what it knows, silent about what it does not (as the peer's clients expect)."""
+    """A strict model that ignores unknown fields, as clients of snekbox expect."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
-_LEVELS = 100
-"""Names in the path of a file: as deep as files are collected."""
+_MAX_LEVELS = 100
+"""Names in the path of a file; files are collected to the same depth."""
 
 
 class FileIn(_Received):
@@ -37,18 +37,18 @@ class FileIn(_Received):
             raise ValueError("must be a relative path, without null bytes and without \\0")
         names = posixpath.normpath(path).split("/")
         if names[0] in {".", ".."}:
-            raise invalid_file("must stay below the home, and not be the home itself")
-        if len(names) > _LEVELS:
-            raise invalid_file(f"must have at most {_LEVELS} names")
+            raise invalid_file("must be below the home, and not the home itself")
+        if len(names) > _MAX_LEVELS:
+            raise invalid_file(f"must have at most {_MAX_LEVELS} names")
         return path
 
 
 class LimitsIn(_Received):
-    """Limits of one evaluation. Null stands for the runtime's own limit; none may be above it."""
+    """Limits of one evaluation, at most the runtime's. Null means the runtime's limit."""
 
-    model_config = ConfigDict(extra="forbid")  # a limit that is misspelt would not be in force
+    model_config = ConfigDict(extra="forbid")  # ignoring a misspelt limit would be dangerous
 
-    # Null is allowed because generated clients send it for what their user did not set.
+    # Null is allowed because generated clients send it for fields that are not set.
 
     wall_time: Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, Field(description="Seconds.")] = (
         None
@@ -63,18 +63,18 @@ class LimitsIn(_Received):
         """Lower a runtime's limits to these.
 
         Raises:
-            RequestError: One of them is above the runtime's.
+            RequestError: A limit is above the runtime's.
         """
-        asked = self.model_dump(exclude_none=True)
-        for key, value in asked.items():
-            ceiling = getattr(limits, key)
-            if value > ceiling:
-                raise RequestError(f"limits.{key}: {value} is more than this runtime's {ceiling}; ask for less")
-        return limits.model_copy(update=asked)
+        requested = self.model_dump(exclude_none=True)
+        for key, value in requested.items():
+            maximum = getattr(limits, key)
+            if value > maximum:
+                raise RequestError(f"limits.{key}: {value} is above this runtime's limit; send at most {maximum}")
+        return limits.model_copy(update=requested)
 
 
 def _without_default(schema: dict[str, Any]) -> None:
-    """Leave the default out of the description: generated clients send it, and "" is not the same as no text."""
+    """Remove the default from the schema: generated clients would send it, and an empty `input` counts as given."""
     del schema["default"]
 
 
@@ -85,38 +85,38 @@ _COLORS: Mapping[bool | None, dict[str, str]] = {
 }
 """Variables that switch colours: https://docs.python.org/3/using/cmdline.html#envvar-PYTHON_COLORS, no-color.org."""
 
-_SHOWN = 100
+_MAX_NAME_LENGTH = 100
 """Characters of a name that an answer repeats."""
 
-_ITEMS = 20_000
-"""Arguments, and files, that a request may have: more than a home has inodes."""
+_MAX_ITEMS = 20_000
+"""Arguments, files or variables in a request; a home has fewer inodes."""
 
 
 class EvalRequest(_Received):
-    """A program, and how to evaluate it. One of `input` and `args` is required."""
+    """A program, and how to evaluate it. `input` or `args` is required."""
 
-    input: Annotated[Utf8, Field(description="Appended to `args`.", json_schema_extra=_without_default)] = b""
+    input: Annotated[Utf8, Field(description="Code, appended to `args`.", json_schema_extra=_without_default)] = b""
     args: Annotated[
         tuple[Utf8, ...],
         FailFast(),
-        Field(strict=False, max_length=_ITEMS, description="Arguments of the interpreter."),
+        Field(strict=False, max_length=_MAX_ITEMS, description="Arguments of the interpreter."),
     ] = (b"-c",)
-    files: Annotated[tuple[FileIn, ...], FailFast(), Field(strict=False, max_length=_ITEMS)] = ()
-    stdin: Annotated[Utf8, Field(description="What the program reads from its standard input.")] = b""
+    files: Annotated[tuple[FileIn, ...], FailFast(), Field(strict=False, max_length=_MAX_ITEMS)] = ()
+    stdin: Annotated[Utf8, Field(description="Standard input of the program.")] = b""
     separate_stderr: bool = False
     encoding: Annotated[
-        Encoding, Field(strict=False, description="How output comes back: base64 is for bytes that are not UTF-8.")
+        Encoding, Field(strict=False, description="Encoding of the output; base64 is for bytes that are not UTF-8.")
     ] = Encoding.UTF_8
     limits: LimitsIn | None = None
     env: Annotated[
         dict[str, EnvValue],
-        Field(max_length=_ITEMS, description="Variables of the environment, of those that the runtime allows."),
+        Field(max_length=_MAX_ITEMS, description="Environment variables; the runtime lists those that are allowed."),
     ] = {}
     colors: Annotated[
-        bool | None, Field(description="Whether tracebacks have colours; null for what the runtime has set.")
+        bool | None, Field(description="Whether tracebacks have colours; null for the runtime's setting.")
     ] = None
-    runtime: Annotated[Short, Field(description="Name or alias; on /eval only.")] = ""
-    executable_path: Annotated[Short, Field(description="A runtime by its executable; on /eval only.")] = ""
+    runtime: Annotated[Short, Field(description="Name or alias of a runtime; only on /eval.")] = ""
+    executable_path: Annotated[Short, Field(description="Path of a runtime's executable; only on /eval.")] = ""
 
     @model_validator(mode="after")
     def _has_a_program(self) -> Self:
@@ -125,10 +125,10 @@ class EvalRequest(_Received):
         return self
 
     def to_job(self, runtime: Runtime) -> Job:
-        """Convert it to a job of the runtime that will run it.
+        """Convert the request to a job for a runtime.
 
         Raises:
-            RequestError: A limit is above the runtime's, or it does not allow a variable.
+            RequestError: A limit is above the runtime's, or the runtime does not allow a variable.
         """
         _require_allowed(self.env, runtime)
         return Job(
@@ -142,7 +142,7 @@ class EvalRequest(_Received):
         )
 
     def _arguments(self) -> tuple[bytes, ...]:
-        """Drop empty strings in front and append the input, as the peer does."""
+        """Drop leading empty strings and append the input, as snekbox does."""
         given = (self.input,) if "input" in self.model_fields_set else ()
         return tuple(dropwhile(operator.not_, (*self.args, *given)))
 
@@ -152,6 +152,6 @@ def _require_allowed(names: Iterable[str], runtime: Runtime) -> None:
         if name not in runtime.request_env:
             allowed = ", ".join(runtime.request_env) or "none"
             raise RequestError(
-                f"env.{name[:_SHOWN]}: the runtime {runtime.name} does not allow it; "
+                f"env.{name[:_MAX_NAME_LENGTH]}: the runtime {runtime.name} does not allow it; "
                 f"request_env in the registry allows: {allowed}"
             )

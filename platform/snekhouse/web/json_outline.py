@@ -1,8 +1,8 @@
-"""The outline of a JSON text: its structure as it is, with long strings taken out while they arrive.
+"""The outline of a JSON text: the text with its long strings taken out while they arrive.
 
-A parser that takes a whole text holds it up for as long as it takes, and makes an object of each of millions of zeros.
-Here a text is looked through piece by piece, and its long strings, which are nearly all of an honest one, are set
-apart. What is left is small, or refused; a parser then checks it like any other text.
+A parser of a whole large text would block the event loop, and would make an object for each of millions of zeros.
+This module scans a text piece by piece, and takes out its long strings, which are most of an ordinary request. The
+rest is small, or is refused. A parser then checks it like any other text.
 """
 
 import re
@@ -15,22 +15,22 @@ NOT_JSON = "Invalid JSON"
 """The title of an error in the syntax; snekbox has it too, and its clients compare it."""
 
 _LONG = 256
-"""Bytes from which on a string is taken out."""
+"""Bytes from which a string is taken out."""
 
-_MOST_BYTES = 4 << 20
-_MOST_PARTS = 250_000
-_MOST_STRINGS = 25_000
-"""What an outline may have. 20,000 files with their keys and contents fit."""
+_MAX_BYTES = 4 << 20
+_MAX_PARTS = 250_000
+_MAX_STRINGS = 25_000
+"""Limits of an outline; 20,000 files fit, with their keys and contents."""
 
 _SHORT = re.compile(rb'(?:[^"]++|"(?:[^"\\\x00-\x1f]|\\.){0,%d}+")*+' % _LONG, re.DOTALL)
-"""Structure, and strings that are short and whole, up to the first other quote."""
+"""Structure and complete short strings, up to the quote of another string."""
 
 _INSIDE = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\.)*+', re.DOTALL)
-"""The inside of a string, up to its last quote, a character that it may not have, or half an escape."""
+"""The inside of a string, up to its closing quote, a character that is not allowed, or an incomplete escape."""
 
 
 class OutlineError(RequestError):
-    """The text cannot be taken apart."""
+    """The outline of the text cannot be made."""
 
 
 class Outline:
@@ -38,22 +38,22 @@ class Outline:
 
     Attributes:
         text: The outline so far.
-        strings: The long strings that were taken out, by what stands in their place.
+        strings: The long strings that were taken out, by their placeholders.
     """
 
     def __init__(self) -> None:
         self.text = bytearray()
         self.strings: dict[str, LongString] = {}
-        self._mark = secrets.token_hex(16)  # nobody can send what looks like a string taken out
+        self._mark = secrets.token_hex(16)  # clients cannot guess a placeholder
         self._parts = 0
-        self._string: LongString | None = None  # the string that has begun
-        self._escape = b""  # a backslash whose other half is yet to come
+        self._string: LongString | None = None  # the string that is not complete yet
+        self._escape = b""  # a backslash at the end of a piece
 
     def feed(self, piece: bytes) -> None:
-        """Take what has arrived.
+        """Add a piece of the text.
 
         Raises:
-            OutlineError: There is too much besides long strings, or a string has a control character.
+            OutlineError: The outline is too large, or a string has a control character.
         """
         place = 0
         while place < len(piece):
@@ -64,7 +64,7 @@ class Outline:
         """Return the whole outline.
 
         Raises:
-            OutlineError: The text ends within a string.
+            OutlineError: The text ends inside a string.
         """
         if self._string is not None:
             raise OutlineError("Invalid JSON: EOF while parsing a string", title=NOT_JSON)
@@ -106,8 +106,8 @@ class Outline:
         if string.size < _LONG:
             self._add(b'"' + string.raw() + b'"')
             return
-        if len(self.strings) == _MOST_STRINGS:
-            raise OutlineError(f"the body has more than {_MOST_STRINGS} long strings")
+        if len(self.strings) == _MAX_STRINGS:
+            raise OutlineError(f"the body has more than {_MAX_STRINGS} long strings")
         name = f"{self._mark}:{len(self.strings)}"
         self.strings[name] = string
         self._add(b'"' + name.encode() + b'"')
@@ -115,7 +115,7 @@ class Outline:
     def _add(self, text: bytes) -> None:
         self.text += text
         self._parts += text.count(b",") + text.count(b"[") + text.count(b"{")
-        if len(self.text) > _MOST_BYTES or self._parts > _MOST_PARTS:
+        if len(self.text) > _MAX_BYTES or self._parts > _MAX_PARTS:
             raise OutlineError(
-                f"the body has more than {_MOST_PARTS} values, or {_MOST_BYTES >> 20} MiB besides long strings"
+                f"the body has more than {_MAX_PARTS} values, or {_MAX_BYTES >> 20} MiB besides long strings"
             )

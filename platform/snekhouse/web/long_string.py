@@ -1,8 +1,7 @@
-"""Long strings of a JSON text: kept as they arrived, and decoded piece by piece.
+"""Long strings of a JSON text, kept as they arrived and decoded piece by piece.
 
-A piece is decoded in well under a millisecond, and freed before the next one. So a string of 64 MiB neither stops
-the server for as long as it takes, nor is it held twice; nor does one wide character make all of it four times as
-large, as it would in a `str`.
+Decoding a piece takes well under a millisecond, and frees it before the next one. So a string of 64 MiB does not block
+the server and is not held twice. One wide character does not make it four times as large, as it would in a `str`.
 """
 
 import binascii
@@ -13,24 +12,24 @@ from collections.abc import Callable, Iterator
 from io import BytesIO
 
 _SPACE = b" \t\r\n\v\f"
-"""What base64 may have between its characters: MIME breaks it into lines (RFC 2045, 6.8)."""
+"""Whitespace that base64 may contain: MIME breaks it into lines (RFC 2045, 6.8)."""
 
 _PAIR = rb"\\u[Dd][89ABab][0-9A-Fa-f]{2}\\u[Dd][C-Fc-f][0-9A-Fa-f]{2}"
 _SINGLE = rb"\\u(?![Dd][89A-Fa-f])[0-9A-Fa-f]{4}"
 _WHOLE = re.compile(rb"(?:[^\\]++|" + _PAIR + rb"|" + _SINGLE + rb"|\\[^u])*+", re.DOTALL)
-"""Characters and escapes as far as they are whole; a surrogate only with its other half (RFC 8259, 7)."""
+"""Complete characters and escapes; a surrogate only with its other half (RFC 8259, 7)."""
 
 _LONGEST_ESCAPE = 12
 
 _PIECE = 1 << 18
-"""Bytes of a piece: enough for memory of its own, which goes back to the system when it is freed (mallopt(3))."""
+"""Minimum bytes of a piece, large enough that malloc returns its memory to the system when it is freed (mallopt(3))."""
 
 
 class LongString:
     """A string of a JSON text, in pieces as they arrived, without its quotes.
 
     Attributes:
-        size: Bytes of the pieces that are held.
+        size: Bytes of its pieces in memory.
     """
 
     __slots__ = ("_pieces", "_recent", "_recent_size", "size")
@@ -42,7 +41,7 @@ class LongString:
         self.size = 0
 
     def append(self, text: bytes) -> None:
-        """Add what has arrived."""
+        """Add a piece."""
         self._recent.append(text)
         self._recent_size += len(text)
         self.size += len(text)
@@ -50,11 +49,11 @@ class LongString:
             self._join_recent()
 
     def raw(self) -> bytes:
-        """Return all of it as it arrived."""
+        """Return the string as it arrived."""
         return b"".join((*self._pieces, *self._recent))
 
     def utf8(self) -> bytes:
-        """Decode it, and let go of it.
+        """Decode the string to UTF-8, and free its pieces.
 
         Raises:
             ValueError: It is not a JSON string, or has half of a surrogate pair.
@@ -62,7 +61,7 @@ class LongString:
         return self._collect(lambda text: text)
 
     def base64(self) -> bytes:
-        """Decode it, and what it says in base64; let go of it.
+        """Decode the string and its base64, and free its pieces.
 
         Raises:
             ValueError: It is not a JSON string, or not base64.
@@ -73,13 +72,13 @@ class LongString:
         return content
 
     def _collect(self, decode: Callable[[bytes], bytes]) -> bytes:
-        content = BytesIO()  # one buffer that grows, and is then the result without a copy
+        content = BytesIO()  # a growing buffer, which becomes the result without a copy
         for text in self._decoded():
             content.write(decode(text))
         return content.getvalue()
 
     def _decoded(self) -> Iterator[bytes]:
-        """Yield its UTF-8, escapes replaced."""
+        """Yield the pieces as UTF-8, with escapes replaced."""
         check = codecs.getincrementaldecoder("utf-8")()
         rest = b""
         self._join_recent()
@@ -95,7 +94,7 @@ class LongString:
             yield piece
         check.decode(b"", final=True)
         if rest:
-            raise ValueError("ends within an escape, or has half of a surrogate pair")
+            raise ValueError("ends inside an escape, or has half of a surrogate pair")
 
     def _join_recent(self) -> None:
         self._pieces.append(b"".join(self._recent))
@@ -107,10 +106,10 @@ def decode_base64(text: str) -> bytes:
     """Decode base64, which may be broken into lines.
 
     Raises:
-        ValueError: It is not base64.
+        ValueError: The text is not base64.
     """
     if not text.isascii():
-        raise ValueError("is not base64: only ASCII is")
+        raise ValueError("is not base64: it has characters other than ASCII")
     decoder = _Base64()
     content = decoder.feed(text.encode())
     decoder.finish()
@@ -126,14 +125,14 @@ def _end_of_whole(piece: bytes) -> int:
 
 
 def _unescape(piece: bytes) -> bytes:
-    # Quotes and backslashes are escaped in what the outline takes for a string, so this is one string again. Of UTF-8
-    # characters that are cut at either end, each byte passes as it is.
+    # The outline ends a string at an unescaped quote, so these quotes make one valid JSON string. surrogateescape keeps
+    # the bytes of UTF-8 characters that are cut at either end.
     text = piece.decode("utf-8", "surrogateescape")
     return str(json.loads(f'"{text}"')).encode("utf-8", "surrogateescape")
 
 
 class _Base64:
-    """A decoder of base64 that comes in pieces."""
+    """A decoder of base64 in pieces."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -151,7 +150,7 @@ class _Base64:
     def _decode(self, text: bytes) -> bytes:
         if not text:
             return b""
-        if self._is_over or 0 <= text.find(b"=") < len(text) - _MOST_PADDING:
+        if self._is_over or 0 <= text.find(b"=") < len(text) - _MAX_PADDING:
             raise ValueError("is not base64: data after the padding")
         try:
             content = binascii.a2b_base64(text, strict_mode=True)
@@ -161,4 +160,4 @@ class _Base64:
         return content
 
 
-_MOST_PADDING = 2
+_MAX_PADDING = 2

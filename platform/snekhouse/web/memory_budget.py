@@ -1,4 +1,4 @@
-"""Memory for what is in transit: bodies until they are evaluated, and answers until their clients have read them."""
+"""A memory budget for requests in transit: bodies until they are evaluated, answers until clients have read them."""
 
 import math
 import time
@@ -11,42 +11,45 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from snekhouse.errors import BusyError
 
-_KEY = "snekhouse.share"
+_KEY = "snekhouse.reservation"
 
-_AGE = 1.0
-"""Seconds after which a client has shown its pace."""
+_PACE_DELAY_S = 1.0
+"""Seconds of waiting for a client before its pace is known."""
 
-_PATIENCE = 30.0
-"""Seconds that a client may take to read a piece of its answer."""
+_SEND_TIMEOUT_S = 30.0
+"""Seconds for a client to read a piece of its answer."""
 
 
 class Reservation:
-    """What one request holds of the room.
+    """The part of the budget that one request holds.
 
     Attributes:
         size: Bytes.
     """
 
-    def __init__(self, room: "MemoryBudget") -> None:
-        self._room = room
+    def __init__(self, budget: "MemoryBudget") -> None:
+        self._budget = budget
         self._waiting: _Waiting | None = None
         self.size = 0
 
     def hold(self, size: int) -> None:
-        """Hold so many bytes instead of those held before.
+        """Set the size of the reservation.
+
+        Args:
+            size: Bytes, in place of those reserved before.
 
         Raises:
-            BusyError: There is no room for them.
+            BusyError: The budget has too little left.
         """
-        self._room.make(size - self.size)
+        self._budget.free(size - self.size)
         self._resize(size)
 
     @contextmanager
     def waiting(self, scope: anyio.CancelScope) -> Iterator["_Waiting"]:
-        """Wait for the client, who may be given up for others.
+        """Mark the request as waiting for its client; the budget may then give it up for others.
 
         Args:
-            scope: What to cancel then.
+            scope: The scope to cancel in that case.
         """
         self._waiting = _Waiting(scope)
         try:
@@ -56,22 +59,22 @@ class Reservation:
 
     @property
     def pace(self) -> float:
-        """Bytes a second that the client takes or gives; infinite where it is not known, or not the client's doing."""
+        """Bytes a second that the client sends or reads; infinite if unknown, or if the request waits for no client."""
         age = time.monotonic() - self._waiting.since if self._waiting else 0
-        return self._waiting.moved / age if self._waiting and self.size and age > _AGE else math.inf
+        return self._waiting.moved / age if self._waiting and self.size and age > _PACE_DELAY_S else math.inf
 
     def give_up(self) -> None:
-        """Wait for the client no longer."""
+        """Stop waiting for the client."""
         self._resize(0)
         if self._waiting:
             self._waiting.scope.cancel()
 
     def close(self) -> None:
-        """Hold nothing more."""
+        """Release the reservation."""
         self._resize(0)
 
     def _resize(self, size: int) -> None:
-        self._room.held += size - self.size
+        self._budget.held += size - self.size
         self.size = size
 
 
@@ -83,74 +86,74 @@ class _Waiting:
 
 
 class MemoryBudget:
-    """All the memory that requests in transit may hold.
+    """The memory that all requests in transit may hold.
 
     Attributes:
-        held: Bytes that they hold.
+        held: Bytes that they hold now.
     """
 
     def __init__(self, size: Callable[[], int]) -> None:
-        """Make one.
+        """Make a budget.
 
         Args:
-            size: Tells how many bytes, now.
+            size: Returns its current size in bytes.
         """
         self._size = size
-        self._shares: set[Reservation] = set()
+        self._reservations: set[Reservation] = set()
         self.held = 0
 
     @contextmanager
-    def share(self) -> Iterator[Reservation]:
-        """Let one request have a share."""
-        share = Reservation(self)
-        self._shares.add(share)
+    def reserve(self) -> Iterator[Reservation]:
+        """Make a reservation for one request, at first of no bytes."""
+        reservation = Reservation(self)
+        self._reservations.add(reservation)
         try:
-            yield share
+            yield reservation
         finally:
-            share.close()
-            self._shares.discard(share)
+            reservation.close()
+            self._reservations.discard(reservation)
 
-    def make(self, size: int) -> None:
-        """Make room, by giving up the slowest clients.
+    def free(self, size: int) -> None:
+        """Give up the slowest clients until so many bytes are free.
 
         Raises:
-            BusyError: There is no slow one.
+            BusyError: There is no slow client.
         """
         while size > self._size() - self.held:
-            slowest = min(self._shares, key=lambda share: share.pace)
+            slowest = min(self._reservations, key=lambda reservation: reservation.pace)
             if slowest.pace == math.inf:
-                raise BusyError("too much is being sent and received; see [server] max_in_transit")
+                raise BusyError("requests and answers in transit fill [server] max_in_transit; try again later")
             slowest.give_up()
 
 
-class BudgetRequests:
-    """Middleware that gives each request a share of the room, and stops waiting for clients that do not read."""
+class TransitLimit:
+    """Middleware that makes a reservation for each request, and gives up clients that do not read."""
 
-    def __init__(self, app: ASGIApp, room: MemoryBudget) -> None:
+    def __init__(self, app: ASGIApp, budget: MemoryBudget) -> None:
         self._app = app
-        self._room = room
+        self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        with self._room.share() as share, anyio.CancelScope() as serving, ExitStack() as answering:
+        with self._budget.reserve() as reservation, anyio.CancelScope() as serving, ExitStack() as answering:
             waiting: _Waiting | None = None
 
             async def send_in_time(message: Message) -> None:
                 nonlocal waiting
-                waiting = waiting or answering.enter_context(share.waiting(serving))
-                with anyio.move_on_after(_PATIENCE) as clock:
+                waiting = waiting or answering.enter_context(reservation.waiting(serving))
+                with anyio.move_on_after(_SEND_TIMEOUT_S) as clock:
                     await send(message)
                 waiting.moved += len(message.get("body", b""))
                 if clock.cancelled_caught:
                     serving.cancel()
 
-            await self._app({**scope, _KEY: share}, receive, send_in_time)
+            await self._app({**scope, _KEY: reservation}, receive, send_in_time)
 
 
 def reservation_of(scope: Scope) -> Reservation:
-    """Find the share of a request."""
-    share: Reservation = scope[_KEY]
-    return share
+    """Return the reservation of a request."""
+    reservation: Reservation = scope[_KEY]
+    return reservation

@@ -1,4 +1,4 @@
-"""The description of the HTTP API, OpenAPI 3.1, from the very models that validate and answer.
+"""The description of the HTTP API, OpenAPI 3.1, from the models that validate requests and render answers.
 
 Source: https://spec.openapis.org/oas/v3.1.1.html
 """
@@ -19,15 +19,15 @@ from snekhouse.web.schemas import ErrorOut, EvalResponse, IndexOut, RuntimesOut
 _ERRORS = {
     400: "The body does not fit the schema, or a limit is above the runtime's.",
     401: "The token is missing or wrong.",
-    403: "A web page of another origin sent the request.",
+    403: "A web page of an origin that is not allowed sent the request.",
     404: "There is no such runtime, or no such route.",
     408: "The body arrives too slowly.",
     413: "The body is too large.",
     415: "The body is neither application/json nor a form.",
-    421: "The server does not answer for the host that the request names.",
-    422: "The registry's file is invalid; the server keeps the registry that it has.",
-    429: "Too many wrong tokens; Retry-After has the seconds.",
-    503: "The server is busy or shutting down, or the runtime is unavailable; Retry-After has the seconds.",
+    421: "The server does not serve the host in the request's Host header.",
+    422: "The registry's file is invalid; the server keeps its current registry.",
+    429: "The client sent too many wrong tokens. Retry-After has the seconds to wait.",
+    503: "The server is busy or shutting down, or the runtime is unavailable. Retry-After has the seconds to wait.",
 }
 _HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 _EVAL_ERRORS = (400, 403, 408, 413, 415, 421, 503)
@@ -36,14 +36,14 @@ _ADMIN_ERRORS = (401, 404, 429)
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One thing that can be asked for.
+    """One operation of the API.
 
     Attributes:
         name: Its ``operationId``.
-        summary: What it does, in a line.
-        answer: What is answered with 200: a model, or a media type.
-        request: What the body has.
-        errors: Codes of the errors that it has.
+        summary: What it does, in one line.
+        answer: Model or media type of the answer with status 200.
+        request: Model of the body.
+        errors: Status codes of its errors.
     """
 
     name: str
@@ -54,25 +54,27 @@ class Operation:
 
 
 _OPERATIONS: Mapping[tuple[str, str], Operation] = {
-    ("/", "get"): Operation("index", "Say what this is, and where to go from here.", IndexOut),
+    ("/", "get"): Operation("index", "Show the name and version of the server, and its main routes.", IndexOut),
     ("/eval", "post"): Operation(
         "evaluate",
-        "Evaluate in the default runtime, or in one that the body names.",
+        "Evaluate a program in the default runtime, or in the one that the body names.",
         EvalResponse,
         EvalRequest,
         (*_EVAL_ERRORS, 404),
     ),
     ("/eval/{runtime}", "post"): Operation(
-        "evaluate_in", "Evaluate in a runtime.", EvalResponse, EvalRequest, (*_EVAL_ERRORS, 404)
+        "evaluate_in", "Evaluate a program in a runtime.", EvalResponse, EvalRequest, (*_EVAL_ERRORS, 404)
     ),
     ("/runtimes", "get"): Operation("list_runtimes", "List the runtimes.", RuntimesOut),
     ("/healthz", "get"): Operation("health", "Check that the server answers.", "text/plain"),
     ("/readyz", "get"): Operation(
         "readiness", "Check that the default runtime can evaluate.", "text/plain", errors=(503,)
     ),
-    ("/metrics", "get"): Operation("metrics", "Read the metrics, in the format of Prometheus.", "text/plain"),
+    ("/metrics", "get"): Operation(
+        "metrics", "Read the metrics, in the Prometheus text format or OpenMetrics.", "text/plain"
+    ),
     ("/openapi.json", "get"): Operation("describe", "Describe this API.", "application/json"),
-    ("/docs", "get"): Operation("browse", "Show this description as a page.", "text/html"),
+    ("/docs", "get"): Operation("browse", "Show this description as a web page.", "text/html"),
     ("/admin/runtimes", "get"): Operation(
         "admin_list_runtimes",
         "List the runtimes with their settings and their state.",
@@ -98,7 +100,7 @@ _REQUEST_EXAMPLES = {
         "files": [{"path": "in.txt", "content": "aGVsbG8="}],
         "limits": {"wall_time": 2.0},
     },
-    "as snekbox has it": {"args": ["main.py"], "files": [{"path": "main.py", "content": "cHJpbnQoMSk="}]},
+    "as clients of snekbox send it": {"args": ["main.py"], "files": [{"path": "main.py", "content": "cHJpbnQoMSk="}]},
 }
 
 _RESPONSE_EXAMPLE = {
@@ -120,7 +122,7 @@ _RESPONSE_EXAMPLE = {
 
 @cache
 def describe() -> dict[str, Any]:
-    """Describe the API."""
+    """Return the description of the API."""
     refs, schemas = _schemas()
     paths: dict[str, dict[str, Any]] = {}
     for (path, method), operation in _OPERATIONS.items():
@@ -135,7 +137,7 @@ def describe() -> dict[str, Any]:
         },
         "servers": [{"url": "."}],
         "tags": [
-            {"name": "evaluations", "description": "Programs, and where they can run."},
+            {"name": "evaluations", "description": "Evaluations of programs, and the runtimes for them."},
             {"name": "operation", "description": "Health checks, metrics and this description."},
             {"name": "admin", "description": "For operators; off unless the server has a token."},
         ],
@@ -148,12 +150,12 @@ def describe() -> dict[str, Any]:
 
 
 def _schemas() -> tuple[dict[type[BaseModel], dict[str, str]], dict[str, Any]]:
-    """Write the models as JSON schemas; return what refers to each, and the schemas by name."""
-    asked = {operation.request for operation in _OPERATIONS.values() if operation.request}
-    told = {operation.answer for operation in _OPERATIONS.values() if isinstance(operation.answer, type)} | {ErrorOut}
+    """Convert the models to JSON schemas; return the reference to each, and the schemas by name."""
+    requests = {operation.request for operation in _OPERATIONS.values() if operation.request}
+    answers = {each.answer for each in _OPERATIONS.values() if isinstance(each.answer, type)} | {ErrorOut}
     modes: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
-        *((model, "validation") for model in asked),
-        *((model, "serialization") for model in told),
+        *((model, "validation") for model in requests),
+        *((model, "serialization") for model in answers),
     ]
     modes.sort(key=lambda each: each[0].__name__)
     refs, definitions = models_json_schema(modes, ref_template="#/components/schemas/{model}")
@@ -172,7 +174,7 @@ def _operation(path: str, operation: Operation, refs: Mapping[type[BaseModel], A
     if is_admin:
         described["security"] = [{"admin": []}]
     if "{runtime}" in path:
-        parameter = {"name": "runtime", "in": "path", "required": True, "description": "Name or alias."}
+        parameter = {"name": "runtime", "in": "path", "required": True, "description": "Name or alias of a runtime."}
         described["parameters"] = [{**parameter, "schema": {"type": "string"}, "example": "3.14"}]
     if operation.request:
         examples = {name: {"value": value} for name, value in _REQUEST_EXAMPLES.items()}

@@ -1,8 +1,8 @@
-"""Who may ask: programs, and web pages that the registry names.
+"""The check of the headers by which browsers name the server and the page: programs, and pages that the registry lists.
 
-A browser sends requests on behalf of any page that its user opens, also to servers that only the user can reach. Two
-headers that pages cannot forge tell them: `Host` has the name by which the server was found, which shows DNS rebinding
-(a name of the attacker's that resolves to this server); `Origin` and `Sec-Fetch-Site` have where the page is from.
+A browser sends requests for any page that its user opens, even to servers that only the user can reach. Pages cannot
+forge these headers. `Host` has the name of the server in the URL, which reveals DNS rebinding (an attacker's name that
+resolves to this server). `Origin` and `Sec-Fetch-Site` have the origin of the page.
 
 Sources: RFC 9110, 7.2; RFC 6454; https://www.w3.org/TR/fetch-metadata/
 """
@@ -21,23 +21,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from snekhouse.registry.models import Server
 from snekhouse.web.schemas import ErrorOut
 
-_READING = {"GET", "HEAD", "OPTIONS"}
-"""Methods that change nothing; what they answer is kept from pages of other origins by the browser."""
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+"""Methods that change nothing; the browser hides their answers from pages of other origins."""
 
 _PORTS = {"http": 80, "https": 443}
-_SHOWN = 200
+_MAX_QUOTED = 200
 """Characters of a header that a message repeats."""
 
 
 class OriginCheck:
-    """Middleware that refuses requests which a web page sends without leave."""
+    """Middleware that refuses requests of web pages that are not allowed to use the server."""
 
     def __init__(self, app: ASGIApp, settings: Callable[[], Server], *, on_loopback: bool) -> None:
         """Wrap an application.
 
         Args:
-            app: What answers.
-            settings: Tells what `[server]` of the registry says now.
+            app: The application.
+            settings: Returns the current settings of the server.
             on_loopback: Whether the server listens on a loopback address.
         """
         self._app = app
@@ -46,7 +46,7 @@ class OriginCheck:
         self._shared_with = lru_cache(maxsize=1)(self._share)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or refuse it."""
+        """Serve or refuse one request."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
@@ -61,7 +61,7 @@ class OriginCheck:
             await refusal(scope, receive, send)
 
     def _share(self, origins: tuple[str, ...]) -> ASGIApp:
-        """Let pages of these origins see the answers (CORS)."""
+        """Wrap the application so that pages of these origins may read the answers (CORS)."""
         if not origins:
             return self._app
         return CORSMiddleware(
@@ -76,15 +76,15 @@ class OriginCheck:
         if _is_loopback(host) or any(_matches(host, pattern) for pattern in settings.hosts):
             return None
         if not self._on_loopback and _is_address(host):
-            return None  # no name that could resolve to another address
+            return None  # DNS rebinding needs a name
         return _refusal(
             HTTPStatus.MISDIRECTED_REQUEST,
-            f"this server does not answer for the host {sent[:_SHOWN]!r}; add it to [server] hosts in the registry",
+            f"this server does not serve the host {sent[:_MAX_QUOTED]!r}; add it to [server] hosts in the registry",
         )
 
 
 def _refuse_page(scope: Scope, headers: Headers, settings: Server) -> Response | None:
-    if scope["type"] == "http" and scope["method"] in _READING:
+    if scope["type"] == "http" and scope["method"] in _SAFE_METHODS:
         return None
     origin = headers.get("origin")
     if origin is None:
@@ -93,7 +93,7 @@ def _refuse_page(scope: Scope, headers: Headers, settings: Server) -> Response |
         is_allowed = origin in settings.origins or _is_same(origin, headers.get("host", ""))
     if is_allowed:
         return None
-    page = f"the web page {origin[:_SHOWN]!r}" if origin else "a web page of another site"
+    page = f"the web page {origin[:_MAX_QUOTED]!r}" if origin else "a web page of another site"
     return _refusal(
         HTTPStatus.FORBIDDEN, f"{page} may not use this server; add its origin to [server] origins in the registry"
     )
@@ -105,7 +105,7 @@ def _refusal(status: HTTPStatus, description: str) -> Response:
 
 
 def _name_of(host: str) -> str:
-    """Take the port off, and what else a name may be written with."""
+    """Return the host of a header without port, brackets and trailing dot, in lower case."""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
     return name.strip("[]").rstrip(".").lower()
 
@@ -128,13 +128,13 @@ def _is_address(host: str) -> bool:
 
 
 def _matches(host: str, pattern: str) -> bool:
-    """Match a name with one of `hosts`: a name, ``*.`` and a name for all below it, or ``*``."""
+    """Return whether a name matches an entry of `hosts`: a name, ``*.NAME`` for all names below it, or ``*``."""
     pattern = pattern.lower()
     return pattern in {host, "*"} or (pattern.startswith("*.") and host.endswith(pattern[1:]))
 
 
 def _is_same(origin: str, host: str) -> bool:
-    """Whether a page is from the very host that it asks; the scheme may be another behind a proxy with TLS."""
+    """Return whether a page is from this host; a proxy with TLS may have changed the scheme."""
     try:
         page = urlsplit(origin)
         here = urlsplit(f"{page.scheme}://{host}")

@@ -1,4 +1,4 @@
-"""The routes. Each converts at its edge: request to job, result to response."""
+"""The routes, which convert requests to jobs and results to responses."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -28,7 +28,7 @@ class Index(HTTPEndpoint):
     """``/``."""
 
     async def get(self, _request: Request) -> Response:
-        """Say what this is, and where to go from here."""
+        """Show the name and version of the server, and its main routes."""
         return json_answer(IndexOut())
 
 
@@ -40,7 +40,7 @@ class Evaluation(HTTPEndpoint):
         service = _service(request)
         named = request.path_params.get("runtime")
         if named:
-            service.registry.resolve(named)  # one that does not exist need not be sent a body
+            service.registry.resolve(named)  # refuse an unknown runtime before its body arrives
         body = await read_eval_request(request, int(service.registry.server.max_request))
         runtime = service.registry.resolve(named) if named else _choose(service.registry, body)
         job = body.to_job(runtime)
@@ -50,7 +50,7 @@ class Evaluation(HTTPEndpoint):
         return answer(EvalResponse.of(runtime.name, job.limits, service.enforcement, result))
 
     async def options(self, _request: Request) -> Response:
-        """Tell what is allowed."""
+        """List the allowed methods."""
         return Response(headers={"Allow": ", ".join(self._allowed_methods)})
 
 
@@ -58,7 +58,7 @@ class Runtimes(HTTPEndpoint):
     """``/runtimes``."""
 
     async def get(self, request: Request) -> Response:
-        """List what can be asked for."""
+        """List the runtimes."""
         service = _service(request)
         return json_answer(await anyio.to_thread.run_sync(RuntimesOut.of, service))
 
@@ -67,7 +67,7 @@ class Liveness(HTTPEndpoint):
     """``/healthz``."""
 
     async def get(self, _request: Request) -> Response:
-        """Answer, which is all that is asked."""
+        """Answer 200."""
         return PlainTextResponse("ok\n")
 
 
@@ -75,16 +75,16 @@ class Readiness(HTTPEndpoint):
     """``/readyz``."""
 
     async def get(self, request: Request) -> Response:
-        """Answer 200 when the default runtime can evaluate, else 503."""
+        """Answer 200 if the default runtime can evaluate, otherwise 503."""
         _service(request).require_ready()
         return PlainTextResponse("ready\n")
 
 
-class Numbers(HTTPEndpoint):
+class MetricsPage(HTTPEndpoint):
     """``/metrics``."""
 
     async def get(self, request: Request) -> Response:
-        """Tell Prometheus what was counted."""
+        """Return the metrics."""
         service = _service(request)
         runtimes = {name: ready.probe is not None for name, ready in service.runtimes.items()}
         gathered = service.metrics.collect(runtimes=runtimes, digest=service.registry.digest)
@@ -99,7 +99,7 @@ ROUTES = (
     Route("/runtimes", Runtimes),
     Route("/healthz", Liveness),
     Route("/readyz", Readiness),
-    Route("/metrics", Numbers),
+    Route("/metrics", MetricsPage),
     Route("/openapi.json", Description),
     Route("/docs", Page),
     Route("/docs/{asset}", Asset),
@@ -110,13 +110,13 @@ _OPEN_METRICS = "application/openmetrics-text"
 
 
 def _format(accept: str) -> str:
-    """Tell which of two formats of metrics is accepted; the library fails on some parameters, and repeats others.
+    """Choose the format of metrics; the library fails on some parameters of the header, and repeats others.
 
     Args:
-        accept: The header, as it came.
+        accept: The Accept header of the request.
 
     Returns:
-        A header that asks for OpenMetrics, or for Prometheus' text format.
+        An Accept header for OpenMetrics, or an empty one for Prometheus' text format.
     """
     kinds = {kind.partition(";")[0].strip().lower() for kind in accept.split(",")}
     return _OPEN_METRICS if _OPEN_METRICS in kinds else ""
@@ -127,16 +127,16 @@ def _service(request: Request) -> Service:
     return service
 
 
-_SHOWN = 200
+_MAX_PATH_LENGTH = 200
 """Characters of an unknown path that a message repeats."""
 
 
 def _choose(registry: Registry, body: EvalRequest) -> Runtime:
-    """Pick the runtime that the body names; the path's own choice comes before."""
+    """Return the runtime that the body names, or the default."""
     if body.executable_path:
         found = registry.by_executable(body.executable_path)
         if found is None:
-            known, sent = ", ".join(registry.runtimes), body.executable_path[:_SHOWN]
+            known, sent = ", ".join(registry.runtimes), body.executable_path[:_MAX_PATH_LENGTH]
             raise RequestError(
                 f"no runtime has the executable {sent!r}; known runtimes: {known}",
                 title="executable_path does not exist",
@@ -146,11 +146,11 @@ def _choose(registry: Registry, body: EvalRequest) -> Runtime:
 
 
 async def _while_connected(request: Request, work: Callable[[], Awaitable[_T]]) -> _T:
-    """Do some work, unless its client goes away: then it is cancelled at once.
+    """Do some work, and cancel it if the client disconnects.
 
     Raises:
-        ClientDisconnect: The client went away.
-        SnekhouseError: The work did; as itself, not in the group of the tasks here.
+        ClientDisconnect: The client disconnected.
+        SnekhouseError: The work raised it; it is not wrapped in an exception group.
     """
     done: list[_T] = []
     failed: list[SnekhouseError] = []

@@ -1,4 +1,4 @@
-"""What is answered over HTTP: the wire models, and their conversion from the domain's."""
+"""The wire models of answers, and their conversion from the models of the domain."""
 
 import binascii
 from http import HTTPStatus
@@ -26,7 +26,7 @@ class FileOut(BaseModel):
 
 
 class EnforcementOut(BaseModel):
-    """Who keeps runs to each limit; null where nobody does on this host."""
+    """What enforces each limit; null if this host cannot enforce it."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -39,7 +39,7 @@ class EnforcementOut(BaseModel):
 
 
 class LimitsOut(BaseModel):
-    """The limits in force; null for one that nobody enforces."""
+    """The limits in force; null for a limit that is not enforced."""
 
     wall_time: Annotated[float, Field(description="Seconds.")]
     memory: Annotated[int | None, Field(description="Bytes of all processes.")]
@@ -47,11 +47,11 @@ class LimitsOut(BaseModel):
     processes: int
     cpus: Annotated[float | None, Field(description="CPUs that may be busy at once.")]
     output: Annotated[int, Field(description="Bytes.")]
-    enforced_by: Annotated[EnforcementOut, Field(description="Who keeps runs to each limit.")]
+    enforced_by: Annotated[EnforcementOut, Field(description="What enforces each limit.")]
 
     @classmethod
     def of(cls, limits: Limits, enforcement: Enforcement) -> Self:
-        """Convert limits, as they hold on this host."""
+        """Convert limits, as this host enforces them."""
         return cls(
             wall_time=limits.wall_time,
             memory=int(limits.memory) if enforcement.memory else None,
@@ -72,21 +72,21 @@ class UsageOut(BaseModel):
     wall_time: Seconds
     cpu_time: Seconds
     queue_time: Seconds
-    memory: Annotated[int | None, Field(description="Peak in bytes; null where the host does not measure it.")]
+    memory: Annotated[int | None, Field(description="Peak in bytes; null if the host does not measure it.")]
 
 
 class ProgramErrorOut(BaseModel):
-    """The uncaught exception that ended the program, as its last traceback tells it."""
+    """The uncaught exception that ended the program, read from its traceback."""
 
     model_config = ConfigDict(from_attributes=True)
 
     name: Annotated[str, Field(description="Name of its class.")]
     value: Annotated[str, Field(description="Its text, at most 500 characters.")]
-    line: Annotated[int | None, Field(description="Line of the program, where known.")]
+    line: Annotated[int | None, Field(description="Line of the program; null if unknown.")]
 
 
 class EvalResponse(BaseModel):
-    """How an evaluation ended, and what it left."""
+    """The result of an evaluation: how it ended, its output and its files."""
 
     stdout: str
     returncode: int | None
@@ -97,10 +97,10 @@ class EvalResponse(BaseModel):
     message: str
     error: Annotated[
         ProgramErrorOut | None,
-        Field(description="The uncaught exception that ended the program, by its own traceback; else null."),
+        Field(description="The uncaught exception that ended the program, read from its traceback; otherwise null."),
     ]
-    stderr: Annotated[str | None, Field(description="Null unless separate_stderr was asked for.")]
-    encoding: Annotated[Encoding, Field(description="How stdout and stderr are to be read.")]
+    stderr: Annotated[str | None, Field(description="Null unless the request sets separate_stderr.")]
+    encoding: Annotated[Encoding, Field(description="Encoding of stdout and stderr.")]
     truncated: bool
     limits: LimitsOut
     usage: UsageOut
@@ -141,36 +141,40 @@ class PackageOut(BaseModel):
 
 
 class TmpfsOut(BaseModel):
-    """An empty folder in memory that each run gets for itself."""
+    """An empty folder in memory, which each run gets anew."""
 
     model_config = ConfigDict(from_attributes=True)
 
     target: Annotated[str, Field(description="Its path.")]
-    size: Annotated[int, Field(description="Bytes that it holds at most.")]
+    size: Annotated[int, Field(description="Its size in bytes.")]
 
 
 class RuntimeOut(BaseModel):
-    """A runtime as the public list shows it."""
+    """A runtime in the public list."""
 
     name: str
     aliases: tuple[str, ...]
     default: bool
     status: Literal["available", "unavailable"]
-    reason: Annotated[str, Field(description="Why it is unavailable; else empty.")]
+    reason: Annotated[str, Field(description="Why it is unavailable; otherwise empty.")]
     start: Annotated[Literal["fork", "cold"], Field(description="How its evaluations start now.")]
-    start_reason: Annotated[str, Field(description="Why they start cold where the registry says fork; else empty.")]
+    start_reason: Annotated[
+        str, Field(description="Why they start cold although the registry says fork; otherwise empty.")
+    ]
     implementation: str | None
     version: str | None
     free_threaded: bool | None
     jit: bool | None
-    packages: Annotated[tuple[PackageOut, ...], Field(description="Third-party packages, by name.")]
-    tmpfs: Annotated[tuple[TmpfsOut, ...], Field(description="Where programs may write besides /home and /dev/shm.")]
-    loopback: Annotated[bool, Field(description="Whether programs reach themselves over 127.0.0.1 and ::1.")]
+    packages: Annotated[tuple[PackageOut, ...], Field(description="Third-party packages, sorted by name.")]
+    tmpfs: Annotated[
+        tuple[TmpfsOut, ...], Field(description="Folders that programs may write to, besides /home and /dev/shm.")
+    ]
+    loopback: Annotated[bool, Field(description="Whether programs can connect to themselves over loopback.")]
     limits: LimitsOut
 
     @classmethod
     def of(cls, ready: RuntimeState, registry: Registry, enforcement: Enforcement) -> Self:
-        """Convert a runtime as the server holds it."""
+        """Convert the state of a runtime."""
         runtime, found = ready.runtime, ready.probe
         return cls(
             name=runtime.name,
@@ -198,13 +202,13 @@ class RuntimesOut(BaseModel):
 
     @classmethod
     def of(cls, service: Service) -> Self:
-        """List the runtimes of a server; looks at the disk for their packages."""
+        """Convert the runtimes of a server; reads the disk to list their packages."""
         registry, enforcement = service.registry, service.enforcement
         return cls(runtimes=tuple(RuntimeOut.of(ready, registry, enforcement) for ready in service.runtimes.values()))
 
 
 class IndexOut(BaseModel):
-    """What this server is, and the paths to begin with."""
+    """The name and version of the server, and its main routes."""
 
     name: str = "snekhouse"
     version: str = Field(default_factory=lambda: version("snekhouse"))
@@ -215,19 +219,19 @@ class IndexOut(BaseModel):
 
 
 class ErrorOut(BaseModel):
-    """Any answer that is not 200."""
+    """The answer to a request that failed."""
 
     title: str
     description: str
 
     @classmethod
     def of(cls, status: int, description: str, title: str = "") -> Self:
-        """Make that of an HTTP status.
+        """Make the answer for an HTTP status.
 
         Args:
             status: The code.
             description: What was wrong.
-            title: What kind of error it is, where that says more than the status.
+            title: The kind of error; by default the phrase of the status.
         """
         if status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
             title = f"{status} {HTTPStatus(status).phrase}"  # as snekbox writes it
@@ -235,5 +239,5 @@ class ErrorOut(BaseModel):
 
 
 def _bounded(message: str) -> str:
-    """Cut a message to the public: what it quotes comes from clients, programs and interpreters."""
+    """Cut a message for clients: text that it quotes from clients, programs and interpreters may be long."""
     return cut(message, MESSAGE_SIZE)

@@ -1,4 +1,4 @@
-"""The target of a request, in the one form that the routes know."""
+"""The target of a request, rewritten to the form that the routes match."""
 
 import re
 
@@ -7,11 +7,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 _PREFIX = re.compile(r"(?:https?://[^/]*)?/*", re.IGNORECASE)
 
 
-class PlainTarget:
-    """Middleware for targets that name the host too (RFC 9112, 3.2.2), or have a slash too many.
+class TargetNormalization:
+    """Middleware that removes the host and extra slashes from targets.
 
-    The first are what clients send to a proxy; a second slash at the beginning is what joining a base URL and ``/eval``
-    makes, and one at the end of ``/eval/`` is a common slip.
+    Clients send the host in the target to a proxy (RFC 9112, 3.2.2). Joining a base URL and ``/eval`` may double the
+    first slash, and a slash at the end of ``/eval/`` is a common mistake.
     """
 
     def __init__(self, app: ASGIApp) -> None:

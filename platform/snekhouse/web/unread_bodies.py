@@ -1,4 +1,4 @@
-"""Bodies that nobody reads, because their request is refused before."""
+"""Request bodies that the application does not read, because it refuses the request first."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -7,16 +7,16 @@ import anyio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_PATIENCE = 5.0
-"""Seconds that the rest of a body may take to arrive."""
+_DISCARD_TIMEOUT_S = 5.0
+"""Seconds for the rest of a body to arrive; after that the connection closes."""
 
 
-class ReadUnread:
-    """Middleware that reads and discards the rest of a body before its answer is sent.
+class BodyDiscard:
+    """Middleware that reads and discards the rest of a body before the answer is sent.
 
-    A server that closes a connection with unread data resets it, and the client may never see the answer; and one that
-    keeps it would take the rest for the next request, so it closes it in the moment in which a client may use it again.
-    What takes too long to arrive is given up: the answer then says that the connection closes.
+    If a server closes a connection with unread data, TCP resets it, and the client may never see the answer. If the
+    server keeps the connection, it must read the body before the next request. If the rest takes too long to arrive,
+    the answer says that the connection closes.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -34,12 +34,12 @@ class ReadUnread:
                 message = {**message, "headers": [*_others(message["headers"]), (b"connection", b"close")]}
             await send(message)
 
-        with suppress(ClientDisconnect):  # nobody is there to be answered
+        with suppress(ClientDisconnect):  # there is no client to answer
             await self._app(scope, body.receive, send_after_reading)
 
 
 class _Body:
-    """The body as it arrives, and whether its end has."""
+    """A body, and whether its end has arrived."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -51,8 +51,8 @@ class _Body:
         return message
 
     async def finish(self) -> bool:
-        """Read and discard what is left; tell whether that was all."""
-        with anyio.move_on_after(_PATIENCE):
+        """Read and discard the rest; return whether its end arrived in time."""
+        with anyio.move_on_after(_DISCARD_TIMEOUT_S):
             while not self._is_done:
                 await self.receive()
         return self._is_done
