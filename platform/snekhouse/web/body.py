@@ -130,7 +130,6 @@ class _Reading:
 
     @asynccontextmanager
     async def _chunks(self) -> AsyncIterator[AsyncIterator[bytes]]:
-        """Yield the chunks as they arrive, within the limits of size and time."""
         reservation = reservation_of(self._request.scope)
         deadline = anyio.current_time() + _BODY_TIMEOUT_S
         with (

@@ -33,10 +33,7 @@ class Reservation:
         self.size = 0
 
     def hold(self, size: int) -> None:
-        """Set the size of the reservation.
-
-        Args:
-            size: Bytes, in place of those reserved before.
+        """Change the reservation to this many bytes.
 
         Raises:
             BusyError: The budget has too little left.

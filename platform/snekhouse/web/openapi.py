@@ -70,9 +70,7 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("/readyz", "get"): Operation(
         "readiness", "Check that the default runtime can evaluate.", "text/plain", errors=(503,)
     ),
-    ("/metrics", "get"): Operation(
-        "metrics", "Read the metrics, in the Prometheus text format or OpenMetrics.", "text/plain"
-    ),
+    ("/metrics", "get"): Operation("metrics", "Read the metrics, as Prometheus text or OpenMetrics.", "text/plain"),
     ("/openapi.json", "get"): Operation("describe", "Describe this API.", "application/json"),
     ("/docs", "get"): Operation("browse", "Show this description as a web page.", "text/html"),
     ("/admin/runtimes", "get"): Operation(

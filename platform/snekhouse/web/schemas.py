@@ -158,17 +158,13 @@ class RuntimeOut(BaseModel):
     status: Literal["available", "unavailable"]
     reason: Annotated[str, Field(description="Why it is unavailable; otherwise empty.")]
     start: Annotated[Literal["fork", "cold"], Field(description="How its evaluations start now.")]
-    start_reason: Annotated[
-        str, Field(description="Why they start cold although the registry says fork; otherwise empty.")
-    ]
+    start_reason: Annotated[str, Field(description="Why they cannot fork as the registry says; otherwise empty.")]
     implementation: str | None
     version: str | None
     free_threaded: bool | None
     jit: bool | None
     packages: Annotated[tuple[PackageOut, ...], Field(description="Third-party packages, sorted by name.")]
-    tmpfs: Annotated[
-        tuple[TmpfsOut, ...], Field(description="Folders that programs may write to, besides /home and /dev/shm.")
-    ]
+    tmpfs: Annotated[tuple[TmpfsOut, ...], Field(description="Writable folders besides /home and /dev/shm.")]
     loopback: Annotated[bool, Field(description="Whether programs can connect to themselves over loopback.")]
     limits: LimitsOut
 

@@ -1,7 +1,6 @@
 """Discovery: find the interpreters of this host and what each needs of it, and write a registry that serves them.
 
-Start with `interpreters`. `asking` runs an interpreter, `mounts` works out what it needs, `rooted` finds those of a
-root file system, and `writing` renders the registry.
+Start with `interpreters`; `rooted` does the same for another root, and `writing` renders the registry.
 """
 
 from snekhouse.registry.discovery.interpreters import Interpreter, find_interpreter, find_interpreters
