@@ -102,7 +102,7 @@ def test_kinds_without_number_cost_no_memory_without_bound() -> None:
 from snekhouse.server import log_repeats
 for number in range(20_000): log.error("".join(chr(97 + int(digit)) for digit in str(number)))
 handler, = logging.getLogger().handlers
-assert len(handler._kinds) <= log_repeats._KINDS + 1, len(handler._kinds)
+assert len(handler._kinds) <= log_repeats._MAX_KINDS + 1, len(handler._kinds)
 """
     assert told(logged(script)) == 20_000
 

@@ -1,26 +1,26 @@
-"""The access log: one event for each request that was answered, through the same log as all else."""
+"""The access log: one event for each request, in the same log as all other events."""
 
 from hypercorn.logging import Logger
 from hypercorn.typing import ResponseSummary, WWWScope
 
-_QUIET = {"/healthz", "/readyz", "/metrics"}
-"""What machines ask for all day: logged for debugging only."""
+_DEBUG_PATHS = {"/healthz", "/readyz", "/metrics"}
+"""Paths that monitoring requests often: logged only with debugging on."""
 
 
 class AccessLog(Logger):
-    """Hypercorn's logger, with requests as events with fields; query and headers, which may hold secrets, left out."""
+    """Hypercorn's logger, which logs requests as events with fields, without query and headers: they may be secret."""
 
     async def access(self, request: WWWScope, response: ResponseSummary | None, request_time: float) -> None:
         """Log a request.
 
         Args:
             request: The ASGI scope.
-            response: What was answered; None when the client had gone.
-            request_time: Seconds from its first byte to the answer's last.
+            response: The answer; None if the client had disconnected.
+            request_time: Seconds from the first byte of the request to the last of the answer.
         """
         if self.access_logger is None or request["type"] != "http":
             return
-        log = self.access_logger.debug if request["path"] in _QUIET else self.access_logger.info
+        log = self.access_logger.debug if request["path"] in _DEBUG_PATHS else self.access_logger.info
         client = request.get("client")
         fields = {
             "client": client[0] if client else None,

@@ -1,8 +1,8 @@
-"""The C library's allocator, set so that a server gives memory back.
+"""Settings of the C library's allocator with which a server returns memory to the system.
 
-After one large body the GNU C library would keep as much memory for good: it raises its thresholds to 64 MiB, lets each
-thread have a heap of its own, and returns what lies below the end of a heap only when it is told to. Other C
-libraries have none of these functions; nothing is done there.
+After one large body the GNU C library would keep that memory forever: it raises its thresholds to 64 MiB, gives each
+thread its own heap, and returns memory below the end of a heap only when `malloc_trim` is called. Other C libraries
+lack these functions; with them this module does nothing.
 
 Sources: mallopt(3), malloc_trim(3)
 """
@@ -20,27 +20,27 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _SETTINGS = {_M_TRIM_THRESHOLD: 4 << 20, _M_MMAP_THRESHOLD: 256 << 10, _M_ARENA_MAX: 2}
 
 _TRIM_INTERVAL_S = 2.0
-_WORTH = 8 << 20
-"""Bytes above the least that the process has held, from which on it is trimmed."""
+_TRIM_THRESHOLD = 8 << 20
+"""Bytes above the smallest size of the process, above which its heap is trimmed."""
 
 
 def keep_small() -> None:
-    """Have large blocks go back to the system as soon as they are freed."""
+    """Set the allocator to return large blocks to the system as soon as they are freed."""
     with suppress(AttributeError):
         for parameter, value in _SETTINGS.items():
             _library().mallopt(parameter, value)
 
 
 async def keep_trimmed() -> None:
-    """Give free memory back to the system every few seconds, while the process holds more than at its least."""
-    least = _resident()
+    """Return free memory to the system every few seconds, if the process is larger than it has been."""
+    smallest = _resident_size()
     while True:
         await anyio.sleep(_TRIM_INTERVAL_S)
-        with suppress(OSError, RuntimeError):  # out of descriptors, or of threads: the next time may have more luck
-            held = _resident()
-            least = min(least, held)
-            if held - least > _WORTH:
-                await anyio.to_thread.run_sync(_trim)  # takes milliseconds, and not the interpreter's lock
+        with suppress(OSError, RuntimeError):  # out of descriptors or threads: the next attempt may succeed
+            size = _resident_size()
+            smallest = min(smallest, size)
+            if size - smallest > _TRIM_THRESHOLD:
+                await anyio.to_thread.run_sync(_trim)  # takes milliseconds, without the GIL
 
 
 def _trim() -> None:
@@ -48,8 +48,8 @@ def _trim() -> None:
         _library().malloc_trim(0)
 
 
-def _resident() -> int:
-    """Read how many bytes the process holds (proc_pid_statm(5))."""
+def _resident_size() -> int:
+    """Return the bytes of memory that the process uses (proc_pid_statm(5))."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 

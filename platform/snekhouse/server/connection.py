@@ -1,4 +1,4 @@
-"""One connection: what a client sends goes to its protocol, and every wait for the client has an end."""
+"""One connection: pass what the client sends to the protocol, with a timeout for every wait for the client."""
 
 import asyncio
 import logging
@@ -18,30 +18,30 @@ from snekhouse.server.protocols import HttpProtocol
 _log = logging.getLogger("snekhouse.server")
 
 IDLE_TIMEOUT_S = 5.0
-"""Seconds for the next request's head to arrive whole: after connecting, and after each answer."""
+"""Seconds for the complete head of the next request to arrive, after connecting and after each answer."""
 
 _SEND_TIMEOUT_S = 30.0
-"""Seconds for a client to take what was sent to it, piece by piece."""
+"""Seconds for the client to read each piece of an answer."""
 
 _LINGER_TIMEOUT_S = 1.0
-"""Seconds that a client may go on sending after the last answer: a reset would discard what it has not read."""
+"""Seconds that a client may still send after the last answer: a reset would discard what it has not read."""
 
 _HALF_CLOSED_TIMEOUT_S = 0.03
-"""Seconds to answer a client that has closed its side: it may have gone, or wait for the answer (shutdown(2))."""
+"""Seconds to answer a client that has closed its side: it may be gone, or wait for the answer (shutdown(2))."""
 
-ENDING_AT_ONCE = 8
-"""Connections whose applications are told at once that the client is gone: each takes half a millisecond to end."""
+MAX_ENDING = 8
+"""Connections that may tell their applications at once that the client is gone: each takes half a millisecond."""
 
 _END_TIMEOUT_S = 5.0
-"""Seconds for the application to end after the connection has."""
+"""Seconds for the application to end after the client is gone."""
 
 
 class Connection(asyncio.StreamReaderProtocol):
-    """A connection while it lasts.
+    """A connection of a client.
 
     Attributes:
-        group: Whose connections it counts among.
-        idle_since: When the client was last owed nothing (`loop.time`); None while there is a request.
+        group: The client's address or network, for counting connections.
+        idle_since: When the connection became idle (`loop.time`); None during a request.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class Connection(asyncio.StreamReaderProtocol):
         """Prepare to serve.
 
         Args:
-            group: Whose connections it counts among.
-            app: What answers.
+            group: The client's address or network, for counting connections.
+            app: The application.
             config: Hypercorn's settings.
-            context: Shared by all connections; tells when the server ends.
-            ending: Shared by all connections; held while the application is told that the client is gone.
-            http2: Whether the client may ask for HTTP/2.
-            turn: Shared by all connections; held while a request begins that was sent before the last was answered.
+            context: Shared by all connections; set when the server shuts down.
+            ending: Shared by all connections; held while the application learns that the client is gone.
+            http2: Whether the client may use HTTP/2.
+            turn: Shared by all connections; held while a pipelined request starts.
         """
         self._loop = asyncio.get_running_loop()
         self._reader = asyncio.StreamReader(loop=self._loop)
@@ -83,7 +83,7 @@ class Connection(asyncio.StreamReaderProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._reading: asyncio.Task[None] | None = None
         self._is_handling = False
-        self._is_served = False  # from then on there are a writer and a protocol
+        self._is_served = False  # once it is, there are a writer and a protocol
         self._writer: asyncio.StreamWriter
         self._protocol: HttpProtocol
 
@@ -91,7 +91,7 @@ class Connection(asyncio.StreamReaderProtocol):
         """Serve a client to the end of its connection.
 
         Args:
-            socket: What was accepted.
+            socket: The accepted socket.
         """
         transport, _ = await self._loop.connect_accepted_socket(lambda: self, socket)
         self._writer = asyncio.StreamWriter(transport, self, self._reader, self._loop)
@@ -108,7 +108,7 @@ class Connection(asyncio.StreamReaderProtocol):
                 await self._finish()
         except* OSError:
             pass  # the client is gone
-        except* Exception as errors:  # noqa: BLE001 - the border: what a parser raises, the client has caused
+        except* Exception as errors:  # noqa: BLE001 - the border: the client causes what a parser raises
             _log.warning("a connection was closed: %r", errors.exceptions[0])
             _log.debug("a connection was closed", exc_info=errors)
         finally:
@@ -116,7 +116,7 @@ class Connection(asyncio.StreamReaderProtocol):
             transport.abort()
 
     def close(self) -> None:
-        """Close it, once the client has read what was sent."""
+        """Close the connection once the client has read what was sent."""
         if self._is_closing:
             return
         self._is_closing = True
@@ -128,20 +128,20 @@ class Connection(asyncio.StreamReaderProtocol):
         self._set_timer(_LINGER_TIMEOUT_S, self._linger, self._loop.time() + _SEND_TIMEOUT_S)
 
     def abort(self) -> None:
-        """Close it now, whatever the client has not read."""
+        """Close the connection now, even if the client has not read everything."""
         self._is_closing = True
         if self._is_served:
             self._writer.transport.abort()
 
     def eof_received(self) -> bool:
-        """Take note that the client has closed its side, also while nothing is read."""
+        """Note that the client has closed its side, even while no task reads."""
         if self._is_handling and self._reading:
-            self._reading.cancel()  # what was to be read next is not waited for any more
+            self._reading.cancel()
         super().eof_received()
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take note that the connection is gone, also while nothing is read."""
+        """Note that the connection is lost, even while no task reads."""
         if self._is_handling and self._reading:
             self._reading.cancel()
         super().connection_lost(exc)
@@ -163,7 +163,7 @@ class Connection(asyncio.StreamReaderProtocol):
     async def _read(self) -> None:
         while data := await self._reader.read(self._protocol.chunk):
             if self._is_closing:
-                continue  # nobody reads what comes now
+                continue  # discard what arrives after the last answer
             self._is_handling = True
             try:
                 async with asyncio.timeout(_HALF_CLOSED_TIMEOUT_S if self._reader.at_eof() else None):
@@ -172,10 +172,10 @@ class Connection(asyncio.StreamReaderProtocol):
                 return
             finally:
                 self._is_handling = False
-            await asyncio.sleep(0)  # data that has arrived already is read without a pause, and others wait
+            await asyncio.sleep(0)  # let others run: reading data that has already arrived does not wait
 
     async def _finish(self) -> None:
-        """Tell the application that the client is gone, and see it end."""
+        """Tell the application that the client is gone, and wait until it ends."""
         assert self._reading is not None  # noqa: S101 - `serve` has set it
         if not self._reading.cancelled():
             self._reading.result()
@@ -193,10 +193,10 @@ class Connection(asyncio.StreamReaderProtocol):
             self._writer.transport.abort()
         async with self._ending:
             await self._protocol.handle(Closed())
-            await asyncio.sleep(0)  # the application has its turn before the next one is told
+            await asyncio.sleep(0)  # let the application run before the next one is told
 
     async def _send(self, event: Event) -> None:
-        """Do what the protocol asks for."""
+        """Handle an event of the protocol."""
         if isinstance(event, RawData):
             async with self._sending:
                 await self._write(event.data)

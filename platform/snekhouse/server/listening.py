@@ -1,4 +1,4 @@
-"""Listening: connections are accepted up to a number, in all and for each address, and never run out of descriptors."""
+"""Accepting connections, up to a limit in total and per address, without running out of descriptors."""
 
 import asyncio
 import ipaddress
@@ -19,51 +19,51 @@ from hypercorn.utils import repr_socket_addr
 from starlette.types import ASGIApp
 
 from snekhouse.registry.models import Server
-from snekhouse.server.connection import ENDING_AT_ONCE, Connection
+from snekhouse.server.connection import MAX_ENDING, Connection
 
 _log = logging.getLogger("snekhouse.server")
 
 _BACKLOG = 1024
-"""Connections that the kernel holds until they are accepted (listen(2))."""
+"""Connections that the kernel queues until they are accepted (listen(2))."""
 
 _BURST = 8
-"""Connections that are accepted before others on the event loop have a turn."""
+"""Connections to accept before other tasks of the event loop run."""
 
 _REPORT_INTERVAL_S = 1.0
+"""Seconds between log lines about connections."""
 
 _EXHAUSTED_PAUSE_S = 0.1
-"""Seconds until the next attempt to accept while the process has no descriptor left."""
+"""Seconds until the next attempt to accept after the process ran out of descriptors."""
 
 _IPV6_NETWORK_BITS = 64
-"""What one client of IPv6 commonly has (RFC 6177)."""
+"""Length of the IPv6 prefix that one client commonly has (RFC 6177)."""
 
 
 class Listener:
     """Accepts connections, and serves an application on them.
 
-    Where a connection is one too many, the one that has waited longest for its client's next request is closed for it;
-    where none waits, the new one is closed at once.
+    At the limit, a new connection replaces the one that has been idle longest. If none is idle, the new one is closed.
     """
 
     def __init__(self, app: ASGIApp, config: Config, listener: socket.socket, settings: Callable[[], Server]) -> None:
         """Prepare to listen.
 
         Args:
-            app: What answers.
+            app: The application.
             config: Hypercorn's settings.
-            listener: A socket that is bound; closed with the listener.
-            settings: Tells what `[server]` of the registry says now.
+            listener: A bound socket, which `close` closes.
+            settings: Returns the current settings of the server.
         """
-        self._app = ASGIWrapper(app)  # type: ignore[arg-type]  # the same protocol, typed by each for itself
+        self._app = ASGIWrapper(app)  # type: ignore[arg-type]  # Hypercorn and Starlette each type ASGI themselves
         self._config = config
         self._socket = listener
         self._settings = settings
         self._context = WorkerContext(None)
-        self._ending = asyncio.Semaphore(ENDING_AT_ONCE)
+        self._ending = asyncio.Semaphore(MAX_ENDING)
         self._turn = asyncio.Lock()
         self._connections: dict[Connection, asyncio.Task[None]] = {}
         self._counts: Counter[str] = Counter()
-        self._troubles: Counter[str] = Counter()
+        self._incidents: Counter[str] = Counter()
 
     async def listen(self) -> None:
         """Accept connections until cancelled."""
@@ -81,10 +81,10 @@ class Listener:
                 await anyio.lowlevel.checkpoint()
 
     async def close(self, grace: float) -> None:
-        """Accept no more, and end all connections.
+        """Stop accepting, and close all connections.
 
         Args:
-            grace: Seconds for answers to be sent, and read.
+            grace: Seconds for answers to be sent and read.
         """
         self._socket.close()
         await self._context.terminated.set()
@@ -99,19 +99,19 @@ class Listener:
                 await asyncio.wait(late, timeout=grace)
 
     async def _accept(self) -> bool:
-        """Accept one connection; tell whether there may be more."""
+        """Accept one connection; return whether there may be more."""
         try:
             accepted, address = self._socket.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return False
         except OSError as error:
-            # Out of descriptors or memory, which evaluations give back soon: the kernel keeps who wants to connect.
-            self._troubles[f"accepting paused: {os.strerror(error.errno or 0)}"] += 1
+            # Out of descriptors or memory, which evaluations release soon: the kernel keeps clients in its queue.
+            self._incidents[f"accepting paused: {os.strerror(error.errno or 0)}"] += 1
             await asyncio.sleep(_EXHAUSTED_PAUSE_S)
             return False
         group = _group(address[0])
         if reason := self._make_room(group):
-            self._troubles[f"closed at once: {reason}"] += 1
+            self._incidents[f"closed at once: {reason}"] += 1
             accepted.close()
             return True
         accepted.setblocking(False)
@@ -131,12 +131,12 @@ class Listener:
         return True
 
     def _make_room(self, group: str) -> str:
-        """Close an idle connection where the next would be one too many; where there is none, return why."""
+        """Close an idle connection if the next would exceed a limit; return the limit if none is idle, else ""."""
         settings = self._settings()
         if self._counts[group] >= settings.connections_per_address:
             idle = [each for each in self._connections if each.group == group and each.idle_since is not None]
             reason = "over [server] connections_per_address"
-        elif len(self._connections) >= _most(settings):
+        elif len(self._connections) >= _max_connections(settings):
             idle = [each for each in self._connections if each.idle_since is not None]
             reason = "over [server] connections"
         else:
@@ -144,7 +144,7 @@ class Listener:
         if not idle:
             return reason
         longest = min(idle, key=lambda each: (-self._counts[each.group], each.idle_since))
-        self._troubles[f"idle, closed: {reason}"] += 1
+        self._incidents[f"idle, closed: {reason}"] += 1
         longest.abort()
         self._forget(longest)
         return ""
@@ -156,22 +156,22 @@ class Listener:
                 del self._counts[connection.group]
 
     async def _report(self) -> None:
-        """Log once a second at most what happened to connections."""
+        """Log what happened to connections, at most once a second."""
         while True:
             await asyncio.sleep(_REPORT_INTERVAL_S)
-            if self._troubles:
-                _log.warning("connections: %s", "; ".join(f"{count} {what}" for what, count in self._troubles.items()))
-                self._troubles.clear()
+            if self._incidents:
+                _log.warning("connections: %s", "; ".join(f"{count} {what}" for what, count in self._incidents.items()))
+                self._incidents.clear()
 
 
-def _most(settings: Server) -> int:
-    """Work out how many connections there may be: other descriptors are left for evaluations."""
+def _max_connections(settings: Server) -> int:
+    """Return the limit of connections, at most half of the descriptors: evaluations need the others."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return min(settings.connections, max(1, descriptors // 2))
 
 
 def _group(host: str) -> str:
-    """Name the group whose connections count together: an IPv4 address, or a network of IPv6."""
+    """Return what connections are counted by: the IPv4 address, or the IPv6 network."""
     address = ipaddress.ip_address(host.partition("%")[0])
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)

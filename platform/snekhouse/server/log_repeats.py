@@ -1,6 +1,6 @@
-"""Warnings and errors that repeat: the first of them are logged, then one line a second tells how many more there were.
+"""Limits repeated warnings and errors: log the first ones, then one line a second with the number of others.
 
-Whatever fails for every client, or for every connection, would otherwise fill the disk with its tracebacks.
+Otherwise an error that occurs for every client would fill the disk with its tracebacks.
 """
 
 import logging
@@ -13,32 +13,32 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 _BURST = 10
-"""Events of a kind that are logged within an interval."""
+"""Events of one kind to log in an interval."""
 
-_INTERVAL = 1.0
-"""Seconds."""
+_INTERVAL_S = 1.0
+"""Seconds in which events are counted, and between summaries."""
 
-_KINDS = 1_000
-"""Kinds that are told apart; what comes beyond is of one kind for each logger and level."""
+_MAX_KINDS = 1_000
+"""Kinds to count separately; further events are counted by logger and level only."""
 
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+")
-"""What differs in messages of libraries that are alike: descriptors, addresses, counts."""
+"""Parts that vary between equal messages of libraries: descriptors, addresses, counts."""
 
-_SHOWN = 200
-"""Characters of the first line that tell a kind of message from others."""
+_MAX_KEY_LENGTH = 200
+"""Characters of a message's first line that identify its kind."""
 
 _Kind = tuple[str, int, str, str]
 
 
 @dataclass
 class _Repeats:
-    """What is known of one kind.
+    """The count of one kind.
 
     Attributes:
         begin: When its interval began (`time.monotonic`).
         count: Events in this interval.
-        is_flood: Whether there were too many; so until an interval has few.
-        more: Events that were not logged, and not told of yet.
+        is_flood: Whether there were too many, until an interval has few.
+        more: Events that were neither logged nor summarized yet.
     """
 
     begin: float = field(default_factory=time.monotonic)
@@ -48,9 +48,9 @@ class _Repeats:
 
 
 class LimitedHandler(logging.StreamHandler[TextIO]):
-    """Writes records to standard error; of warnings and errors of one kind not more than some in a second.
+    """Writes records to standard error, but only a few warnings and errors of one kind in a second.
 
-    Of one kind are events of the same logger and level with the same fork server and type of exception.
+    Events of one kind have the same logger, level, message template and type of exception.
     """
 
     def __init__(self) -> None:
@@ -64,17 +64,17 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
             super().emit(record)
 
     def close(self) -> None:
-        """Tell of what was not logged."""
+        """Log the last summaries."""
         with self._locked():
-            self._tell()
+            self._summarize()
         super().close()
 
     def _admits(self, record: logging.LogRecord) -> bool:
-        """Count a record; the lock of the handler is held."""
+        """Count a record; return whether to log it. The caller holds the handler's lock."""
         repeats = self._repeats(_kind(record))
-        if time.monotonic() - repeats.begin > _INTERVAL:
-            if repeats.is_flood:  # the timer has not come: there may be no more threads
-                self._tell()
+        if time.monotonic() - repeats.begin > _INTERVAL_S:
+            if repeats.is_flood:  # the timer did not run: the process may be out of threads
+                self._summarize()
             repeats.begin, repeats.count = time.monotonic(), 0
         repeats.count += 1
         repeats.is_flood = repeats.is_flood or repeats.count > _BURST
@@ -84,32 +84,32 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
         return not repeats.is_flood
 
     def _repeats(self, kind: _Kind) -> _Repeats:
-        if kind not in self._kinds and len(self._kinds) >= _KINDS:
-            begun = time.monotonic() - _INTERVAL
+        if kind not in self._kinds and len(self._kinds) >= _MAX_KINDS:
+            begun = time.monotonic() - _INTERVAL_S
             self._kinds = {kind: each for kind, each in self._kinds.items() if each.is_flood or each.begin > begun}
-            if len(self._kinds) >= _KINDS:
+            if len(self._kinds) >= _MAX_KINDS:
                 kind = (*kind[:2], "others", "")
         return self._kinds.setdefault(kind, _Repeats())
 
     def _start_timer(self) -> None:
-        if self._timer is None or not self._timer.is_alive():  # a fork has lost it
-            timer = threading.Timer(_INTERVAL, self._on_timer)
+        if self._timer is None or not self._timer.is_alive():  # it is dead after a fork
+            timer = threading.Timer(_INTERVAL_S, self._on_timer)
             timer.daemon = True
             try:
                 timer.start()
-            except RuntimeError:  # no more threads; the next event tells
+            except RuntimeError:  # out of threads; the next event logs the summary
                 return
             self._timer = timer
 
     def _on_timer(self) -> None:
         with self._locked():
             self._timer = None
-            self._tell()
+            self._summarize()
             if any(each.is_flood for each in self._kinds.values()):
                 self._start_timer()
 
-    def _tell(self) -> None:
-        """Log how many more there were of each kind, and begin its next interval."""
+    def _summarize(self) -> None:
+        """Log how many more events each kind had, and begin its next interval."""
         for kind, each in self._kinds.items():
             if not each.is_flood:
                 continue
@@ -128,9 +128,9 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
 
 
 def _kind(record: logging.LogRecord) -> _Kind:
-    """Tell of which kind a record is, without rendering it."""
+    """Return the kind of a record, without rendering the message."""
     message = record.msg if isinstance(record.msg, str) else type(record.msg).__name__
-    first = message.partition("\n")[0][:_SHOWN]
+    first = message.partition("\n")[0][:_MAX_KEY_LENGTH]
     error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
     return record.name, record.levelno, first if record.args else _VARYING.sub("N", first), error
 

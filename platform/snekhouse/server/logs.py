@@ -1,7 +1,7 @@
-"""The server's log: one event a line, for people or for programs.
+"""The server's log: one event per line, as text for people or as JSON for programs.
 
-Modules log with the standard library, what there is to tell as an event with fields (``extra``). This renders them,
-and those of every library, with structlog.
+Modules log events with fields (``extra``) through the standard library. This module renders them with structlog, and
+the events of libraries too.
 """
 
 import logging
@@ -18,38 +18,38 @@ from snekhouse.shortening import shortened
 
 _TRUE = {"1", "true", "yes", "on"}
 
-_FIELD = 2_000
-"""Characters of a field that are logged, the event itself included."""
+_MAX_FIELD_LENGTH = 2_000
+"""Characters of a field to log, including the event itself."""
 
-_LONG_FIELD = 16_000
-"""Characters of a traceback that are logged, and of NsJail's log."""
+_MAX_LONG_FIELD_LENGTH = 16_000
+"""Characters of a traceback, or of NsJail's log, to log."""
 
 
 def set_up_log(form: Literal["text", "json"]) -> None:
     """Send the log to standard error.
 
-    ``SNEKHOUSE_DEBUG=1`` in the environment adds what only a search for a fault needs.
+    ``SNEKHOUSE_DEBUG=1`` in the environment adds events for debugging.
 
     Args:
-        form: ``text``, with colours at a terminal, or ``json``, one object a line.
+        form: ``text``, with colours at a terminal, or ``json``, one object per line.
     """
     handler = LimitedHandler()
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=_COLLECT, processors=_render(form)))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # each change of the registry's file, else
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it logs each change of the registry's file
     logging.getLogger("snekhouse").setLevel(logging.DEBUG if wants_debug() else logging.INFO)
 
 
 def set_up_messages() -> None:
-    """Send warnings and errors to standard error, as messages of a command."""
+    """Send warnings and errors to standard error, in the format of a command's messages."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Message("snekhouse: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
 def wants_debug() -> bool:
-    """Tell whether the environment asks for all that can be told."""
+    """Return whether the environment asks for debugging events."""
     return os.environ.get("SNEKHOUSE_DEBUG", "").lower() in _TRUE
 
 
@@ -67,10 +67,10 @@ _COLLECT: list[Processor] = [
 
 
 def _render(form: Literal["text", "json"]) -> list[Processor]:
-    traceback = structlog.processors.format_exc_info  # without local variables: programs are among them
+    traceback = structlog.processors.format_exc_info  # without local variables, which may hold programs
     common: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, traceback, _shorten]
     if form == "json":
-        return [*common, structlog.processors.JSONRenderer()]  # ASCII: all that a terminal could obey is escaped
+        return [*common, structlog.processors.JSONRenderer()]  # ASCII: control characters are escaped
     console = structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(),
         exception_formatter=structlog.dev.plain_traceback,
@@ -81,24 +81,24 @@ def _render(form: Literal["text", "json"]) -> list[Processor]:
 
 
 _BLOCKS = {"exception", "stack"}
-"""Fields that are written below the event, in several lines."""
+"""Fields that are written below the event, on several lines."""
 
-_LONG = {*_BLOCKS, "nsjail_log"}
+_LONG_FIELDS = {*_BLOCKS, "nsjail_log"}
 
-_PLAIN = (bool, int, float, type(None))
+_UNCHANGED_TYPES = (bool, int, float, type(None))
 
 
 def _shorten(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Make a bounded text of each field that is not a number."""
+    """Convert each field that is not a number to text of limited length."""
     for key, value in event.items():
-        if not isinstance(value, _PLAIN):
+        if not isinstance(value, _UNCHANGED_TYPES):
             text = value if isinstance(value, str) else repr(value)
-            event[key] = shortened(text, _LONG_FIELD if key in _LONG else _FIELD)
+            event[key] = shortened(text, _MAX_LONG_FIELD_LENGTH if key in _LONG_FIELDS else _MAX_FIELD_LENGTH)
     return event
 
 
 def _escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Let no field speak to the terminal, or look like an event of its own."""
+    """Escape fields, so that none can control the terminal or look like another event."""
     return {escaped(key): _block(value) if key in _BLOCKS else _line(value) for key, value in event.items()}
 
 
@@ -107,5 +107,5 @@ def _line(value: object) -> object:
 
 
 def _block(value: object) -> str:
-    """Indent each line: an event begins at the start of one."""
+    """Indent each line, because events start at the beginning of a line."""
     return "\n".join(f"  {escaped(line)}" for line in str(value).split("\n"))

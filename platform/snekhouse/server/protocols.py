@@ -1,7 +1,7 @@
-"""Hypercorn's protocols, held to what this server allows.
+"""Hypercorn's protocols, restricted to what this server allows.
 
-Hypercorn parses and answers; what stands here refuses what it lets pass: HTTP/2 where the registry does not ask for it,
-requests whose end two headers tell differently, and WebSockets whose handshake has failed.
+Hypercorn parses and answers. This module also refuses HTTP/2 unless the registry enables it, requests in which two
+headers contradict each other about the end, and WebSockets whose handshake has failed.
 """
 
 import asyncio
@@ -26,38 +26,38 @@ from snekhouse.web.schemas import ErrorOut
 Send = Callable[[Event], Awaitable[None]]
 
 Parties = tuple[AppWrapper, Config, WorkerContext, TaskGroup, ConnectionState, bool, Any, Any, Send]
-"""What a protocol of Hypercorn is made with: application, settings, and both ends of the connection."""
+"""Arguments of a Hypercorn protocol: application, settings, and both ends of the connection."""
 
 _HTTP1_CHUNK = 1 << 14
 _HTTP2_CHUNK = 1 << 11
-"""Bytes that are read at once. Each connection has buffers as large as what it has read at once; and HTTP/2 handles all
-frames of a chunk without a pause, of which some have only nine bytes."""
+"""Bytes to read at once. The buffers of a connection grow with this size. HTTP/2 handles all frames of a chunk without
+letting other tasks run, and a frame may have only nine bytes."""
 
-_MOST_HEADERS = 200
-"""Headers that a request may have: each thing that looks for one goes through all of them."""
+_MAX_HEADERS = 200
+"""Headers that a request may have, because each lookup scans all of them."""
 
 _DESCRIPTIONS = {
-    400: "this is not HTTP/1.1 as RFC 9112 has it; the connection closes",
-    431: f"the head has more than 16 KiB or {_MOST_HEADERS} headers; the connection closes",
+    400: "the request is not valid HTTP/1.1 (RFC 9112); the connection closes",
+    431: f"the head has more than 16 KiB or {_MAX_HEADERS} headers; the connection closes",
     501: "send Transfer-Encoding: chunked, or no transfer coding; the connection closes",
     505: "this server speaks HTTP/1.1; set [server] http2 = true in the registry for HTTP/2",
 }
 
 
 class HttpProtocol:
-    """The protocol of one connection: HTTP/1.1 at first, and HTTP/2 when the client asks for it and may have it.
+    """The protocol of one connection: HTTP/1.1 at first, then HTTP/2 if the client asks for it and may use it.
 
     Attributes:
-        is_http2: Whether HTTP/2 is spoken.
+        is_http2: Whether the connection uses HTTP/2.
     """
 
     def __init__(self, parties: Parties, *, http2: bool, turn: asyncio.Lock) -> None:
-        """Begin with HTTP/1.1.
+        """Start with HTTP/1.1.
 
         Args:
-            parties: What Hypercorn's protocols are made with; its last item sends events to the connection.
-            http2: Whether clients may ask for HTTP/2.
-            turn: Shared by all connections; held while a request begins that was sent before the last was answered.
+            parties: Arguments of Hypercorn's protocols; the last one sends events to the connection.
+            http2: Whether clients may use HTTP/2.
+            turn: Shared by all connections; held while a pipelined request starts.
         """
         self._parties = parties
         self._current: H11Protocol | H2Protocol = _Http1(*parties, http2=http2, turn=turn)
@@ -65,11 +65,11 @@ class HttpProtocol:
 
     @property
     def chunk(self) -> int:
-        """Bytes that the connection may read at once."""
+        """Bytes for the connection to read at once."""
         return _HTTP2_CHUNK if self.is_http2 else _HTTP1_CHUNK
 
     async def handle(self, event: Event) -> None:
-        """Handle what the connection read, or its end."""
+        """Handle data that the connection has read, or its end."""
         try:
             await self._current.handle(event)
         except H2ProtocolAssumedError as error:
@@ -77,7 +77,7 @@ class HttpProtocol:
         except H2CProtocolRequiredError as error:
             await self._upgrade(error.data, error.headers, error.settings)
         except _RefusedError:
-            pass  # answered, and about to close
+            pass  # it is answered, and the connection closes
 
     async def _upgrade(
         self, data: bytes, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None
@@ -85,45 +85,45 @@ class HttpProtocol:
         protocol = self._current = _Http2(*self._parties)
         self.is_http2 = True
         await protocol.initiate(headers, settings)
-        # Hypercorn takes a new HTTP/2 connection to be busy: without a request it would stay for ever.
+        # Hypercorn regards a new HTTP/2 connection as busy: without a request it would stay open forever.
         await self._parties[-1](Updated(idle=protocol.idle))
         if data:
             await protocol.handle(RawData(data=data))
 
 
 class _RefusedError(Exception):
-    """The request was refused before the application saw it. Never leaves `HttpProtocol`."""
+    """The request was refused before it reached the application. `HttpProtocol` handles it."""
 
 
 class _Http1(H11Protocol):
     def __init__(self, *parties: Any, http2: bool, turn: asyncio.Lock) -> None:
         super().__init__(*parties)
-        self._may_have_http2 = http2
+        self._allows_http2 = http2
         self._turn = turn
-        self._begun = 0
+        self._requests = 0  # in the data that is handled now
 
     async def handle(self, event: Event) -> None:
-        self._begun = 0
+        self._requests = 0
         await super().handle(event)
 
     async def stream_send(self, event: StreamEvent) -> None:
         await super().stream_send(event)
         if isinstance(event, EndBody) and isinstance(self.connection, H11WSConnection):
-            await self.send(Closed())  # the handshake was refused: nothing more can come
+            await self.send(Closed())  # the handshake was refused: the client cannot send more
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        self._begun += 1
-        if self._begun > 1:  # it has waited in the buffer: one such begins at a turn of the event loop
+        self._requests += 1
+        if self._requests > 1:  # a pipelined request: only one of all connections starts per turn of the event loop
             async with self._turn:
                 await asyncio.sleep(0)
         names = [name for name, _ in event.headers]
         has_coding = b"transfer-encoding" in names
         if has_coding and (b"content-length" in names or event.http_version == b"1.0"):
-            # Somebody else may see another end (RFC 9112, 6.1 and 11.2): what follows is not to be taken for a request.
+            # A proxy may see a different end of this request, and not the next one (RFC 9112, 6.1 and 11.2).
             await self._refuse(400)
-        if len(names) > _MOST_HEADERS:
+        if len(names) > _MAX_HEADERS:
             await self._refuse(431)
-        if self._may_have_http2:
+        if self._allows_http2:
             await super()._check_protocol(event)
         elif event.http_version not in {b"1.0", b"1.1"}:
             await self._refuse(505)
@@ -151,12 +151,12 @@ class _Http2(H2Protocol):
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
         await super()._handle_events(events)
         if any(isinstance(event, h2.events.RequestReceived) for event in events):
-            await self.send(Updated(idle=self.idle))  # Hypercorn takes a refused one to be under way
+            await self.send(Updated(idle=self.idle))  # Hypercorn regards a refused request as in progress
 
     async def _create_stream(self, request: h2.events.RequestReceived) -> None:
         headers = dict(request.headers or ())
         if headers.get(b":method") == b"CONNECT" or not headers.get(b":path", b"").isascii():
-            # Hypercorn opens a WebSocket for CONNECT, which never ends, and cannot decode other paths.
+            # Hypercorn opens a WebSocket for CONNECT that never ends, and cannot decode a path that is not ASCII.
             self.connection.reset_stream(request.stream_id, h2.errors.ErrorCodes.REFUSED_STREAM)
         else:
             await super()._create_stream(request)

@@ -1,7 +1,7 @@
-"""A cgroup for runs where systemd started the command in a unit that has none to give.
+"""A delegated cgroup for runs, if systemd started the command in a unit that does not delegate its own.
 
-A shell's session and a service without `Delegate=yes` are such units. The command then starts anew in a scope of its
-own, which delegates: with the same process id, descriptors and environment (systemd-run(1)).
+A shell's session and a service without `Delegate=yes` are such units. The command then restarts in its own scope, which
+delegates, with the same process id, descriptors and environment (systemd-run(1)).
 """
 
 import logging
@@ -19,10 +19,10 @@ from snekhouse.host.cgroups.units import OWN_SCOPE
 _log = logging.getLogger(__name__)
 
 _LEFT = "SNEKHOUSE_LEFT_UNIT"
-"""The environment variable that tells the new start which unit was left."""
+"""Environment variable with the unit that the command was in before its restart."""
 
 _TRIAL_TIMEOUT_S = 10.0
-"""Seconds that systemd may take to make a scope."""
+"""Seconds for systemd to make a scope."""
 
 _LIMITS = {
     "memory.max": "MemoryMax",
@@ -30,18 +30,18 @@ _LIMITS = {
     "memory.swap.max": "MemorySwapMax",
     "pids.max": "TasksMax",
 }
-"""Limits of a unit by their files, and the properties that set them (systemd.resource-control(5))."""
+"""Files with the limits of a unit, and the properties that set them (systemd.resource-control(5))."""
 
 
 def left_unit() -> str:
-    """Name the unit that this command was in before it started anew; empty where it did not."""
+    """Return the unit that this command was in before its restart; empty if it did not restart."""
     return os.environ.get(_LEFT, "")
 
 
 def enter_own_scope() -> None:
-    """Start this command anew in a scope of its own, if its unit does not delegate and systemd makes one.
+    """Restart this command in its own scope, if its unit does not delegate and systemd can make a scope.
 
-    Where it does not, the command goes on as it is: the survey of the host then tells what is missing.
+    Otherwise the command continues, and the survey of the host reports what is missing.
     """
     if left_unit():
         return
@@ -51,11 +51,11 @@ def enter_own_scope() -> None:
     options = list(_options(unit))
     if _works([run, *options, f"--unit={OWN_SCOPE}trial-{os.getpid()}", "true"]):
         command = [run, *options, f"--unit={OWN_SCOPE}{os.getpid()}", *sys.orig_argv]
-        os.execve(run, command, {**os.environ, _LEFT: unit.name})  # noqa: S606 - this very command, word for word
+        os.execve(run, command, {**os.environ, _LEFT: unit.name})  # noqa: S606 - the same command and arguments
 
 
 def _options(unit: Path) -> Iterator[str]:
-    """Write the options for a scope beside a unit, with the unit's limits."""
+    """Yield the options for a scope beside a unit, with the unit's limits."""
     yield from ("--scope", "--quiet", "--collect", "--property=Delegate=yes")
     yield "--slice-inherit" if os.geteuid() == 0 else "--user"
     for file, name in _LIMITS.items():
@@ -67,7 +67,7 @@ def _options(unit: Path) -> Iterator[str]:
 
 
 def _read(file: Path) -> str:
-    with suppress(OSError):  # the controller is not there
+    with suppress(OSError):  # the controller is not enabled
         return file.read_text().strip()
     return ""
 
@@ -80,5 +80,5 @@ def _works(command: list[str]) -> bool:
     except (OSError, subprocess.TimeoutExpired):
         return False
     if done.returncode:
-        _log.debug("systemd did not make a scope: %s", done.stderr.decode(errors="replace").strip())
+        _log.debug("systemd could not make a scope: %s", done.stderr.decode(errors="replace").strip())
     return done.returncode == 0

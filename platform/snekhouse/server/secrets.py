@@ -1,21 +1,21 @@
-"""Secrets come from the environment, or from files that it names; never from the registry."""
+"""Secrets, from the environment or from files that it names, never from the registry."""
 
 import os
 from pathlib import Path
 
 from snekhouse.errors import UsageError
 
-ADMIN_TOKEN = "SNEKHOUSE_ADMIN_TOKEN"  # noqa: S105 - the name of one
+ADMIN_TOKEN = "SNEKHOUSE_ADMIN_TOKEN"  # noqa: S105 - the name of a variable
 
-_LEAST = 16
-"""Characters that a token must have."""
+_MIN_LENGTH = 16
+"""Minimum length of a token, in characters."""
 
 
 def take_admin_token() -> str | None:
-    """Take the admin token out of the environment, that nothing which is started inherits it; None when there is none.
+    """Remove the admin token from the environment, so that no child process inherits it, and return it if there is one.
 
     Raises:
-        UsageError: It cannot be used.
+        UsageError: The token cannot be used.
     """
     file = os.environ.pop(f"{ADMIN_TOKEN}_FILE", None)
     token = os.environ.pop(ADMIN_TOKEN, None)
@@ -28,7 +28,7 @@ def take_admin_token() -> str | None:
             token = Path(file).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{ADMIN_TOKEN}_FILE: {file} cannot be read: {error}") from error
-    if token is not None and (len(token) < _LEAST or not token.isascii() or any(map(str.isspace, token))):
+    if token is not None and (len(token) < _MIN_LENGTH or not token.isascii() or any(map(str.isspace, token))):
         remedy = "make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
-        raise UsageError(f"{name} must be {_LEAST} or more characters of ASCII, without spaces; {remedy}")
+        raise UsageError(f"{name} must have at least {_MIN_LENGTH} ASCII characters and no spaces; {remedy}")
     return token

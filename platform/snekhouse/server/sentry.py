@@ -1,4 +1,4 @@
-"""Reports of our own errors to Sentry: off unless ``SNEKHOUSE_SENTRY_DSN`` is set."""
+"""Error reports to Sentry: off unless ``SNEKHOUSE_SENTRY_DSN`` is set."""
 
 import os
 from importlib.metadata import version
@@ -9,10 +9,10 @@ VARIABLE = "SNEKHOUSE_SENTRY_DSN"
 
 
 def set_up_sentry() -> None:
-    """Report what is logged as an error, with neither bodies nor local variables, which hold people's programs.
+    """Report logged errors, without bodies and local variables, which hold people's programs.
 
     Raises:
-        UsageError: It is asked for, and cannot be done.
+        UsageError: Sentry is switched on, but its package is missing or the DSN is wrong.
     """
     dsn = os.environ.get(VARIABLE)
     if not dsn:
@@ -20,7 +20,7 @@ def set_up_sentry() -> None:
     try:
         import sentry_sdk  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:
-        raise UsageError(f"{VARIABLE} is set, but Sentry's package is not there; install snekhouse[sentry]") from error
+        raise UsageError(f"{VARIABLE} is set, but sentry_sdk is not installed; install snekhouse[sentry]") from error
     try:
         sentry_sdk.init(
             dsn,

@@ -1,4 +1,4 @@
-"""Hypercorn around the application: sockets, signals and the log."""
+"""Serving the application with Hypercorn: sockets, signals and the log."""
 
 import gc
 import ipaddress
@@ -22,25 +22,25 @@ from snekhouse.web.app import create_app
 
 _log = logging.getLogger(__name__)
 
-_ANSWERING = 5.0
-"""Seconds that answers have to be read after the last evaluation."""
+_CLOSE_TIMEOUT_S = 5.0
+"""Seconds for clients to read their answers after the last evaluation."""
 
 
 async def serve_registry(
     registry: Registry, *, listener: socket.socket, worker: Worker, admin_token: str | None = None
 ) -> None:
-    """Serve a registry until SIGTERM or SIGINT; its file is loaded again when it changes, and on SIGHUP.
+    """Serve a registry until SIGTERM or SIGINT; reload its file when it changes, and on SIGHUP.
 
     Args:
-        registry: What to serve.
-        listener: A socket that is bound to the address; closed at the end.
+        registry: The registry to serve.
+        listener: A socket bound to the address; closed at the end.
         worker: This process.
-        admin_token: What opens the admin API; None where that is off.
+        admin_token: The token of the admin API; None to switch the API off.
 
     Raises:
         HostError: The host lacks what a jail needs.
     """
-    # Held to the very end: a second signal must not kill the server while it clears up after the first.
+    # Open until the end: a second signal must not kill the server while it cleans up after the first.
     with (
         anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
         anyio.open_signal_receiver(signal.SIGHUP) as hangups,
@@ -63,7 +63,7 @@ async def serve_registry(
             await _drain(service, service.registry.server.drain, signals)
             serving.cancel_scope.cancel()
             with anyio.CancelScope(shield=True):
-                await listening.close(_ANSWERING)
+                await listening.close(_CLOSE_TIMEOUT_S)
 
 
 def _freeze() -> None:
@@ -79,7 +79,7 @@ def _config() -> Config:
     config = Config()
     config.include_server_header = False
     config.logger_class = AccessLog
-    config.errorlog = logging.getLogger("snekhouse.server")  # one log, in the form that the command line chose
+    config.errorlog = logging.getLogger("snekhouse.server")  # the same log and format as all other events
     config.accesslog = logging.getLogger("snekhouse.access")
     return config
 
@@ -90,7 +90,7 @@ async def _reload(reloader: Reloader, hangups: AsyncIterator[signal.Signals]) ->
 
 
 async def _drain(service: Service, grace: float, signals: AsyncIterator[signal.Signals]) -> None:
-    """Let evaluations finish, while the server still listens and refuses others; a second signal ends them at once."""
+    """Let evaluations finish while the server refuses new ones; a second signal ends them at once."""
     _log.info("draining", extra={"seconds": grace})
     async with anyio.create_task_group() as tasks:
 

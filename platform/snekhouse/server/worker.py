@@ -1,4 +1,4 @@
-"""A process that serves, one of several or the only one, and its share of what the registry allows."""
+"""A worker process, and its share of the registry's limits."""
 
 import os
 import signal
@@ -9,19 +9,19 @@ from pydantic import ByteSize
 from snekhouse.host.cgroups.memory import memory_limit
 from snekhouse.registry.models import Registry, Server
 
-_MOST_IN_TRANSIT = 1 << 30
-_IN_TRANSIT_PART = 4
-"""Of the server's memory, if the registry does not say: fork servers and evaluations need the rest."""
+_MAX_IN_TRANSIT = 1 << 30
+_IN_TRANSIT_DIVISOR = 4
+"""The default of `max_in_transit` is the server's memory divided by this; fork servers and runs need the rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker process, seen from inside.
+    """This worker process.
 
     Attributes:
-        number: From 0.
-        lifeline: A descriptor that is readable when its supervisor is gone; None where it has none.
-        supervisor: Process id of the supervisor; None where it has none.
+        number: Its number, from 0.
+        lifeline: A descriptor that becomes readable when the supervisor dies; None if there is no supervisor.
+        supervisor: Process id of the supervisor; None if there is no supervisor.
     """
 
     number: int = 0
@@ -29,16 +29,16 @@ class Worker:
     supervisor: int | None = None
 
     def tell_others(self) -> None:
-        """Have the other workers reload their registry as well."""
+        """Make the other workers reload their registry too."""
         if self.supervisor:
             os.kill(self.supervisor, signal.SIGHUP)
 
     def share(self, registry: Registry) -> Registry:
-        """Work out what this worker serves: together the workers use what the registry allows."""
+        """Return the registry with this worker's share of each limit."""
         return registry.model_copy(update={"server": self._share(registry.server)})
 
     def _share(self, server: Server) -> Server:
-        in_transit = server.max_in_transit or min(_MOST_IN_TRANSIT, memory_limit() // _IN_TRANSIT_PART)
+        in_transit = server.max_in_transit or min(_MAX_IN_TRANSIT, memory_limit() // _IN_TRANSIT_DIVISOR)
         if server.workers == 1:
             return server.model_copy(update={"max_in_transit": ByteSize(in_transit)})
         return server.model_copy(

@@ -1,4 +1,4 @@
-"""Worker processes: several servers behind one address, each with its share of what the registry allows."""
+"""The supervisor of worker processes, which serve one address, each with its share of the registry's limits."""
 
 import logging
 import os
@@ -17,22 +17,22 @@ from snekhouse.service.metrics import forget_process, share_numbers
 _log = logging.getLogger(__name__)
 
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
-_PAUSE = 1.0
-"""Seconds until a worker that was killed is replaced."""
+_RESTART_DELAY_S = 1.0
+"""Seconds until a killed worker is replaced."""
 
 
 def become_worker(server: Server) -> Worker:
-    """Fork the workers; return in each. The supervisor stays here until the last has ended, and exits.
+    """Fork the workers, and return in each. The supervisor does not return: it exits after the last worker.
 
-    A worker that is killed is replaced; one that ends by itself, for an error, ends all. SIGHUP is passed on.
+    The supervisor replaces a worker that is killed, ends all if one exits by itself, and forwards SIGHUP.
 
     Args:
-        server: What says how many; with one, this process is it.
+        server: Has the number of workers; a single worker is this process, without a supervisor.
     """
     if server.workers == 1:
         return Worker()
     supervisor = os.getpid()
-    lifeline, held = os.pipe()  # its other end is the supervisor's alone
+    lifeline, supervisor_end = os.pipe()  # closes when the supervisor dies
     numbers = shared_folder(server.state_path)
     share_numbers(numbers)
     with _blocked():
@@ -42,8 +42,8 @@ def become_worker(server: Server) -> Worker:
                 break
         else:
             number = workers.watch()
-    os.close(held)
-    os.setpgid(0, 0)  # Ctrl-C at the terminal is for the supervisor, which passes it on
+    os.close(supervisor_end)
+    os.setpgid(0, 0)  # only the supervisor gets Ctrl-C from the terminal, and forwards it
     return Worker(number, lifeline, supervisor)
 
 
@@ -51,7 +51,7 @@ class _Workers:
     def __init__(self, numbers: Path) -> None:
         self._numbers = numbers
         self._workers: dict[int, int] = {}
-        self._code: int | None = None  # with which to exit, once the workers are to end
+        self._code: int | None = None  # the exit code, once the workers must end
 
     def fork(self, number: int) -> int:
         """Fork a worker; return 0 in it."""
@@ -60,23 +60,23 @@ class _Workers:
         return pid
 
     def watch(self) -> int:
-        """Replace and end workers until none is left, and exit; return in one that replaces another, its number."""
+        """Replace and end workers until none is left, then exit; in a replacement, return its number."""
         while self._workers:
             received = signal.sigwait(_SIGNALS)
             if received == signal.SIGCHLD:
                 for number in self._killed():
-                    time.sleep(_PAUSE)
+                    time.sleep(_RESTART_DELAY_S)
                     if not self.fork(number):
                         return number
             elif received == signal.SIGHUP:
                 self._signal(signal.SIGHUP)
             else:
-                self._end(0)  # each time: a second signal makes workers hurry
+                self._end(0)  # also for a second signal, which ends evaluations at once
         shutil.rmtree(self._numbers)
         raise SystemExit(self._code)
 
     def _killed(self) -> Iterator[int]:
-        """Reap workers; yield the numbers of those to replace."""
+        """Reap workers; yield the numbers of the workers to replace."""
         while self._workers:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
@@ -88,7 +88,7 @@ class _Workers:
             elif code >= 0:
                 self._end(code)
             else:
-                _log.error("worker %d was killed by signal %d; another takes its place", number, -code)
+                _log.error("worker %d was killed by signal %d; starting another", number, -code)
                 yield number
 
     def _end(self, code: int) -> None:
@@ -102,7 +102,7 @@ class _Workers:
 
 @contextmanager
 def _blocked() -> Iterator[None]:
-    """Keep signals for `sigwait`, in the supervisor; workers have them again."""
+    """Block signals in the supervisor, which waits with `sigwait`; unblock them in workers."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
