@@ -32,7 +32,7 @@ _INTRODUCTIONS = (
     "How the server behaved. The column `tests` has results if the setting names tests, for forked and cold evaluations:",
     "Each missing wall, the reason, and the remedy:",
     "Other results:",
-    "The time of `print(1)` over HTTP on this machine in milliseconds, and for each program `usage.memory` (MiB) and `usage.cpu_time` (s):",
+    "Time of `print(1)` over HTTP in milliseconds, and `usage.memory` (MiB) and `usage.cpu_time` (s) of each program:",
 )
 
 
