@@ -76,9 +76,7 @@ def test_a_jit_has_the_llvm_that_its_release_asks_for(version: str, llvm: int) -
 
 
 def test_a_jit_of_a_release_that_has_none_is_refused() -> None:
-    with pytest.raises(
-        RegistryError, match=r"the JIT of this release cannot be built; use a release of 3\.13, 3\.14, 3\.15"
-    ):
+    with pytest.raises(RegistryError, match=r"the JIT of this release cannot be built; .*3\.13, 3\.14, 3\.15"):
         built("j", "--enable-experimental-jit", version="3.12.13")
 
 
@@ -100,10 +98,7 @@ def test_an_executable_that_the_build_does_not_make_is_refused() -> None:
     [
         ("", "version: is missing; add it, or set image"),
         ('version = "3.14.6"', "sha256: is missing"),
-        (
-            f'image = "python:3"\nversion = "3.14.6"\nsha256 = "{_SHA256}"',
-            "version: cannot be combined with image; remove version, or image",
-        ),
+        (f'image = "python:3"\nversion = "3.14.6"\nsha256 = "{_SHA256}"', "version: cannot be combined with image"),
         ('image = "python:3\\nRUN evil"', "is not the name of an image"),
         ('image = "--privileged"', "is not the name of an image"),
     ],

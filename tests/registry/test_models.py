@@ -168,7 +168,7 @@ def test_a_runtime_is_found_by_name_and_alias(name: str) -> None:
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(RuntimeUnknownError, match=r"no runtime '3\.1'; there are: 3\.14, 3, latest, 3\.12$"):
+    with pytest.raises(RuntimeUnknownError, match=r"no runtime '3\.1'; known: 3\.14, 3, latest, 3\.12$"):
         _registry().resolve("3.1")
 
 

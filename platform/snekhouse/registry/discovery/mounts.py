@@ -76,7 +76,7 @@ def _needed(executable: Path, facts: Facts, *, whole_prefix: bool) -> Iterator[t
 
 
 def _names(library: Path) -> Iterator[Path]:
-    """Name a library as it is loaded: often by a link beside it, such as libssl.so.3 to libssl.so.3.0.11."""
+    """Yield the paths by which a library is loaded: often a link beside it, such as libssl.so.3 to libssl.so.3.0.11."""
     yield library
     yield from (link for link, real in _links(library.parent) if real == library)
 
