@@ -76,19 +76,19 @@ def refusal(sysctl: Path = Path("/proc/sys"), process: Path = Path("/proc/self")
     """
     calls = [str(number) for _, number in numbers(("clone", "pivot_root"), os.uname().machine)]
     trial = [sys.executable, "-I", "-S", "-c", _TRIAL, *calls]
-    said = subprocess.run(trial, cwd="/", env={}, capture_output=True, text=True, check=False).stdout.strip()
-    return explain_refusal(said, Confinement.of(process), sysctl) if said else ""
+    printed = subprocess.run(trial, cwd="/", env={}, capture_output=True, text=True, check=False).stdout.strip()
+    return explain_refusal(printed, Confinement.of(process), sysctl) if printed else ""
 
 
-def explain_refusal(said: str, confinement: Confinement, sysctl: Path) -> str:
-    """Tell who refuses, and the remedy.
+def explain_refusal(printed: str, confinement: Confinement, sysctl: Path) -> str:
+    """Return what refuses namespaces, and the remedy.
 
     Args:
-        said: What the trial printed: `seccomp` and the calls that a filter refuses, or one call and the kernel's error.
+        printed: The trial's output: `seccomp` and the calls that a filter refuses, or one call and the kernel's error.
         confinement: What confines the server.
         sysctl: Where the kernel's settings are.
     """
-    call, _, rest = said.partition(" ")
+    call, _, rest = printed.partition(" ")
     if call == "seccomp" and confinement.filtered:
         return _by_seccomp(rest.split(), confinement)
     remedies = _settings(sysctl, confinement)

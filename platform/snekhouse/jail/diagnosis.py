@@ -14,20 +14,20 @@ from snekhouse.registry.user_base import seen
 from snekhouse.shortening import MESSAGE_SIZE, shortened
 
 
-def diagnose(runtime: Runtime, guest_exit: GuestExit, said: Sequence[str]) -> str:
+def diagnose(runtime: Runtime, guest_exit: GuestExit, printed: Sequence[str]) -> str:
     """Explain a jail that did not start.
 
     Args:
         runtime: The runtime.
         guest_exit: How NsJail ended.
-        said: Lines that the loader or the interpreter printed.
+        printed: Lines that the loader or the interpreter printed.
 
     Returns:
         ``key: what is wrong; the remedy``, with the key below the runtime's table; what NsJail logged where nothing
         better is known.
     """
-    found = _missing_source(runtime) or _unusable_executable(runtime) or _lacking(said)
-    return shortened(found or _ended(runtime, guest_exit, said), MESSAGE_SIZE)
+    found = _missing_source(runtime) or _unusable_executable(runtime) or _lacking(printed)
+    return shortened(found or _ended(runtime, guest_exit, printed), MESSAGE_SIZE)
 
 
 def _missing_source(runtime: Runtime) -> str:
@@ -74,8 +74,8 @@ _PYTHON_MARKS = (b"Py_", b"pypy")
 _LIBRARY = re.compile(r"error while loading shared libraries: (\S+): cannot open shared object file")
 
 
-def _lacking(said: Sequence[str]) -> str:
-    text = "\n".join(said)
+def _lacking(printed: Sequence[str]) -> str:
+    text = "\n".join(printed)
     if found := _LIBRARY.search(text):
         remedy = "add the folder that contains it to mounts"
         return f"mounts: the interpreter needs {found[1]} (cannot open shared object file); {remedy}"
@@ -85,8 +85,8 @@ def _lacking(said: Sequence[str]) -> str:
     return ""
 
 
-def _ended(runtime: Runtime, guest_exit: GuestExit, said: Sequence[str]) -> str:
-    last = f" ({said[-1]})" if said else ""
+def _ended(runtime: Runtime, guest_exit: GuestExit, printed: Sequence[str]) -> str:
+    last = f" ({printed[-1]})" if printed else ""
     if guest_exit.complaint:
         hint = "; snekhouse doctor shows what refuses" if _REFUSED.search(guest_exit.complaint) else ""
         return f"the jail did not start: {_without_internals(guest_exit.complaint)}{last}{hint}"

@@ -63,7 +63,7 @@ class Ioctl(IntEnum):
 
 
 class Family(IntEnum):
-    """Families of sockets that programs may have (address_families(7))."""
+    """Families of sockets that programs may make (address_families(7))."""
 
     AF_UNIX = 1
     AF_INET = 2
@@ -71,7 +71,7 @@ class Family(IntEnum):
 
 
 class SocketProtocol(IntEnum):
-    """Protocols of sockets that programs may have; 0 is the usual one of the family."""
+    """Protocols of sockets that programs may make; 0 is the default of the family."""
 
     DEFAULT = 0
     ICMP = 1

@@ -31,8 +31,8 @@ class Metrics:
     """The metrics of one process. docs/reference/metrics.md lists them."""
 
     def __init__(self) -> None:
-        # What the library keeps for the whole process: no metric of when each was made, and the workers' shared folder,
-        # which was not known on import.
+        # Settings of the library for the whole process: no creation times, and the folder that workers share, which was
+        # unknown on import.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
         own = self._own = CollectorRegistry()

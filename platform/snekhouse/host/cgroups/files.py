@@ -1,9 +1,9 @@
-"""The files of groups, read and written as they are: a run needs a dozen, for which `pathlib` and `io` take 0.5 ms."""
+"""The files of groups, read and written directly: a run needs a dozen, for which `pathlib` and `io` take 0.5 ms."""
 
 import os
 
 _SIZE = 4096
-"""Bytes that no counter's file exceeds."""
+"""Bytes to read at most; no file of counters is longer."""
 
 
 def read(path: str) -> str:
