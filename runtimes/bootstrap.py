@@ -4,12 +4,12 @@ import sys
 CONTROL = 3
 HOME = b"/home"
 FORK_SERVER = "/snekhouse/fork_server.py"
-WATCHING = ()    # from a fork server: gives what hears of calls now, if anything; then `leave` is a short way out
+WATCHING = ()  # from a fork server: gives what hears of calls now, if anything; then `leave` is a short way out
 AT_START = (b"PYTHON", b"PYPY", b"LANG", b"LC_", b"LD_", b"GLIBC_", b"MALLOC_")
 LATER = (b"PYTHON_COLORS", b"PYTHONBREAKPOINT")
 """How variables begin that are read when an interpreter starts, and those of them that are read later."""
-COERCED = list(posix.environ)[-1:] == [b"LC_CTYPE"]    # set by the interpreter itself (PEP 538): one given stands before
-SET_ASIDE = {}    # modules that a fork server imported for `register_source`, by name
+COERCED = list(posix.environ)[-1:] == [b"LC_CTYPE"]  # set by the interpreter itself (PEP 538): one given stands before
+SET_ASIDE = {}  # modules that a fork server imported for `register_source`, by name
 
 
 def main():
@@ -17,7 +17,7 @@ def main():
     forget_bootstrap()
     if sys.argv[1:] == ["fork"]:
         meet_host(await_fork(), 3)
-    elif len(sys.argv) > 1:    # these options needed a new interpreter, and this is it
+    elif len(sys.argv) > 1:  # these options needed a new interpreter, and this is it
         return become(take_over(int(sys.argv[1])))
     else:
         meet_host(borrow("_socket"), 0)
@@ -60,9 +60,9 @@ def meet_host(_socket, streams):
     count, passed = control.recvmsg(4, _socket.CMSG_SPACE(16 * 4))[:2]
     control.detach()
     numbers = b"".join(numbers for _, _, numbers in passed)
-    descriptors = [int.from_bytes(numbers[at:at + 4], sys.byteorder) for at in range(0, len(numbers), 4)]
+    descriptors = [int.from_bytes(numbers[at : at + 4], sys.byteorder) for at in range(0, len(numbers), 4)]
     if len(descriptors) != streams + int.from_bytes(count, "big"):
-        posix._exit(1)    # without its limits nothing runs
+        posix._exit(1)  # without its limits nothing runs
     for stream in range(streams):
         posix.dup2(descriptors[stream], stream)
     for tasks in descriptors[streams:]:
@@ -89,7 +89,7 @@ def take_request():
 
 def send(report):
     while report:
-        report = report[posix.write(CONTROL, report):]
+        report = report[posix.write(CONTROL, report) :]
 
 
 def receive(size):
@@ -97,7 +97,7 @@ def receive(size):
     while size:
         chunks.append(posix.read(CONTROL, size))
         if not chunks[-1]:
-            posix._exit(1)    # the host is gone
+            posix._exit(1)  # the host is gone
         size -= len(chunks[-1])
     return b"".join(chunks)
 
@@ -124,7 +124,7 @@ def receive_file():
         chunk = receive(min(left, 1 << 18))
         left -= len(chunk)
         while chunk:
-            chunk = chunk[posix.write(file, chunk):]
+            chunk = chunk[posix.write(file, chunk) :]
     status = posix.fstat(file)
     posix.close(file)
     return status.st_ino.to_bytes(8, "big") + status.st_mtime_ns.to_bytes(8, "big")
@@ -146,7 +146,7 @@ def set_variables(variables):
     """Change the environment; tell whether the interpreter has read one of these already."""
     for name, value in variables:
         if name == b"LC_CTYPE":
-            forget_coercion()    # else what is given would be forgotten for it
+            forget_coercion()  # else what is given would be forgotten for it
         sys.modules["os"].environb[name] = value
         if name == b"TZ":
             borrow("time").tzset()
@@ -160,7 +160,7 @@ def become(args, variables=()):
     """
     encoding = sys.getfilesystemencoding()
     argv = [arg.decode(encoding, "surrogateescape") for arg in args]
-    args.clear()    # large ones are held once
+    args.clear()  # large ones are held once
     if set_variables(variables):
         execute(argv, True)
     kind = argv[0] if argv else "-"
@@ -181,7 +181,7 @@ def execute(argv, anew=False):
     forget_coercion()
     try:
         posix.execv(sys.executable, [sys.executable] + argv)
-    except OSError as error:    # E2BIG: one above 128 KiB, or all together above a quarter of the stack (execve(2))
+    except OSError as error:  # E2BIG: one above 128 KiB, or all together above a quarter of the stack (execve(2))
         reason = error.strerror
     options = count_options(argv)
     if options or anew:
@@ -209,7 +209,7 @@ def count_options(argv):
         place = next((place for place, letter in enumerate(option) if letter in "cmWX"), 0)
         if option[place] in "cm":
             return index if place == 1 else 0
-        index += 2 if place == len(option) - 1 else 1    # the next argument is its value
+        index += 2 if place == len(option) - 1 else 1  # the next argument is its value
     return index
 
 
@@ -218,7 +218,7 @@ def hand_over(options, argv):
     rest = "\0".join(argv).encode(sys.getfilesystemencoding(), "surrogateescape")
     file = posix.open("/dev/shm", posix.O_RDWR | posix.O_TMPFILE, 0o600)
     while rest:
-        rest = rest[posix.write(file, rest):]
+        rest = rest[posix.write(file, rest) :]
     posix.lseek(file, 0, 0)
     posix.set_inheritable(file, True)
     posix.execv(sys.executable, [sys.executable] + options + [__file__, str(file)])
@@ -248,6 +248,7 @@ def stage_code(argv):
         program = compile_quickly(source)
         register_source(program, source)
         return exec, (program, main)
+
     return run
 
 
@@ -268,6 +269,7 @@ def compile_quickly(source):
         if frame.f_globals is scratch:
             caught.append(frame.f_code)
             raise Compiled
+
     sys.settrace(catch)
     try:
         exec(source, scratch)
@@ -285,13 +287,13 @@ def stage_script(argv):
     if source is None:
         return None
     if sys.version_info >= (3, 9) and path[0] != "/":
-        path = posix.getcwd() + "/" + path    # not normalised, and so is __file__
+        path = posix.getcwd() + "/" + path  # not normalised, and so is __file__
     try:
         program = compile(source, path, "exec", 0, True)
     except (SyntaxError, ValueError):
         return None
     set_arguments(argv, argv, script_folder(path))
-    sys.path_importer_cache[path] = None    # as main.c leaves it after asking every path hook
+    sys.path_importer_cache[path] = None  # as main.c leaves it after asking every path hook
     main = new_main(sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", path))
     main["__file__"] = path
     if sys.version_info < (3, 15):
@@ -318,7 +320,8 @@ def read_script(path):
 
 
 def script_folder(path):
-    from os.path import dirname, realpath    # site has imported it already
+    from os.path import dirname, realpath  # site has imported it already
+
     return dirname(realpath(path))
 
 
@@ -329,7 +332,9 @@ def stage_module(argv):
 
     def run():
         import runpy
+
         return runpy._run_module_as_main, (argv[1],)
+
     return run
 
 
@@ -337,7 +342,7 @@ def set_arguments(argv, arguments, folder):
     """Make sys what it is when the interpreter starts on these arguments."""
     sys.argv[:] = arguments
     if hasattr(sys, "orig_argv"):
-        sys.orig_argv[sys.orig_argv.index(__file__):] = argv
+        sys.orig_argv[sys.orig_argv.index(__file__) :] = argv
     if not getattr(sys.flags, "safe_path", False):
         sys.path.insert(0, folder)
 
@@ -360,8 +365,9 @@ def register_source(program, source):
         sys.modules.update(SET_ASIDE)
         is_on_path = any(module.__spec__.origin != "frozen" for module in SET_ASIDE.values())
         if is_on_path and sys.path[0] == "":
-            sys.modules["_frozen_importlib_external"].PathFinder._path_importer_cache("")    # as the import would
+            sys.modules["_frozen_importlib_external"].PathFinder._path_importer_cache("")  # as the import would
     import linecache
+
     key = program if hasattr(linecache, "_interactive_cache") else "<string>"
     linecache._register_code(key, source, "<string>")
 
@@ -390,7 +396,7 @@ def report_failure(error):
         complain("\nOriginal exception was:\n")
         sys.__excepthook__(type(error), error, trace)
     if type(error) is KeyboardInterrupt or sys.version_info >= (3, 14) and isinstance(error, KeyboardInterrupt):
-        sys.excepthook = lambda *_: None    # it has been printed; what SIGINT does comes now
+        sys.excepthook = lambda *_: None  # it has been printed; what SIGINT does comes now
         raise KeyboardInterrupt
     raise SystemExit(1)
 
@@ -407,16 +413,16 @@ if __name__ == "__main__":
     stage, failure = main(), None
     try:
         run, arguments = stage()
-        run(*arguments)    # here, that there is but one frame below the program's
+        run(*arguments)  # here, that there is but one frame below the program's
     except SystemExit:
         raise
     except BaseException as error:
         failure = error
     finally:
-        stage = run = arguments = None    # the program's are freed when the interpreter ends: nothing here holds them
+        stage = run = arguments = None  # the program's are freed when the interpreter ends: nothing here holds them
     if failure is not None:
         report_failure(globals().pop("failure"))
-    for watchers in WATCHING:    # no call, which they would hear
+    for watchers in WATCHING:  # no call, which they would hear
         if watchers == (None, None):
             leave()
         break

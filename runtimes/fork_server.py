@@ -64,7 +64,7 @@ def serve():
                 if number in runs:
                     posix.kill(runs[number], SIGKILL)
             else:
-                posix._exit(0)    # the host is gone, and nothing of the jail stays
+                posix._exit(0)  # the host is gone, and nothing of the jail stays
 
 
 def outlive(fork_server):
@@ -82,14 +82,14 @@ def preload(modules):
         __import__(name)
     if sys.version_info >= (3, 13):
         bootstrap.SET_ASIDE.update(import_aside("linecache"))
-        compile("", "", "exec")    # makes all types of the module ast, once for all
+        compile("", "", "exec")  # makes all types of the module ast, once for all
     gc = bootstrap.borrow("gc")
     gc.collect()
     held = gc.get_objects()
-    held.append(held)    # for good: what a run frees at its end it writes to, which copies the page
+    held.append(held)  # for good: what a run frees at its end it writes to, which copies the page
     bootstrap.leave = Leaving(() if hasattr(gc, "freeze") else map(id, held)).leave
     bootstrap.WATCHING = zip(iter(sys.gettrace, 0), iter(sys.getprofile, 0))
-    if hasattr(gc, "freeze"):    # from Python 3.7 on
+    if hasattr(gc, "freeze"):  # from Python 3.7 on
         gc.freeze()
 
 
@@ -154,7 +154,7 @@ class Leaving:
 
     def has_no_finalizers(self):
         """Whether no object that came into being since the fork does something when it goes."""
-        objects = self.gc.get_objects()    # but for those that the fork server froze
+        objects = self.gc.get_objects()  # but for those that the fork server froze
         if self.old:
             objects = [each for each in objects if id(each) not in self.old]
         if len(objects) > self.MOST:
@@ -204,7 +204,7 @@ def refuse(control, error):
 
 def reap(pid):
     """Wait for a run that has ended; encode how, and how much CPU it took."""
-    had = "resource" in sys.modules    # wait4 imports it
+    had = "resource" in sys.modules  # wait4 imports it
     _, status, usage = posix.wait4(pid, 0)
     if not had:
         sys.modules.pop("resource", None)
@@ -242,7 +242,7 @@ class Seal:
         call("unshare", CLONE_OTHERS)
         if self.loopback:
             carrier = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
-            call("ioctl", carrier.fileno(), SIOCSIFFLAGS, LOOPBACK_UP)    # the kernel gives it 127.0.0.1 and ::1
+            call("ioctl", carrier.fileno(), SIOCSIFFLAGS, LOOPBACK_UP)  # the kernel gives it 127.0.0.1 and ::1
             carrier.close()
         if user != posix.getuid():
             posix.setresgid(user, user, user)
