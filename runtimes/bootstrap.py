@@ -4,20 +4,20 @@ import sys
 CONTROL = 3
 HOME = b"/home"
 FORK_SERVER = "/snekhouse/fork_server.py"
-WATCHING = ()  # from a fork server: gives what hears of calls now, if anything; then `leave` is a short way out
+HOOKS = None  # a forked run has those of its fork server; a cold start has none
+S_IFMT, S_IFREG = 0o170000, 0o100000  # inode(7)
 AT_START = (b"PYTHON", b"PYPY", b"LANG", b"LC_", b"LD_", b"GLIBC_", b"MALLOC_")
 LATER = (b"PYTHON_COLORS", b"PYTHONBREAKPOINT")
-"""How variables begin that are read when an interpreter starts, and those of them that are read later."""
-COERCED = list(posix.environ)[-1:] == [b"LC_CTYPE"]  # set by the interpreter itself (PEP 538): one given stands before
-SET_ASIDE = {}  # modules that a fork server imported for `register_source`, by name
+"""Prefixes of the variables that an interpreter reads when it starts, and those among them that it reads later."""
+COERCED = list(posix.environ)[-1:] == [b"LC_CTYPE"]  # by the interpreter (PEP 538), which adds it at the end
 
 
 def main():
-    """Take one request from the host; return how to run the program that it asks for."""
+    """Take one request from the host; return its program, staged."""
     forget_bootstrap()
     if sys.argv[1:] == ["fork"]:
         meet_host(await_fork(), 3)
-    elif len(sys.argv) > 1:  # these options needed a new interpreter, and this is it
+    elif len(sys.argv) > 1:  # `hand_over` started this interpreter
         return become(take_over(int(sys.argv[1])))
     else:
         meet_host(borrow("_socket"), 0)
@@ -25,14 +25,14 @@ def main():
 
 
 def forget_bootstrap():
-    """Undo what the interpreter did to the import system for running this file."""
+    """Undo what the interpreter did to the import system to run this file."""
     if not getattr(sys.flags, "safe_path", False):
         del sys.path[0]
     sys.path_importer_cache.pop(__file__, None)
 
 
 def borrow(name):
-    """Import a module, and leave no trace of that."""
+    """Import a module without a trace in sys.modules."""
     had = name in sys.modules
     module = __import__(name)
     if not had:
@@ -41,17 +41,19 @@ def borrow(name):
 
 
 def await_fork():
-    """Be the fork server; return in each run that it forks, with the module _socket."""
+    """Become the fork server; in each run that it forks, take its hooks and return the module _socket."""
+    global HOOKS
     scope = {"__name__": "fork_server"}
     with open(FORK_SERVER) as file:
         exec(file.read(), scope)
-    return scope["serve"]()
+    _socket, HOOKS = scope["serve"]()
+    return _socket
 
 
 def meet_host(_socket, streams):
-    """Pass the home to the host, take `streams` from it, and join the run's cgroups by the `tasks` files that it passes.
+    """Pass the home to the host, take so many standard streams from it, and join the cgroups whose `tasks` it passes.
 
-    Descriptors go over the control socket either way (SCM_RIGHTS, unix(7)).
+    Descriptors travel over the control socket both ways (SCM_RIGHTS, unix(7)).
     """
     control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, CONTROL)
     home = posix.open(HOME, posix.O_RDONLY | posix.O_DIRECTORY)
@@ -62,7 +64,7 @@ def meet_host(_socket, streams):
     numbers = b"".join(numbers for _, _, numbers in passed)
     descriptors = [int.from_bytes(numbers[at : at + 4], sys.byteorder) for at in range(0, len(numbers), 4)]
     if len(descriptors) != streams + int.from_bytes(count, "big"):
-        posix._exit(1)  # without its limits nothing runs
+        posix._exit(1)  # no program runs without its limits
     for stream in range(streams):
         posix.dup2(descriptors[stream], stream)
     for tasks in descriptors[streams:]:
@@ -72,7 +74,7 @@ def meet_host(_socket, streams):
 
 
 def take_request():
-    """Take arguments, variables and files, report, and let go of the host."""
+    """Take arguments, variables and files; report the files, and close the control socket."""
     args = [receive_field() for _ in range(receive_number())]
     variables = [(receive_field(), receive_field()) for _ in range(receive_number())]
     stamps = b""
@@ -80,33 +82,37 @@ def take_request():
         try:
             stamps += receive_file()
         except OSError as error:
-            send(b"E" + index.to_bytes(4, "big") + error.errno.to_bytes(4, "big"))
+            write(CONTROL, b"E" + index.to_bytes(4, "big") + (error.errno or 0).to_bytes(4, "big"))
             posix._exit(1)
-    send(b"R" + stamps)
+    write(CONTROL, b"R" + stamps)
     posix.close(CONTROL)
     return args, variables
 
 
-def send(report):
-    while report:
-        report = report[posix.write(CONTROL, report) :]
+def write(file, content):
+    """Write all of it to a descriptor."""
+    while content:
+        content = content[posix.write(file, content) :]
 
 
 def receive(size):
+    """Receive exactly so many bytes from the host; exit if it is gone."""
     chunks = []
     while size:
         chunks.append(posix.read(CONTROL, size))
         if not chunks[-1]:
-            posix._exit(1)  # the host is gone
+            posix._exit(1)
         size -= len(chunks[-1])
     return b"".join(chunks)
 
 
 def receive_number():
+    """Receive a u32."""
     return int.from_bytes(receive(4), "big")
 
 
 def receive_field():
+    """Receive a length and as many bytes."""
     return receive(receive_number())
 
 
@@ -123,18 +129,19 @@ def receive_file():
     while left:
         chunk = receive(min(left, 1 << 18))
         left -= len(chunk)
-        while chunk:
-            chunk = chunk[posix.write(file, chunk) :]
+        write(file, chunk)
     status = posix.fstat(file)
     posix.close(file)
     return status.st_ino.to_bytes(8, "big") + status.st_mtime_ns.to_bytes(8, "big")
 
 
 def create(path):
+    """Open a new or emptied file for writing."""
     return posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o777)
 
 
 def make_folder(path):
+    """Make a folder, and those above it that are missing."""
     try:
         posix.mkdir(path)
     except FileNotFoundError:
@@ -143,10 +150,10 @@ def make_folder(path):
 
 
 def set_variables(variables):
-    """Change the environment; tell whether the interpreter has read one of these already."""
+    """Change the environment; return whether the interpreter read one of these variables when it started."""
     for name, value in variables:
         if name == b"LC_CTYPE":
-            forget_coercion()  # else what is given would be forgotten for it
+            forget_coercion()  # which removes the interpreter's own value, and must not remove this one
         sys.modules["os"].environb[name] = value
         if name == b"TZ":
             borrow("time").tzset()
@@ -154,35 +161,36 @@ def set_variables(variables):
 
 
 def become(args, variables=()):
-    """Set the stage for `python ARGS`; return how to run it.
+    """Set the stage for `python ARGS`; return the program.
 
-    In place where nobody can tell it from the real thing, else by execv, which is always right and only slower.
+    It runs in place if nobody can distinguish that from a new interpreter. Otherwise execv starts a new one, which is
+    always right but slower.
     """
     encoding = sys.getfilesystemencoding()
     argv = [arg.decode(encoding, "surrogateescape") for arg in args]
-    args.clear()  # large ones are held once
+    args.clear()  # frees what is now in argv: code may have megabytes
     if set_variables(variables):
         execute(argv, True)
     kind = argv[0] if argv else "-"
-    run = None
+    staged = None
     if kind == "-c" and len(argv) > 1:
-        run = stage_code(argv)
+        staged = stage_code(argv)
     elif kind == "-m" and len(argv) > 1:
-        run = stage_module(argv)
+        staged = stage_module(argv)
     elif kind[:1] not in ("", "-"):
-        run = stage_script(argv)
-    if run is None:
+        staged = stage_script(argv)
+    if staged is None:
         execute(argv)
-    return run
+    return staged
 
 
 def execute(argv, anew=False):
-    """Become the interpreter on these arguments; `anew` where they do not need that, but the environment does."""
+    """Execute the interpreter on these arguments; `anew` if it is for the environment, whatever the arguments."""
     forget_coercion()
     try:
-        posix.execv(sys.executable, [sys.executable] + argv)
+        posix.execv(sys.executable, [sys.executable, *argv])
     except OSError as error:  # E2BIG: one above 128 KiB, or all together above a quarter of the stack (execve(2))
-        reason = error.strerror
+        reason = str(error.strerror)
     options = count_options(argv)
     if options or anew:
         hand_over(argv[:options], argv[options:])
@@ -191,7 +199,7 @@ def execute(argv, anew=False):
 
 
 def forget_coercion():
-    """Have the next interpreter find the environment that this one was given, to decide on locale and UTF-8 mode."""
+    """Remove the interpreter's own LC_CTYPE, so that the next one decides on locale and UTF-8 mode as this one did."""
     global COERCED
     if COERCED:
         posix.unsetenv(b"LC_CTYPE")
@@ -214,58 +222,49 @@ def count_options(argv):
 
 
 def hand_over(options, argv):
-    """Become the interpreter with these options, on the bootstrap again; the rest waits in a file without a name."""
+    """Execute the interpreter with these options, on the bootstrap; leave the rest in a file without a name."""
     rest = "\0".join(argv).encode(sys.getfilesystemencoding(), "surrogateescape")
     file = posix.open("/dev/shm", posix.O_RDWR | posix.O_TMPFILE, 0o600)
-    while rest:
-        rest = rest[posix.write(file, rest) :]
+    write(file, rest)
     posix.lseek(file, 0, 0)
     posix.set_inheritable(file, True)
-    posix.execv(sys.executable, [sys.executable] + options + [__file__, str(file)])
+    posix.execv(sys.executable, [sys.executable, *options, __file__, str(file)])
 
 
 def take_over(file):
-    """Take the arguments that the bootstrap before left."""
+    """Take the arguments that `hand_over` left."""
     args = posix.read(file, posix.fstat(file).st_size).split(b"\0")
     posix.close(file)
     return args
 
 
 def stage_code(argv):
-    """Stage `-c CODE`; from Python 3.14 on, code that is indented is left to the interpreter to dedent."""
+    """Stage `-c CODE`; None for indented code from Python 3.14 on, which the interpreter dedents."""
     source = argv[1] + "\n"
     if sys.version_info >= (3, 14) and source.lstrip("\r\n\f")[:1].isspace():
         return None
-    set_arguments(argv, ["-c"] + argv[2:], "")
-    main = new_main(sys.modules["_frozen_importlib"].BuiltinImporter)
+    main = set_stage(argv, ["-c", *argv[2:]], "", sys.modules["_frozen_importlib"].BuiltinImporter)
+    if sys.version_info >= (3, 13):
+        return lambda: (exec, (register_source(compile_quickly(source), source), main))
     # Below 3.10, a coding cookie in the code counts, as it does in bytes.
     code = source if sys.version_info >= (3, 10) else source.encode("utf-8", "surrogateescape")
-
-    if sys.version_info < (3, 13):
-        return lambda: (exec, (code, main))
-
-    def run():
-        program = compile_quickly(source)
-        register_source(program, source)
-        return exec, (program, main)
-
-    return run
+    return lambda: (exec, (code, main))
 
 
-class Compiled(Exception):
-    pass
+class Compiled(Exception):  # noqa: N818 - no error: it stops exec
+    """The code is compiled."""
 
 
 def compile_quickly(source):
     """Compile as exec does, and stop at the first event of the run, which has the code object.
 
-    compile() makes all types of the module ast first, which takes 0.8 ms, unless a fork server has done that.
+    compile() first makes all types of the module ast, which takes 0.8 ms. A fork server has done that for its runs.
     """
-    if SET_ASIDE:
+    if HOOKS is not None:
         return compile(source, "<string>", "exec", 0, True)
     caught, scratch = [], {}
 
-    def catch(frame, event, argument):
+    def catch(frame, _event, _argument):
         if frame.f_globals is scratch:
             caught.append(frame.f_code)
             raise Compiled
@@ -281,20 +280,22 @@ def compile_quickly(source):
 
 
 def stage_script(argv):
-    """Stage `FILE` when it is plain source that compiles; all else the interpreter treats in ways of its own."""
+    """Stage `FILE` if it is plain source that compiles; None for all else, which the interpreter treats differently."""
     path = argv[0]
     source = read_script(path)
     if source is None:
         return None
     if sys.version_info >= (3, 9) and path[0] != "/":
-        path = posix.getcwd() + "/" + path  # not normalised, and so is __file__
+        path = posix.getcwd() + "/" + path  # not normalised: nor is __file__
     try:
         program = compile(source, path, "exec", 0, True)
     except (SyntaxError, ValueError):
         return None
-    set_arguments(argv, argv, script_folder(path))
-    sys.path_importer_cache[path] = None  # as main.c leaves it after asking every path hook
-    main = new_main(sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", path))
+    from os.path import dirname, realpath  # site has imported it
+
+    loader = sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", path)
+    main = set_stage(argv, argv, dirname(realpath(path)), loader)
+    sys.path_importer_cache[path] = None  # as main.c leaves it, which asks every path hook
     main["__file__"] = path
     if sys.version_info < (3, 15):
         main["__cached__"] = None
@@ -302,9 +303,9 @@ def stage_script(argv):
 
 
 def read_script(path):
-    """Read a source file; None for folders, zip files, bytecode and what cannot be read."""
+    """Read a source file; None for folders, zip files, bytecode and files that cannot be read."""
     try:
-        if posix.stat(path).st_mode & 0o170000 != 0o100000:
+        if posix.stat(path).st_mode & S_IFMT != S_IFREG:
             return None
         with open(path, "rb") as file:
             source = file.read()
@@ -319,36 +320,20 @@ def read_script(path):
     return None if path.endswith(".pyc") or b"\0" in source else source
 
 
-def script_folder(path):
-    from os.path import dirname, realpath  # site has imported it already
-
-    return dirname(realpath(path))
-
-
 def stage_module(argv):
     """Stage `-m MODULE`, which runpy runs in __main__."""
-    set_arguments(argv, ["-m"] + argv[2:], posix.getcwd() if sys.version_info >= (3, 7) else "")
-    new_main(sys.modules["_frozen_importlib"].BuiltinImporter)
-
-    def run():
-        import runpy
-
-        return runpy._run_module_as_main, (argv[1],)
-
-    return run
+    folder = posix.getcwd() if sys.version_info >= (3, 7) else ""
+    set_stage(argv, ["-m", *argv[2:]], folder, sys.modules["_frozen_importlib"].BuiltinImporter)
+    return lambda: (__import__("runpy")._run_module_as_main, (argv[1],))
 
 
-def set_arguments(argv, arguments, folder):
-    """Make sys what it is when the interpreter starts on these arguments."""
+def set_stage(argv, arguments, folder, loader):
+    """Make sys and __main__ what they are when the interpreter starts on these arguments; return the new globals."""
     sys.argv[:] = arguments
     if hasattr(sys, "orig_argv"):
         sys.orig_argv[sys.orig_argv.index(__file__) :] = argv
     if not getattr(sys.flags, "safe_path", False):
         sys.path.insert(0, folder)
-
-
-def new_main(loader):
-    """Put a new __main__ in the place of the bootstrap; return its dictionary."""
     sys.modules["__main__"].__name__ = "bootstrap"
     main = type(sys)("__main__")
     main.__loader__ = loader
@@ -360,16 +345,16 @@ def new_main(loader):
 
 
 def register_source(program, source):
-    """Let tracebacks show the source of -c, as main.c does from Python 3.13 on."""
-    if SET_ASIDE:
-        sys.modules.update(SET_ASIDE)
-        is_on_path = any(module.__spec__.origin != "frozen" for module in SET_ASIDE.values())
+    """Let tracebacks show the source of a program, as main.c does for -c from Python 3.13 on; return the program."""
+    if HOOKS is not None:
+        sys.modules.update(HOOKS.modules)
+        is_on_path = any(module.__spec__.origin != "frozen" for module in HOOKS.modules.values())
         if is_on_path and sys.path[0] == "":
-            sys.modules["_frozen_importlib_external"].PathFinder._path_importer_cache("")  # as the import would
-    import linecache
-
+            sys.modules["_frozen_importlib_external"].PathFinder._path_importer_cache("")  # as an import does
+    linecache = __import__("linecache")
     key = program if hasattr(linecache, "_interactive_cache") else "<string>"
     linecache._register_code(key, source, "<string>")
+    return program
 
 
 def report_failure(error):
@@ -390,19 +375,19 @@ def report_failure(error):
     except SystemExit:
         raise
     except BaseException as second:
-        second.__traceback__ = second.__traceback__.tb_next
+        second.__traceback__ = second.__traceback__.tb_next  # of the hook, not of this call
         complain("Error in sys.excepthook:\n")
         sys.__excepthook__(type(second), second, second.__traceback__)
         complain("\nOriginal exception was:\n")
         sys.__excepthook__(type(error), error, trace)
-    if type(error) is KeyboardInterrupt or sys.version_info >= (3, 14) and isinstance(error, KeyboardInterrupt):
-        sys.excepthook = lambda *_: None  # it has been printed; what SIGINT does comes now
+    if type(error) is KeyboardInterrupt or (sys.version_info >= (3, 14) and isinstance(error, KeyboardInterrupt)):
+        sys.excepthook = lambda *_: None  # it is printed already; the interpreter still ends as SIGINT ends it
         raise KeyboardInterrupt
     raise SystemExit(1)
 
 
 def complain(text):
-    """Write to sys.stderr, or to the descriptor where the program has broken that (PySys_WriteStderr)."""
+    """Write to sys.stderr, or to its descriptor if the program has broken sys.stderr (PySys_WriteStderr)."""
     try:
         sys.stderr.write(text)
     except Exception:
@@ -413,16 +398,17 @@ if __name__ == "__main__":
     stage, failure = main(), None
     try:
         run, arguments = stage()
-        run(*arguments)  # here, that there is but one frame below the program's
+        run(*arguments)  # here, so that only one frame is below the program's
     except SystemExit:
         raise
     except BaseException as error:
         failure = error
     finally:
-        stage = run = arguments = None  # the program's are freed when the interpreter ends: nothing here holds them
+        stage = run = arguments = None  # the interpreter's end frees what is the program's: nothing here holds it
     if failure is not None:
         report_failure(globals().pop("failure"))
-    for watchers in WATCHING:  # no call, which they would hear
-        if watchers == (None, None):
-            leave()
-        break
+    if HOOKS is not None:
+        for watchers in HOOKS.watchers:  # no function is called: they would see that
+            if watchers == (None, None):
+                HOOKS.leave()
+            break

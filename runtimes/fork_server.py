@@ -1,5 +1,5 @@
 # The fork server of a runtime: an interpreter that has started, and is forked for each evaluation. The bootstrap runs
-# this; docs/protocol.md describes what the host says to it.
+# this; docs/protocol.md describes what the host sends to it.
 import posix
 import sys
 
@@ -12,7 +12,7 @@ SYS_PIDFD_OPEN = 434  # on every machine
 SIOCSIFFLAGS = 0x8914  # netdevice(7)
 LOOPBACK_UP = b"lo".ljust(16, b"\0") + (1).to_bytes(2, sys.byteorder) + bytes(22)  # struct ifreq, IFF_UP
 SIGKILL = 9
-FAILED = 255
+NOT_FORKED = (255 << 8).to_bytes(4, "big") + bytes(8)  # a status (wait(2)) and no CPU time, as of `reap`
 CAPABILITIES = 64
 DESCRIPTORS = posix.sysconf("SC_OPEN_MAX")
 
@@ -22,10 +22,10 @@ select = bootstrap.borrow("select")
 
 
 def serve():
-    """Fork a run for each request of the host; return in each, sealed. The fork server itself never returns.
+    """Fork a run for each request of the host. Return in each run, sealed; in the fork server, never.
 
-    It is not the first process of its jail, and so has another process id than any run: libraries that look whether
-    they were forked by that, such as OpenSSL, see it.
+    The fork server is not the first process of its jail, while each run is. So their process ids differ, which is how
+    libraries such as OpenSSL detect a fork.
     """
     fork_server = posix.fork()
     if fork_server:
@@ -33,42 +33,14 @@ def serve():
     control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, bootstrap.CONTROL)
     field, number = bootstrap.receive_field, bootstrap.receive_number
     seal = Seal(field(), number(), [(field(), field(), number()) for _ in range(number())])
-    preload([field().decode() for _ in range(number())])
+    hooks = preload([field().decode() for _ in range(number())])
     control.sendall(b"snekhouse fork server 1\n")
-    runs, watches, poll = {}, {}, select.poll()
-    poll.register(bootstrap.CONTROL, select.POLLIN)
-    while True:
-        for descriptor, _ in poll.poll():
-            if descriptor != bootstrap.CONTROL:
-                number = watches.pop(descriptor)
-                poll.unregister(descriptor)
-                posix.close(descriptor)
-                control.sendall(number + reap(runs.pop(number)))
-                continue
-            order, passed = control.recvmsg(9, _socket.CMSG_SPACE(4))[:2]
-            number = order[1:5]
-            if order[:1] == b"F":
-                run = int.from_bytes(passed[0][2], sys.byteorder)
-                runs[number] = fork(seal, int.from_bytes(order[5:], "big"), run)
-                if runs[number] == 0:
-                    control.detach()
-                    return _socket
-                posix.close(run)
-                if runs[number] is None:
-                    control.sendall(number + encode_end(FAILED << 8, 0))
-                    continue
-                watch = call("syscall", SYS_PIDFD_OPEN, runs[number], 0)
-                watches[watch] = number
-                poll.register(watch, select.POLLIN)
-            elif order[:1] == b"K":
-                if number in runs:
-                    posix.kill(runs[number], SIGKILL)
-            else:
-                posix._exit(0)  # the host is gone, and nothing of the jail stays
+    Runs(control, seal).serve()
+    return _socket, hooks
 
 
 def outlive(fork_server):
-    """As the first process of the jail, wait for all that ends in it, until the fork server does."""
+    """Wait for every process of the jail, as its first one, until the fork server ends; return its exit code."""
     posix.close(bootstrap.CONTROL)
     while True:
         ended, status = posix.wait()
@@ -76,42 +48,110 @@ def outlive(fork_server):
             return posix.WTERMSIG(status) + 128 if posix.WIFSIGNALED(status) else posix.WEXITSTATUS(status)
 
 
+class Runs:
+    """The runs that have not ended, by the number that the host gives each; a pidfd reports the end of each."""
+
+    def __init__(self, control, seal):
+        self.control, self.seal, self.poll = control, seal, select.poll()
+        self.pids, self.watches = {}, {}
+        self.poll.register(bootstrap.CONTROL, select.POLLIN)
+
+    def serve(self):
+        """Follow orders and report ends, without end; return in each run."""
+        while True:
+            for descriptor, _ in self.poll.poll():
+                if descriptor != bootstrap.CONTROL:
+                    self.report_end(descriptor)
+                elif self.follow_order():
+                    return
+
+    def follow_order(self):
+        """Follow one order of the host; return whether this process is the run that it asked for."""
+        order, passed = self.control.recvmsg(9, _socket.CMSG_SPACE(4))[:2]
+        kind, number = order[:1], order[1:5]
+        if kind == b"F":
+            return self.start(number, int.from_bytes(order[5:], "big"), int.from_bytes(passed[0][2], sys.byteorder))
+        if kind != b"K":
+            posix._exit(0)  # the host is gone, and the jail ends with this process
+        if number in self.pids:
+            posix.kill(self.pids[number], SIGKILL)
+        return False
+
+    def start(self, number, user, control):
+        """Fork a run that talks with the host over `control`; return whether this process is it."""
+        try:
+            pid = self.seal.fork()
+        except OSError as error:
+            refuse(control, error)
+            self.control.sendall(number + NOT_FORKED)
+        else:
+            if pid == 0:
+                self.control.detach()
+                settle(self.seal, user, control)
+                return True
+            watch = call("syscall", SYS_PIDFD_OPEN, pid, 0)
+            self.pids[number], self.watches[watch] = pid, number
+            self.poll.register(watch, select.POLLIN)
+        posix.close(control)
+        return False
+
+    def report_end(self, watch):
+        """Report to the host how the run of this pidfd ended."""
+        number = self.watches.pop(watch)
+        self.poll.unregister(watch)
+        posix.close(watch)
+        self.control.sendall(number + reap(self.pids.pop(number)))
+
+
+class Hooks:
+    """What the bootstrap uses in a forked run; started cold, it has no hooks."""
+
+    def __init__(self, modules, leave):
+        self.modules = modules  # imported ahead for tracebacks, by name; not in sys.modules until a program needs them
+        self.leave = leave  # ends a run at once after its program, if nobody can see the difference; else returns
+        # Gives the trace and the profile function without a call, which these functions would see.
+        self.watchers = zip(iter(sys.gettrace, 0), iter(sys.getprofile, 0))
+
+
 def preload(modules):
-    """Import what programs shall find imported, and keep the garbage collector's hands off all there is so far."""
+    """Import modules ahead, and exempt all objects so far from garbage collection; return the hooks of the runs."""
     for name in modules:
         __import__(name)
+    aside = {}
     if sys.version_info >= (3, 13):
-        bootstrap.SET_ASIDE.update(import_aside("linecache"))
-        compile("", "", "exec")  # makes all types of the module ast, once for all
+        aside = import_aside("linecache")
+        compile("", "", "exec")  # makes all types of the module ast, once for all runs
     gc = bootstrap.borrow("gc")
     gc.collect()
     held = gc.get_objects()
-    held.append(held)  # for good: what a run frees at its end it writes to, which copies the page
-    bootstrap.leave = Leaving(() if hasattr(gc, "freeze") else map(id, held)).leave
-    bootstrap.WATCHING = zip(iter(sys.gettrace, 0), iter(sys.getprofile, 0))
+    held.append(held)  # never freed: that would write to pages, and copy them in each run
+    hooks = Hooks(aside, Leaving(() if hasattr(gc, "freeze") else map(id, held)).leave)
     if hasattr(gc, "freeze"):  # from Python 3.7 on
         gc.freeze()
+    return hooks
 
 
 class Leaving:
-    """How a run leaves whose program has come to its end: at once, where the interpreter's own end would change nothing
-    that anybody sees, and take as long as all that went before. Whatever is in doubt goes the interpreter's way.
+    """How a run ends at once when its program has come to its end.
+
+    The interpreter's own end takes as long as everything before it. So it is skipped if it would change nothing that
+    anybody sees, and not in doubt. docs/protocol.md, "The end of a forked run", lists the conditions.
     """
 
-    HARMLESS = set(
+    HARMLESS = frozenset(
         "__main__ _bisect _blake2 _bootlocale _collections _contextvars _csv _datetime _decimal _elementtree _functools"
         " _hashlib _heapq _json _locale _lsprof _md5 _opcode _operator _pickle _posixsubprocess _queue _random _sha1"
         " _sha2 _sha256 _sha3 _sha512 _socket _sre _ssl _statistics _string _struct _symtable _tokenize _typing _uuid"
         " _zoneinfo array binascii errno fcntl gc grp"
         " itertools marshal math cmath pwd pyexpat resource select time unicodedata zlib".split()
     )
-    """Modules written in C that keep nothing to be done until the end, such as buffers of C's own."""
+    """Modules written in C that keep nothing for the end, such as buffers of their own."""
 
     MOST = 50000
-    """Objects that it pays to look at."""
+    """Number of objects above which the search for finalizers costs more than it saves."""
 
     def __init__(self, old):
-        """Take note of how things stand; `old` has the ids of objects that were not frozen, and stay."""
+        """Record the state before the program; `old` are the ids of objects that are not frozen, and stay."""
         self.old = set(old)
         self.atexit, self.gc, self.thread = (bootstrap.borrow(name) for name in ("atexit", "gc", "_thread"))
         self.known = set(sys.modules)
@@ -119,22 +159,22 @@ class Leaving:
         weakref = bootstrap.borrow("_weakref")
         self.proxy, self.ref = weakref.ProxyType, weakref.ReferenceType
         self.exit = posix._exit
-        # As the interpreter sees them, whatever a program's classes say:
+        # As the interpreter sees them, whatever a program's classes define:
         self.bases, self.contents = type.__dict__["__mro__"].__get__, type.__dict__["__dict__"].__get__
         self.callback = self.ref.__dict__["__callback__"].__get__
 
     def leave(self):
-        """End the process, or return for the interpreter to do it."""
+        """End the process, or return and let the interpreter do it."""
         try:
             if self.is_over() and self.has_no_finalizers():
                 for stream in self.streams:
                     stream.flush()
                 self.exit(0)
         except Exception:
-            pass
+            return
 
     def is_over(self):
-        """Whether nothing of the program is yet to be called, and nobody watches."""
+        """Return whether no code of the program is still to be called, and nothing traces or profiles."""
         if self.thread._count() or self.atexit._ncallbacks():
             return False
         if sys.stdout is not self.streams[0] or sys.stderr is not self.streams[1]:
@@ -148,13 +188,13 @@ class Leaving:
         return all(name in self.known or self.is_harmless(name, module) for name, module in sys.modules.items())
 
     def is_harmless(self, name, module):
-        """Whether a module has no end of its own: those written in Python have none but their objects'."""
+        """Return whether a module does nothing at the end; of one written in Python, only its objects can."""
         file = module.__dict__.get("__file__") if type(module) is type(sys) else None
-        return name in self.HARMLESS or type(file) is str and file.endswith((".py", ".pyc"))
+        return name in self.HARMLESS or (type(file) is str and file.endswith((".py", ".pyc")))
 
     def has_no_finalizers(self):
-        """Whether no object that came into being since the fork does something when it goes."""
-        objects = self.gc.get_objects()  # but for those that the fork server froze
+        """Return whether no object made since the fork does something when it is freed."""
+        objects = self.gc.get_objects()  # without frozen ones
         if self.old:
             objects = [each for each in objects if id(each) not in self.old]
         if len(objects) > self.MOST:
@@ -168,24 +208,14 @@ class Leaving:
 
 
 def import_aside(name):
-    """Import a module, and take it and those that it brought out of sight again; return them."""
+    """Import a module, and take all modules that came with it out of sys.modules; return them."""
     before = set(sys.modules)
     __import__(name)
     return {name: sys.modules.pop(name) for name in list(sys.modules) if name not in before}
 
 
-def fork(seal, user, control):
-    """Fork a run; return its process id here, and 0 in it, which then talks with the host over `control`.
-
-    Whatever keeps it from being sealed is told to the host there, and ends it.
-    """
-    try:
-        pid = seal.fork()
-    except OSError as error:
-        refuse(control, error)
-        return None
-    if pid:
-        return pid
+def settle(seal, user, control):
+    """Seal this process as a run whose control socket is `control`; or send the host the reason, and exit."""
     try:
         posix.setsid()
         posix.dup2(control, bootstrap.CONTROL)
@@ -195,32 +225,29 @@ def fork(seal, user, control):
     except BaseException as error:
         refuse(bootstrap.CONTROL, error)
         posix._exit(1)
-    return 0
 
 
 def refuse(control, error):
+    """Send the host the reason why there is no run."""
     posix.write(control, b"E" + str(error).encode()[:200])
 
 
 def reap(pid):
-    """Wait for a run that has ended; encode how, and how much CPU it took."""
+    """Wait for a run that has ended; encode its status and its microseconds of CPU time."""
     had = "resource" in sys.modules  # wait4 imports it
     _, status, usage = posix.wait4(pid, 0)
     if not had:
         sys.modules.pop("resource", None)
-    return encode_end(status, usage.ru_utime + usage.ru_stime)
-
-
-def encode_end(status, seconds):
-    return status.to_bytes(4, "big") + int(seconds * 1e6).to_bytes(8, "big")
+    return status.to_bytes(4, "big") + int((usage.ru_utime + usage.ru_stime) * 1e6).to_bytes(8, "big")
 
 
 class Seal:
-    """What closes a run off: from the host, from the fork server, and from other runs."""
+    """What separates a run from the host, the fork server and other runs."""
 
     def __init__(self, policy, loopback, mounts):
         self.loopback, self.mounts = loopback, mounts
-        self.policy = in_memory(policy)
+        array = type("Array", (_ctypes.Array,), {"_type_": Byte, "_length_": len(policy)})
+        self.policy = array.from_buffer_copy(policy)  # its address stays
         address = _ctypes.addressof(self.policy).to_bytes(8, sys.byteorder)
         self.program = (len(policy) // 8).to_bytes(8, sys.byteorder) + address  # struct sock_fprog
         self.own_pid = call("syscall", SYS_PIDFD_OPEN, posix.getpid(), 0)
@@ -233,12 +260,12 @@ class Seal:
 
     def fork(self):
         """Fork a process that is the first of a PID namespace."""
-        call("setns", self.own_pid, CLONE_NEWPID)  # in which only the one before was
+        call("setns", self.own_pid, CLONE_NEWPID)  # leaves the namespace of the run before
         call("unshare", CLONE_NEWPID)
         return posix.fork()
 
     def close(self, user):
-        """Take namespaces, folders and an id of its own, and give away everything else, for good."""
+        """Enter namespaces, folders and a user id of the run's own; give up all privileges for good."""
         call("unshare", CLONE_OTHERS)
         if self.loopback:
             carrier = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
@@ -255,7 +282,7 @@ class Seal:
 
 
 def freshen():
-    """Seed anew what draws at random and was imported ahead."""
+    """Give a run random numbers of its own, from modules that were imported ahead."""
     modules = sys.modules
     for name in ("random", "numpy.random"):
         if name in modules:
@@ -266,19 +293,9 @@ def freshen():
         modules["uuid"]._node = modules["uuid"]._last_timestamp = None
 
 
-class Integer(_ctypes._SimpleCData):
-    _type_ = "i"
-
-
-class Byte(_ctypes._SimpleCData):
-    _type_ = "B"
-
-
-class Function(_ctypes.CFuncPtr):
-    _flags_ = 1 | 8  # C's way of calling, and errno is kept
-    _restype_ = Integer
-
-
+Integer = type("Integer", (_ctypes._SimpleCData,), {"_type_": "i"})
+Byte = type("Byte", (_ctypes._SimpleCData,), {"_type_": "B"})
+Function = type("Function", (_ctypes.CFuncPtr,), {"_flags_": 1 | 8, "_restype_": Integer})  # C's convention, with errno
 FUNCTIONS = {
     name: Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), name))
     for name in ("capset", "ioctl", "mount", "prctl", "setns", "syscall", "unshare")
@@ -292,9 +309,3 @@ def call(name, *arguments):
         number = _ctypes.get_errno()
         raise OSError(number, name + ": " + posix.strerror(number))
     return result
-
-
-def in_memory(content):
-    """Put bytes where they stay."""
-    array = type("Array", (_ctypes.Array,), {"_type_": Byte, "_length_": len(content)})
-    return array.from_buffer_copy(content)
