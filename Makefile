@@ -42,6 +42,8 @@ check: $(VENV)/.dev  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.10 runtimes  # the oldest that mypy knows
+	$(BIN)/mypy --python-version 3.15 runtimes
 
 format: $(VENV)/.dev  ## put the code in its form
 	$(BIN)/ruff format .

@@ -1,10 +1,29 @@
+"""The bootstrap: what an interpreter runs first in a jail. It takes one request from the host and becomes its program.
+
+It is written for Python 3.6 and every later one, CPython or PyPy. It imports only `posix` and `sys`, which every
+interpreter has loaded, and borrows the rest: a program must find what plain `python ARGS` gives it. docs/protocol.md
+describes the conversation with the host, and all that differs for a program.
+
+It stays one file because each cold start loads it: as bytecode without docstrings. Types are in comments, which cost
+nothing there. ruff checks it for 3.7, mypy for 3.10 and 3.15; a test compiles it with each interpreter.
+"""
+
 import posix
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, FrameType, ModuleType
+    from typing import Any, Callable, NoReturn, Sequence
+
+    from fork_server import Hooks
+
+    Staged = Callable[[], tuple[Callable[..., object], tuple[Any, ...]]]  # gives what to call, with which arguments
 
 CONTROL = 3
 HOME = b"/home"
 FORK_SERVER = "/snekhouse/fork_server.py"
-HOOKS = None  # a forked run has those of its fork server; a cold start has none
+HOOKS = None  # type: Hooks | None  # a forked run has those of its fork server; a cold start has none
 S_IFMT, S_IFREG = 0o170000, 0o100000  # inode(7)
 AT_START = (b"PYTHON", b"PYPY", b"LANG", b"LC_", b"LD_", b"GLIBC_", b"MALLOC_")
 LATER = (b"PYTHON_COLORS", b"PYTHONBREAKPOINT")
@@ -12,7 +31,7 @@ LATER = (b"PYTHON_COLORS", b"PYTHONBREAKPOINT")
 COERCED = list(posix.environ)[-1:] == [b"LC_CTYPE"]  # by the interpreter (PEP 538), which adds it at the end
 
 
-def main():
+def main():  # type: () -> Staged
     """Take one request from the host; return its program, staged."""
     forget_bootstrap()
     if sys.argv[1:] == ["fork"]:
@@ -24,14 +43,14 @@ def main():
     return become(*take_request())
 
 
-def forget_bootstrap():
+def forget_bootstrap():  # type: () -> None
     """Undo what the interpreter did to the import system to run this file."""
     if not getattr(sys.flags, "safe_path", False):
         del sys.path[0]
     sys.path_importer_cache.pop(__file__, None)
 
 
-def borrow(name):
+def borrow(name):  # type: (str) -> ModuleType
     """Import a module without a trace in sys.modules."""
     had = name in sys.modules
     module = __import__(name)
@@ -40,17 +59,17 @@ def borrow(name):
     return module
 
 
-def await_fork():
+def await_fork():  # type: () -> Any
     """Become the fork server; in each run that it forks, take its hooks and return the module _socket."""
     global HOOKS
-    scope = {"__name__": "fork_server"}
+    scope = {"__name__": "fork_server"}  # type: dict[str, Any]
     with open(FORK_SERVER) as file:
         exec(file.read(), scope)
     _socket, HOOKS = scope["serve"]()
     return _socket
 
 
-def meet_host(_socket, streams):
+def meet_host(_socket, streams):  # type: (ModuleType, int) -> None
     """Pass the home to the host, take so many standard streams from it, and join the cgroups whose `tasks` it passes.
 
     Descriptors travel over the control socket both ways (SCM_RIGHTS, unix(7)).
@@ -73,7 +92,7 @@ def meet_host(_socket, streams):
         posix.close(descriptor)
 
 
-def take_request():
+def take_request():  # type: () -> tuple[list[bytes], list[tuple[bytes, bytes]]]
     """Take arguments, variables and files; report the files, and close the control socket."""
     args = [receive_field() for _ in range(receive_number())]
     variables = [(receive_field(), receive_field()) for _ in range(receive_number())]
@@ -89,13 +108,13 @@ def take_request():
     return args, variables
 
 
-def write(file, content):
+def write(file, content):  # type: (int, bytes) -> None
     """Write all of it to a descriptor."""
     while content:
         content = content[posix.write(file, content) :]
 
 
-def receive(size):
+def receive(size):  # type: (int) -> bytes
     """Receive exactly so many bytes from the host; exit if it is gone."""
     chunks = []
     while size:
@@ -106,17 +125,17 @@ def receive(size):
     return b"".join(chunks)
 
 
-def receive_number():
+def receive_number():  # type: () -> int
     """Receive a u32."""
     return int.from_bytes(receive(4), "big")
 
 
-def receive_field():
+def receive_field():  # type: () -> bytes
     """Receive a length and as many bytes."""
     return receive(receive_number())
 
 
-def receive_file():
+def receive_file():  # type: () -> bytes
     """Write one input file below the home as it streams in; return its stamp (inode, mtime)."""
     path = HOME + b"/" + receive_field()
     left = receive_number()
@@ -135,12 +154,12 @@ def receive_file():
     return status.st_ino.to_bytes(8, "big") + status.st_mtime_ns.to_bytes(8, "big")
 
 
-def create(path):
+def create(path):  # type: (bytes) -> int
     """Open a new or emptied file for writing."""
     return posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC, 0o777)
 
 
-def make_folder(path):
+def make_folder(path):  # type: (bytes) -> None
     """Make a folder, and those above it that are missing."""
     try:
         posix.mkdir(path)
@@ -149,7 +168,7 @@ def make_folder(path):
         make_folder(path)
 
 
-def set_variables(variables):
+def set_variables(variables):  # type: (Sequence[tuple[bytes, bytes]]) -> bool
     """Change the environment; return whether the interpreter read one of these variables when it started."""
     for name, value in variables:
         if name == b"LC_CTYPE":
@@ -160,7 +179,7 @@ def set_variables(variables):
     return any(name.startswith(AT_START) and name not in LATER for name, _ in variables)
 
 
-def become(args, variables=()):
+def become(args, variables=()):  # type: (list[bytes], Sequence[tuple[bytes, bytes]]) -> Staged
     """Set the stage for `python ARGS`; return the program.
 
     It runs in place if nobody can distinguish that from a new interpreter. Otherwise execv starts a new one, which is
@@ -184,7 +203,7 @@ def become(args, variables=()):
     return staged
 
 
-def execute(argv, anew=False):
+def execute(argv, anew=False):  # type: (list[str], bool) -> NoReturn
     """Execute the interpreter on these arguments; `anew` if it is for the environment, whatever the arguments."""
     forget_coercion()
     try:
@@ -198,7 +217,7 @@ def execute(argv, anew=False):
     posix._exit(126)
 
 
-def forget_coercion():
+def forget_coercion():  # type: () -> None
     """Remove the interpreter's own LC_CTYPE, so that the next one decides on locale and UTF-8 mode as this one did."""
     global COERCED
     if COERCED:
@@ -206,7 +225,7 @@ def forget_coercion():
         COERCED = False
 
 
-def count_options(argv):
+def count_options(argv):  # type: (list[str]) -> int
     """Count the arguments before -c, -m or a file, as the interpreter does (getopt(3)); 0 when they share one."""
     index = 0
     while index < len(argv) and argv[index][:1] == "-" and argv[index] not in ("-", "--"):
@@ -221,7 +240,7 @@ def count_options(argv):
     return index
 
 
-def hand_over(options, argv):
+def hand_over(options, argv):  # type: (list[str], list[str]) -> NoReturn
     """Execute the interpreter with these options, on the bootstrap; leave the rest in a file without a name."""
     rest = "\0".join(argv).encode(sys.getfilesystemencoding(), "surrogateescape")
     file = posix.open("/dev/shm", posix.O_RDWR | posix.O_TMPFILE, 0o600)
@@ -231,14 +250,14 @@ def hand_over(options, argv):
     posix.execv(sys.executable, [sys.executable, *options, __file__, str(file)])
 
 
-def take_over(file):
+def take_over(file):  # type: (int) -> list[bytes]
     """Take the arguments that `hand_over` left."""
     args = posix.read(file, posix.fstat(file).st_size).split(b"\0")
     posix.close(file)
     return args
 
 
-def stage_code(argv):
+def stage_code(argv):  # type: (list[str]) -> Staged | None
     """Stage `-c CODE`; None for indented code from Python 3.14 on, which the interpreter dedents."""
     source = argv[1] + "\n"
     if sys.version_info >= (3, 14) and source.lstrip("\r\n\f")[:1].isspace():
@@ -255,16 +274,16 @@ class Compiled(Exception):  # noqa: N818 - no error: it stops exec
     """The code is compiled."""
 
 
-def compile_quickly(source):
+def compile_quickly(source):  # type: (str) -> CodeType
     """Compile as exec does, and stop at the first event of the run, which has the code object.
 
     compile() first makes all types of the module ast, which takes 0.8 ms. A fork server has done that for its runs.
     """
     if HOOKS is not None:
         return compile(source, "<string>", "exec", 0, True)
-    caught, scratch = [], {}
+    caught, scratch = [], {}  # type: list[CodeType], dict[str, Any]
 
-    def catch(frame, _event, _argument):
+    def catch(frame, _event, _argument):  # type: (FrameType, str, object) -> None
         if frame.f_globals is scratch:
             caught.append(frame.f_code)
             raise Compiled
@@ -279,7 +298,7 @@ def compile_quickly(source):
     return caught[0]
 
 
-def stage_script(argv):
+def stage_script(argv):  # type: (list[str]) -> Staged | None
     """Stage `FILE` if it is plain source that compiles; None for all else, which the interpreter treats differently."""
     path = argv[0]
     source = read_script(path)
@@ -302,7 +321,7 @@ def stage_script(argv):
     return lambda: (exec, (program, main))
 
 
-def read_script(path):
+def read_script(path):  # type: (str) -> bytes | None
     """Read a source file; None for folders, zip files, bytecode and files that cannot be read."""
     try:
         if posix.stat(path).st_mode & S_IFMT != S_IFREG:
@@ -320,14 +339,14 @@ def read_script(path):
     return None if path.endswith(".pyc") or b"\0" in source else source
 
 
-def stage_module(argv):
+def stage_module(argv):  # type: (list[str]) -> Staged
     """Stage `-m MODULE`, which runpy runs in __main__."""
     folder = posix.getcwd() if sys.version_info >= (3, 7) else ""
     set_stage(argv, ["-m", *argv[2:]], folder, sys.modules["_frozen_importlib"].BuiltinImporter)
     return lambda: (__import__("runpy")._run_module_as_main, (argv[1],))
 
 
-def set_stage(argv, arguments, folder, loader):
+def set_stage(argv, arguments, folder, loader):  # type: (list[str], list[str], str, Any) -> dict[str, Any]
     """Make sys and __main__ what they are when the interpreter starts on these arguments; return the new globals."""
     sys.argv[:] = arguments
     if hasattr(sys, "orig_argv"):
@@ -339,12 +358,12 @@ def set_stage(argv, arguments, folder, loader):
     main.__loader__ = loader
     if sys.version_info < (3, 14):
         main.__annotations__ = {}
-    main.__builtins__ = sys.modules["builtins"]
+    main.__builtins__ = sys.modules["builtins"]  # type: ignore[attr-defined]
     sys.modules["__main__"] = main
     return main.__dict__
 
 
-def register_source(program, source):
+def register_source(program, source):  # type: (CodeType, str) -> CodeType
     """Let tracebacks show the source of a program, as main.c does for -c from Python 3.13 on; return the program."""
     if HOOKS is not None:
         sys.modules.update(HOOKS.modules)
@@ -357,7 +376,7 @@ def register_source(program, source):
     return program
 
 
-def report_failure(error):
+def report_failure(error):  # type: (BaseException) -> NoReturn
     """Print an exception as PyErr_Print does, without the frames of the bootstrap; then end as main.c does."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals is globals():
@@ -375,7 +394,7 @@ def report_failure(error):
     except SystemExit:
         raise
     except BaseException as second:
-        second.__traceback__ = second.__traceback__.tb_next  # of the hook, not of this call
+        second.__traceback__ = second.__traceback__.tb_next  # type: ignore[union-attr]  # of the hook, not of this call
         complain("Error in sys.excepthook:\n")
         sys.__excepthook__(type(second), second, second.__traceback__)
         complain("\nOriginal exception was:\n")
@@ -386,7 +405,7 @@ def report_failure(error):
     raise SystemExit(1)
 
 
-def complain(text):
+def complain(text):  # type: (str) -> None
     """Write to sys.stderr, or to its descriptor if the program has broken sys.stderr (PySys_WriteStderr)."""
     try:
         sys.stderr.write(text)
@@ -395,7 +414,7 @@ def complain(text):
 
 
 if __name__ == "__main__":
-    stage, failure = main(), None
+    stage, failure = main(), None  # type: Any, Any
     try:
         run, arguments = stage()
         run(*arguments)  # here, so that only one frame is below the program's

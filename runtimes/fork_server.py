@@ -1,9 +1,21 @@
-# The fork server of a runtime: an interpreter that has started, and is forked for each evaluation. The bootstrap runs
-# this; docs/protocol.md describes what the host sends to it.
+"""The fork server: an interpreter that starts once and forks each run of a runtime.
+
+The bootstrap executes this file instead of a program; docs/protocol.md describes what the host sends to it. It is
+written for CPython 3.6 and every later one. Programs do not find the modules that it imports, except for those that the
+registry names in `preload`. It keeps its privileges; each run gives up its own (`Seal`) before it takes a request.
+"""
+
 import posix
 import sys
 
-import __main__ as bootstrap
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any, Callable, Iterable, Iterator
+
+    import bootstrap
+else:
+    import __main__ as bootstrap
 
 CLONE_NEWPID = 0x20000000
 CLONE_OTHERS = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x40000000  # mount, cgroup, UTS, IPC, network
@@ -21,7 +33,7 @@ _socket = bootstrap.borrow("_socket")
 select = bootstrap.borrow("select")
 
 
-def serve():
+def serve():  # type: () -> tuple[ModuleType, Hooks]
     """Fork a run for each request of the host. Return in each run, sealed; in the fork server, never.
 
     The fork server is not the first process of its jail, while each run is. So their process ids differ, which is how
@@ -39,7 +51,7 @@ def serve():
     return _socket, hooks
 
 
-def outlive(fork_server):
+def outlive(fork_server):  # type: (int) -> int
     """Wait for every process of the jail, as its first one, until the fork server ends; return its exit code."""
     posix.close(bootstrap.CONTROL)
     while True:
@@ -51,12 +63,12 @@ def outlive(fork_server):
 class Runs:
     """The runs that have not ended, by the number that the host gives each; a pidfd reports the end of each."""
 
-    def __init__(self, control, seal):
+    def __init__(self, control, seal):  # type: (Any, Seal) -> None
         self.control, self.seal, self.poll = control, seal, select.poll()
-        self.pids, self.watches = {}, {}
+        self.pids, self.watches = {}, {}  # type: dict[bytes, int], dict[int, bytes]
         self.poll.register(bootstrap.CONTROL, select.POLLIN)
 
-    def serve(self):
+    def serve(self):  # type: () -> None
         """Follow orders and report ends, without end; return in each run."""
         while True:
             for descriptor, _ in self.poll.poll():
@@ -65,7 +77,7 @@ class Runs:
                 elif self.follow_order():
                     return
 
-    def follow_order(self):
+    def follow_order(self):  # type: () -> bool
         """Follow one order of the host; return whether this process is the run that it asked for."""
         order, passed = self.control.recvmsg(9, _socket.CMSG_SPACE(4))[:2]
         kind, number = order[:1], order[1:5]
@@ -77,7 +89,7 @@ class Runs:
             posix.kill(self.pids[number], SIGKILL)
         return False
 
-    def start(self, number, user, control):
+    def start(self, number, user, control):  # type: (bytes, int, int) -> bool
         """Fork a run that talks with the host over `control`; return whether this process is it."""
         try:
             pid = self.seal.fork()
@@ -95,7 +107,7 @@ class Runs:
         posix.close(control)
         return False
 
-    def report_end(self, watch):
+    def report_end(self, watch):  # type: (int) -> None
         """Report to the host how the run of this pidfd ended."""
         number = self.watches.pop(watch)
         self.poll.unregister(watch)
@@ -106,18 +118,18 @@ class Runs:
 class Hooks:
     """What the bootstrap uses in a forked run; started cold, it has no hooks."""
 
-    def __init__(self, modules, leave):
+    def __init__(self, modules, leave):  # type: (dict[str, Any], Callable[[], None]) -> None
         self.modules = modules  # imported ahead for tracebacks, by name; not in sys.modules until a program needs them
         self.leave = leave  # ends a run at once after its program, if nobody can see the difference; else returns
         # Gives the trace and the profile function without a call, which these functions would see.
-        self.watchers = zip(iter(sys.gettrace, 0), iter(sys.getprofile, 0))
+        self.watchers = zip(iter(sys.gettrace, 0), iter(sys.getprofile, 0))  # type: Iterator[tuple[object, object]]
 
 
-def preload(modules):
+def preload(modules):  # type: (list[str]) -> Hooks
     """Import modules ahead, and exempt all objects so far from garbage collection; return the hooks of the runs."""
     for name in modules:
         __import__(name)
-    aside = {}
+    aside = {}  # type: dict[str, ModuleType]
     if sys.version_info >= (3, 13):
         aside = import_aside("linecache")
         compile("", "", "exec")  # makes all types of the module ast, once for all runs
@@ -150,7 +162,7 @@ class Leaving:
     MOST = 50000
     """Number of objects above which the search for finalizers costs more than it saves."""
 
-    def __init__(self, old):
+    def __init__(self, old):  # type: (Iterable[int]) -> None
         """Record the state before the program; `old` are the ids of objects that are not frozen, and stay."""
         self.old = set(old)
         self.atexit, self.gc, self.thread = (bootstrap.borrow(name) for name in ("atexit", "gc", "_thread"))
@@ -163,7 +175,7 @@ class Leaving:
         self.bases, self.contents = type.__dict__["__mro__"].__get__, type.__dict__["__dict__"].__get__
         self.callback = self.ref.__dict__["__callback__"].__get__
 
-    def leave(self):
+    def leave(self):  # type: () -> None
         """End the process, or return and let the interpreter do it."""
         try:
             if self.is_over() and self.has_no_finalizers():
@@ -173,7 +185,7 @@ class Leaving:
         except Exception:
             return
 
-    def is_over(self):
+    def is_over(self):  # type: () -> bool
         """Return whether no code of the program is still to be called, and nothing traces or profiles."""
         if self.thread._count() or self.atexit._ncallbacks():
             return False
@@ -187,12 +199,12 @@ class Leaving:
             return False
         return all(name in self.known or self.is_harmless(name, module) for name, module in sys.modules.items())
 
-    def is_harmless(self, name, module):
+    def is_harmless(self, name, module):  # type: (str, ModuleType) -> bool
         """Return whether a module does nothing at the end; of one written in Python, only its objects can."""
         file = module.__dict__.get("__file__") if type(module) is type(sys) else None
         return name in self.HARMLESS or (type(file) is str and file.endswith((".py", ".pyc")))
 
-    def has_no_finalizers(self):
+    def has_no_finalizers(self):  # type: () -> bool
         """Return whether no object made since the fork does something when it is freed."""
         objects = self.gc.get_objects()  # without frozen ones
         if self.old:
@@ -207,14 +219,14 @@ class Leaving:
         return not any(self.callback(each) for each in objects if issubclass(type(each), self.ref))
 
 
-def import_aside(name):
+def import_aside(name):  # type: (str) -> dict[str, ModuleType]
     """Import a module, and take all modules that came with it out of sys.modules; return them."""
     before = set(sys.modules)
     __import__(name)
     return {name: sys.modules.pop(name) for name in list(sys.modules) if name not in before}
 
 
-def settle(seal, user, control):
+def settle(seal, user, control):  # type: (Seal, int, int) -> None
     """Seal this process as a run whose control socket is `control`; or send the host the reason, and exit."""
     try:
         posix.setsid()
@@ -227,12 +239,12 @@ def settle(seal, user, control):
         posix._exit(1)
 
 
-def refuse(control, error):
+def refuse(control, error):  # type: (int, BaseException) -> None
     """Send the host the reason why there is no run."""
     posix.write(control, b"E" + str(error).encode()[:200])
 
 
-def reap(pid):
+def reap(pid):  # type: (int) -> bytes
     """Wait for a run that has ended; encode its status and its microseconds of CPU time."""
     had = "resource" in sys.modules  # wait4 imports it
     _, status, usage = posix.wait4(pid, 0)
@@ -244,9 +256,9 @@ def reap(pid):
 class Seal:
     """What separates a run from the host, the fork server and other runs."""
 
-    def __init__(self, policy, loopback, mounts):
+    def __init__(self, policy, loopback, mounts):  # type: (bytes, int, list[tuple[bytes, bytes, int]]) -> None
         self.loopback, self.mounts = loopback, mounts
-        array = type("Array", (_ctypes.Array,), {"_type_": Byte, "_length_": len(policy)})
+        array = type("Array", (_ctypes.Array,), {"_type_": Byte, "_length_": len(policy)})  # type: Any
         self.policy = array.from_buffer_copy(policy)  # its address stays
         address = _ctypes.addressof(self.policy).to_bytes(8, sys.byteorder)
         self.program = (len(policy) // 8).to_bytes(8, sys.byteorder) + address  # struct sock_fprog
@@ -258,13 +270,13 @@ class Seal:
                 break  # the kernel has no more
         call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 
-    def fork(self):
+    def fork(self):  # type: () -> int
         """Fork a process that is the first of a PID namespace."""
         call("setns", self.own_pid, CLONE_NEWPID)  # leaves the namespace of the run before
         call("unshare", CLONE_NEWPID)
         return posix.fork()
 
-    def close(self, user):
+    def close(self, user):  # type: (int) -> None
         """Enter namespaces, folders and a user id of the run's own; give up all privileges for good."""
         call("unshare", CLONE_OTHERS)
         if self.loopback:
@@ -281,9 +293,9 @@ class Seal:
         call("prctl", PR_SET_SECCOMP, 2, self.program, 0, 0)
 
 
-def freshen():
+def freshen():  # type: () -> None
     """Give a run random numbers of its own, from modules that were imported ahead."""
-    modules = sys.modules
+    modules = sys.modules  # type: dict[str, Any]
     for name in ("random", "numpy.random"):
         if name in modules:
             modules[name].seed()
@@ -302,9 +314,9 @@ FUNCTIONS = {
 }
 
 
-def call(name, *arguments):
+def call(name, *arguments):  # type: (str, int | bytes) -> int
     """Call a function of the C library: integers of 32 bits, and bytes for pointers to them."""
-    result = FUNCTIONS[name](*arguments)
+    result = FUNCTIONS[name](*arguments)  # type: int
     if result < 0:
         number = _ctypes.get_errno()
         raise OSError(number, name + ": " + posix.strerror(number))
