@@ -6,17 +6,17 @@
     ├── RegistryError         the registry cannot be used; holds every Problem found
     ├── RuntimeUnknownError   a name that the registry does not list
     ├── UsageError            an option, an address or an environment variable that cannot be used as given
-    ├── RemoteError           a server that a command asks refuses, or does not answer
+    ├── RemoteError           another server refused a command's request, or its answer cannot be used
     ├── InterpreterError      no interpreter was found, or one cannot serve
     ├── HostError             this host lacks something a jail needs (NsJail, namespaces, cgroups)
     ├── JailError             a jail did not start, or broke its protocol; our failure, not the program's
     │   └── ForkServerError   a fork server failed (jail.fork_server)
-    ├── OutputLimitError      a program printed too much (jail.output); never leaves a run
-    ├── FilesError            the files of a run cannot be returned (jail.home); never leaves a run
+    ├── OutputLimitError      a program printed too much (jail.streams); `run` turns it into a status
+    ├── FilesError            the files of a run cannot be returned (jail.home_files); `run` turns it into a status
     ├── PackagesError         third-party packages could not be installed, removed or listed
     ├── RequestError          a request that cannot be evaluated as sent
     │   └── OutlineError      a body that cannot be taken apart (web.json_outline)
-    └── BusyError             every place and the whole queue is taken, or the server is draining
+    └── BusyError             the queue is full, the runtime is unavailable, or the server is shutting down
 
 A failure of a guest program is never an exception: it is a value, `Result.status`.
 """
@@ -85,7 +85,7 @@ class UsageError(SnekhouseError):
 
 
 class RemoteError(SnekhouseError):
-    """A server that a command asks refuses, or does not answer as it should."""
+    """Another server refused a command's request, or its answer cannot be used."""
 
 
 class InterpreterError(SnekhouseError):

@@ -17,7 +17,7 @@ _PYTHONS = "/snekbin/python"
 _JIT = "--enable-experimental-jit"
 
 _LLVM = {(3, 13): 18, (3, 14): 19, (3, 15): 21}
-"""The release of LLVM that builds the just-in-time compiler of a release (Tools/jit/README.md of each)."""
+"""The LLVM release that builds the JIT compiler of each CPython release (its Tools/jit/README.md)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -686,7 +686,7 @@ EXCEPTIONS = (
         ("-c", "import warnings; warnings.warn('x', stacklevel=2)"),
     ),
     code(
-        "Python 3.6 takes code that is not ASCII, which plain python cannot decode in the C locale",
+        "Python 3.6 accepts code that is not ASCII, which plain python cannot decode in the C locale",
         "print('é')",
         until=(3, 7),
     ),

@@ -20,10 +20,10 @@ def _server(settings: str, rest: str = _ONE) -> str:
 def test_what_fits_is_told_with_the_concurrency_that_memory_allows(load_text: Load) -> None:
     places, memory = advice(load_text(_server("concurrency = 4")), 4, _GIB)
     assert places == (
-        "concurrency: 4 evaluations at once on 4 CPUs; a program that only waits also takes a place, for at most 6 s"
+        "concurrency: 4 evaluations at once on 4 CPUs; a program that only waits also takes a slot, for at most 6 s"
     )
     assert memory == (
-        "memory: 4 runs of 70.0MiB each, the fork servers and the server need at most 341.0MiB; the server may use "
+        "memory: 4 evaluations of 70.0MiB each, fork servers and server need at most 341.0MiB; the server may use "
         "1.0GiB; memory alone allows a concurrency of 13"
     )
 

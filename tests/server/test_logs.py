@@ -27,8 +27,8 @@ def speak(server: Server) -> None:
     assert server.client.post(f"/eval?token={MINE}", json=body, headers=headers).status_code == 200
     assert server.client.post("/eval", json={"input": f"raise SystemExit({MINE!r})"}).status_code == 200
     assert server.client.post("/eval", json={"executable_path": MINE}).status_code == 400
-    assert server.client.get("/healthz").status_code == 200
     assert server.client.get("/metrics").status_code == 200
+    assert server.client.get("/healthz").status_code == 200
 
 
 @contextmanager

@@ -163,7 +163,7 @@ async def test_a_change_that_needs_more_ids_than_the_server_took_is_refused(smal
     server = {"state": small.server.state, "concurrency": 3, "uids": [1_900_000_010, 1_900_000_015]}
     async with open_service(only(small, *small.runtimes.values(), **server)) as service:
         before = service.runtimes
-        with pytest.raises(RegistryError, match="has 6 of these ids, and needs 7 for this; restart the server"):
+        with pytest.raises(RegistryError, match="reserved 6 of these ids at its start; this registry needs 7; restart"):
             await service.change(only(small, *small.runtimes.values(), **(server | {"concurrency": 4})))
         assert service.runtimes is before
         assert (await evaluate(service, "print(1)")).stdout == "1\n"

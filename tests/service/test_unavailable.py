@@ -170,4 +170,4 @@ def test_a_jail_that_a_filter_refuses_points_to_who_tells_that(registry_path: Pa
     done = run_under([always(1, "mount")], [*SNEKHOUSE, "runtimes", "check", "-r", str(registry_path)])
     assert done.returncode == 1
     assert "Operation not permitted" in done.stdout
-    assert "; snekhouse doctor shows what refuses" in done.stdout
+    assert "; snekhouse doctor shows the cause" in done.stdout

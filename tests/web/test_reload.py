@@ -208,7 +208,7 @@ def test_the_fork_servers_of_unchanged_runtimes_stay_warm(edited: Server, small:
 
 def test_keys_that_take_a_restart_are_named(edited: Server, small: Path) -> None:
     small.write_text(small.read_text().replace("[server]\n", '[server]\nworkers = 2\nconcurrency = 3\nlog = "json"\n'))
-    until(lambda: "must be restarted for: server.workers, server.log" in edited.log.read_text())
+    until(lambda: "restart the server to apply: server.workers, server.log" in edited.log.read_text())
     assert status(edited, "only") == 200
 
 

@@ -38,7 +38,7 @@ def ask_server(url: str, path: str) -> Any:
     except urllib.error.HTTPError as error:
         raise RemoteError(f"{url} refused the request: {error.code} {_description(error)}") from error
     except (OSError, ValueError) as error:
-        raise RemoteError(f"{url} is not a snekhouse server: {error}; name another with --url") from error
+        raise RemoteError(f"no valid answer from {url}: {error}; start the server, or name one with --url") from error
 
 
 def _description(error: urllib.error.HTTPError) -> str:

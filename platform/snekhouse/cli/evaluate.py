@@ -64,7 +64,7 @@ _STANDARD_INPUT = Path("-")
 
 def _log_to_standard_error() -> None:
     logs.set_up_messages()
-    # The error that follows reports an unavailable runtime.
+    # The error that ends the command reports an unavailable runtime, so do not log it as well.
     logging.getLogger("snekhouse.service").addFilter(lambda record: record.levelno < logging.ERROR)
 
 

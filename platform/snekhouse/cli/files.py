@@ -22,7 +22,7 @@ def read_input(path: Path) -> bytes:
 
 
 def uploads(paths: Iterable[Path]) -> tuple[File, ...]:
-    """Read files to send. The home has a relative path as it is, and of any other only the name.
+    """Read files to send. A relative path stays the same in the home; any other path is shortened to its file name.
 
     Raises:
         typer.BadParameter: A file cannot be read, or two would have the same path in the home.
@@ -49,7 +49,7 @@ def make_folder(folder: Path) -> None:
 
 
 def save(folder: Path, file: File) -> Path:
-    """Write a file that a program left to a folder; its path is relative and has no ``..``.
+    """Write a file of the program into a folder; the file's path is relative and has no ``..``.
 
     Raises:
         OSError: The file cannot be written.

@@ -9,7 +9,7 @@ from snekhouse.cli.output import say
 from snekhouse.errors import UsageError
 
 DEFAULT_REGISTRIES = (Path("runtimes.local.toml"), Path("runtimes.toml"), Path("/etc/snekhouse/runtimes.toml"))
-"""Default paths of the registry, the first that exists: this machine's, the image's in a clone, the installed one."""
+"""Default paths of the registry, by preference: this machine's, the image's (in a clone), the installed one."""
 
 DEFAULT_REGISTRY = DEFAULT_REGISTRIES[0]
 

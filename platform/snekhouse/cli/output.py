@@ -22,7 +22,7 @@ def print_text(text: str) -> None:
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Print lines that may contain foreign text, such as names of files."""
+    """Print lines that may contain untrusted text, such as names of files."""
     print_text("".join(f"{escaped(line)}\n" for line in lines))
 
 
@@ -30,7 +30,7 @@ def say(text: str, *, keep: str = "") -> None:
     """Print a message on standard error.
 
     Args:
-        text: The message; it may contain foreign text.
+        text: The message; it may contain untrusted text.
         keep: Characters that are not escaped, such as a newline.
     """
     sys.stderr.write(f"snekhouse: {escaped(text, keep=keep)}\n")

@@ -26,7 +26,7 @@ def find_in_root(root: Path, executable: str | None = None) -> tuple[Interpreter
 
     Args:
         root: The folder.
-        executable: Path inside it of a single interpreter; None for all in the usual folders.
+        executable: Path of one interpreter inside the root; None for all in the usual folders.
 
     Returns:
         At least one.

@@ -17,14 +17,14 @@ _LIST_TIMEOUT_S = 30.0
 """Seconds for the server of the list to answer."""
 
 _MAX_BYTES = 16 << 20
-"""Bytes to read of an answer at most; python.org's list has less than 1 MiB."""
+"""Maximum number of bytes to read of an answer; python.org's list has less than 1 MiB."""
 
 _NAME = re.compile(r"Python (\d+)\.(\d+)\.(\d+)")
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
 def newest_releases(url: str) -> dict[tuple[int, int], Release]:
-    """Download the newest release of each minor version.
+    """Download the list of releases, and return the newest release of each minor version.
 
     Args:
         url: A list in python.org's format.

@@ -1,4 +1,4 @@
-"""``snekhouse runtimes``: list, check, add, remove, show, diff and discover."""
+"""``snekhouse runtimes``: list, check, add, remove, show, diff, discover and outdated."""
 
 import dataclasses
 import logging

@@ -83,7 +83,7 @@ class HostIdPool:
 
     @contextmanager
     def lease(self) -> Iterator[HostIds]:
-        """Lease the ids of one run; unless they are shared, no other run has them meanwhile.
+        """Lease the ids of one run; unless they are shared, no other run gets them until the lease ends.
 
         Raises:
             OSError: All ids are leased.

@@ -27,7 +27,7 @@ class MemoryWatch:
     """The memory of one run.
 
     Attributes:
-        pid: The server's pid of its first process, from which all others descend.
+        pid: The process id on the host of the run's first process, from which all others descend.
         folders: Descriptors of the tmpfs mounts that it writes to.
         limit: Its limit in bytes.
     """

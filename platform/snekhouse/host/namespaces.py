@@ -59,7 +59,7 @@ _SYSCTLS = (
 )
 """Settings that can refuse user namespaces: the file in /proc/sys, the value that refuses, and the remedy."""
 
-_UNKNOWN = "neither a seccomp filter nor AppArmor does; look for a chroot, SELinux, or a kernel that is not Linux"
+_UNKNOWN = "the cause is neither seccomp nor AppArmor; look for a chroot, SELinux, or a kernel that is not Linux"
 
 _APPARMOR = (
     "the AppArmor profile {} of this process refuses it: load deploy/apparmor/snekhouse, and start the container with "

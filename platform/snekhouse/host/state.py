@@ -83,10 +83,10 @@ def private_folder(parent: Path | None = None) -> Path:
     """Make the folder that all servers of this user share.
 
     Args:
-        parent: As above.
+        parent: Its path; None for the usual place of this user.
 
     Raises:
-        HostError: As above.
+        HostError: The folder cannot be made, or another user owns it.
     """
     return _private(parent or _usual_parent())
 
@@ -95,10 +95,10 @@ def shared_folder(parent: Path | None) -> Path:
     """Make the folder that workers share and their supervisor removes; remove those of killed supervisors.
 
     Args:
-        parent: As above.
+        parent: The folder that holds it; None for the usual place of this user.
 
     Raises:
-        HostError: As above.
+        HostError: The folder cannot be made, or another user owns it.
     """
     parent = private_folder(parent)
     for folder in parent.glob(f"{_SHARED}*"):

@@ -64,14 +64,14 @@ class Host:
         return (*kernel, *limits, self._swap_wall(), self._ids_wall(), self._identity_wall())
 
     def missing_walls(self) -> tuple[Wall, ...]:
-        """Return the walls that do not stand."""
+        """Return the walls that are missing."""
         return tuple(wall for wall in self.walls() if not wall.stands)
 
     def require_walls(self) -> None:
-        """Check that every wall stands.
+        """Check that no wall is missing.
 
         Raises:
-            HostError: One does not.
+            HostError: At least one wall is missing.
         """
         if missing := self.missing_walls():
             lines = "".join(f"\n  {wall.name}: {wall.detail}" for wall in missing)

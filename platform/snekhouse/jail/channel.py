@@ -77,7 +77,7 @@ class Channel:
         return JailError(f"the fork server cannot seal its runs: {data[1:].decode(errors='replace')}")
 
     async def send_request(self, request: Request, streams: Sequence[int], task_files: Sequence[int]) -> None:
-        """Send a request, until the guest stops reading: its report says why it stopped.
+        """Send a request. Stop if the guest stops reading: its report gives the reason.
 
         Args:
             request: What to run.

@@ -63,6 +63,6 @@ class ColdStart:
         command = (runtime.executable, bootstrap_inside(prepared.bootstrap))
         with ExitStack() as held, self.resources.ids.lease() as host_ids:
             async with started(prepared.nsjail, options(prepared.profile, host_ids), command, stdio) as process:
-                # The group is made while the interpreter starts, and removed after NsJail has ended.
+                # The cgroup is made while the interpreter starts, and removed after NsJail has ended.
                 group = held.enter_context(self.resources.group(limits, loopback=runtime.loopback))
                 yield ColdGuest(process, group)

@@ -23,7 +23,7 @@ def diagnose(runtime: Runtime, guest_exit: GuestExit, printed: Sequence[str]) ->
         printed: Lines that the loader or the interpreter printed.
 
     Returns:
-        ``key: what is wrong; the remedy``, with the key below the runtime's table; what NsJail logged where nothing
+        ``key: what is wrong; the remedy``, with the key below the runtime's table; or what NsJail logged if nothing
         better is known.
     """
     found = _missing_source(runtime) or _unusable_executable(runtime) or _lacking(printed)
@@ -88,7 +88,7 @@ def _lacking(printed: Sequence[str]) -> str:
 def _ended(runtime: Runtime, guest_exit: GuestExit, printed: Sequence[str]) -> str:
     last = f" ({printed[-1]})" if printed else ""
     if guest_exit.complaint:
-        hint = "; snekhouse doctor shows what refuses" if _REFUSED.search(guest_exit.complaint) else ""
+        hint = "; snekhouse doctor shows the cause" if _REFUSED.search(guest_exit.complaint) else ""
         return f"the jail did not start: {_without_internals(guest_exit.complaint)}{last}{hint}"
     if guest_exit.signal is None:
         remedy = "write the path of CPython 3.6 or later, or of PyPy"

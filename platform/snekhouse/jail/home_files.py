@@ -1,10 +1,10 @@
 """The home that a run leaves, read only through its descriptor.
 
-Every process of the jail has ended by then, so nothing changes any more. `beneath` follows links name by name, and the
-kernel never does, so no link leads out of the home.
+Every process of the jail has ended before the server reads the home, so nothing changes any more. `beneath` follows
+links name by name, and the kernel never does, so no link leads out of the home.
 
-The program made the tree, so its shape must cost the server little. The walk reads names in sorted order and in
-batches, and stops at the last file that is returned. It holds at most one batch of names for each level of folders.
+The program chose the shape of the tree, so no shape may cost the server much. The walk reads names in sorted order and
+in batches, and stops at the last file that is returned. It holds at most one batch of names for each level of folders.
 """
 
 import errno

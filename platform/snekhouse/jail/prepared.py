@@ -28,7 +28,7 @@ class PreparedRuntime:
         profile: Its rendered NsJail configuration.
         bootstrap: The bootstrap that it mounts: source or bytecode.
         nsjail: The NsJail binary.
-        fork_server: The same for its fork servers.
+        fork_server: The profile and the filter of its fork servers.
     """
 
     runtime: Runtime

@@ -27,7 +27,7 @@ _STAMP = struct.Struct(">QQ")
 _REFUSAL = struct.Struct(">II")
 
 _LARGE_SIZE = 1 << 16
-"""Bytes from which on a field is sent as a piece of its own."""
+"""Minimum number of bytes of a field that is sent as a separate piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Refusal:
 
 
 def encode_task_files(count: int) -> bytes:
-    """Encode how many `tasks` files of cgroups there are; their descriptors travel with it (SCM_RIGHTS)."""
+    """Encode how many `tasks` files of cgroups there are; their descriptors are sent with this number (SCM_RIGHTS)."""
     return _NUMBER.pack(count)
 
 
@@ -81,7 +81,7 @@ def encode_fork_server(
 
 
 def encode_fork(number: int, user: int) -> bytes:
-    """Encode an order to fork a run; its end of a control socket travels with it (SCM_RIGHTS).
+    """Encode an order to fork a run. The run's end of its control socket is sent with the order (SCM_RIGHTS).
 
     Args:
         number: A number that no other run of the fork server has.

@@ -16,7 +16,7 @@ class RunResources:
     """The resources that a server has for its runs.
 
     Attributes:
-        cgroups: The cgroups below which each run gets a group; None on a host without.
+        cgroups: The server's cgroup, below which each run gets its own; None on a host without cgroups.
         ids: The host ids of runs.
     """
 
@@ -34,7 +34,7 @@ class RunResources:
 
     @contextmanager
     def group(self, limits: Limits, *, loopback: bool) -> Iterator[RunGroup | None]:
-        """Make a group for one run, where the host has cgroups.
+        """Make a cgroup for one run, if the host has cgroups.
 
         Args:
             limits: The limits of the run.

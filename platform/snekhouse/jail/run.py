@@ -35,7 +35,7 @@ from snekhouse.waiting import first
 async def run(prepared: PreparedRuntime, job: Job, start: Start) -> Result:
     """Evaluate a job, and release everything that it used.
 
-    The result reports whatever the program did. The caller fills in `usage.queue_time`.
+    A failure of the program is a result, not an exception. The caller fills in `usage.queue_time`.
 
     Args:
         prepared: The runtime.

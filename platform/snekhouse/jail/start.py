@@ -1,4 +1,4 @@
-"""The protocols of a guest and of its start: `cold` and `fork` implement them, `run` uses them."""
+"""The interfaces of a guest and of a way to start one: `cold` and `fork` implement them, `run` uses them."""
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """The exception that ended a program, read from the traceback that its interpreter printed last.
 
-This believes the program, which may print anything that looks like a traceback and exit with 1.
+The result is only a claim of the program, which may print a text that looks like a traceback and exit with 1.
 """
 
 import re

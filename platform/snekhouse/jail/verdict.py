@@ -39,7 +39,7 @@ def judge(
     """Decide how a program ended.
 
     Args:
-        guest_exit: How NsJail ended.
+        guest_exit: How the guest ended.
         limits: The limits that were in force.
         counters: The counters of the run's cgroup.
         stop_reason: The limit for which the server ended the run, if it did.
@@ -63,7 +63,7 @@ def judge(
 
 
 def _limits_met(limits: Limits, counters: GroupUsage) -> Iterator[str]:
-    """List the limits that the kernel enforced while the program ran on; its exception may not name them."""
+    """List the limits that the kernel enforced without ending the program; its exception may not name them."""
     if counters.refused_forks:
         yield f"more than {limits.processes} processes and threads (limits.processes): the kernel refused to start more"
     if counters.oom_kills:

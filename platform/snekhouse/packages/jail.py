@@ -228,7 +228,7 @@ def _widened(runtime: Runtime, mounts: Sequence[Mount], env: Mapping[str, str]) 
 
 
 def _tools(runtime: Runtime) -> Iterator[Mount]:
-    """List the folders with compilers: the host's, or those of the runtime's root that it does not see anyway."""
+    """List the folders with compilers: the host's, or those of the runtime's root that its jail does not mount yet."""
     if runtime.root is None:
         return _present(_TOOL_FOLDERS)
     return root_mounts(runtime.root, [place for place in _TOOL_FOLDERS if place not in PLACES])

@@ -1,4 +1,4 @@
-"""The copy of a runtime's packages that a jail may change, and the exchange of the packages for it.
+"""The copy of a runtime's packages that a jail may change, and that then replaces the packages.
 
 The jail's user owns the copy. Once the jail is dead, the host reads the copy without following links. It takes only
 regular files and folders, and sets their modes itself.
@@ -71,7 +71,7 @@ class Stage:
         """
         _make_folders(self._live.parent)
         for folder in self._live.parents:
-            if folder.is_relative_to(self._top):  # jails read it as another user, whatever umask made it
+            if folder.is_relative_to(self._top):  # jails read it as another user, so undo the umask
                 folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o555)
         new = self._live.with_name(f".{self._live.name}.new")
         remove_tree(new)

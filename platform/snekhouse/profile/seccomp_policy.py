@@ -81,7 +81,7 @@ class SocketProtocol(IntEnum):
 
 
 class Prctl(IntEnum):
-    """Options of prctl(2) that are refused; PR_SET_PDEATHSIG only with another signal than SIGKILL."""
+    """Options of prctl(2) that are refused; PR_SET_PDEATHSIG only with a signal other than SIGKILL."""
 
     PR_SET_PDEATHSIG = 1
     PR_SET_SECCOMP = 22
@@ -234,9 +234,8 @@ _DEVICES = Group(
 _REFUSED = Group(
     "refused",
     "Refused with EPERM, as the kernel refuses a process without privileges: namespaces and mounts, by the old "
-    "interface and the new; memory and descriptors of other processes; programs inside the kernel, its counters, and "
-    "page faults that a program handles; keys, which runs could share; the machine's clock, kernel, names, disks and "
-    "ports.",
+    "interface and the new; memory and descriptors of other processes; BPF programs, performance counters and "
+    "userfaultfd; keys, which runs could share; the machine's clock, kernel, names, disks and I/O ports.",
     (
         always(
             errno.EPERM,

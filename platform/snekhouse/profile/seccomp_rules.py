@@ -35,7 +35,7 @@ class Comparison:
 
 
 Condition = tuple[tuple[Comparison, ...], ...]
-"""Alternatives, one of which must hold. All comparisons of an alternative must hold. Without alternatives it holds."""
+"""Alternatives, one of which must hold. An alternative holds if all its comparisons hold. `()` always holds."""
 
 
 @dataclass(frozen=True, slots=True)

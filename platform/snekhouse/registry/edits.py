@@ -117,7 +117,7 @@ def removed(path: Path, name: str, *, default: str = "") -> Rewrite:
     content = text.encode()
     registry = parse(content, str(path))  # raises if the rest is not a registry
     if name in registry.runtimes or tomllib.loads(text.removeprefix("\ufeff")) != parsed:
-        message = f"{'or default ' if default else ''}is written in a form that this command cannot edit"
+        message = f"{'it, or the key default, ' if default else ''}has a form that this command cannot edit"
         raise RegistryError([Problem(str(path), _key(name), message, "remove it by hand")])
     return Rewrite(path, content)
 

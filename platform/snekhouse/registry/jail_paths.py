@@ -16,7 +16,7 @@ from snekhouse.registry.root import PLACES, is_of_system
 from snekhouse.registry.values import Size, normal_path
 
 _HIDDEN_BELOW = (HOME, SHM, "/proc", "/snekhouse")
-"""Paths of the jail's own: a mount on or below one would hide it, or be hidden."""
+"""Paths that belong to the jail: a mount on or below one would hide it, or be hidden."""
 
 _OWN_PATHS = ("/", "/dev", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 

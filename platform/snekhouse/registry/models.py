@@ -97,7 +97,7 @@ class Mount(MountTable):
 
 
 class Tmpfs(_Table):
-    """An empty folder in memory, which each run gets anew (tmpfs(5)).
+    """A folder in memory, empty at the start of each run (tmpfs(5)).
 
     Attributes:
         target: Its path in the jail.
@@ -196,7 +196,8 @@ class Server(_Table):
 
     bind: Annotated[Bind, Field(description="Address to listen on, as host:port.")] = "0.0.0.0:8060"
     workers: Annotated[
-        Count, Field(description="Number of server processes. They share the other limits of this table.")
+        Count,
+        Field(description="Server processes. They share concurrency, queue, connections and max_in_transit."),
     ] = 1
     concurrency: Annotated[CountOrZero, Field(description="Evaluations at once; 0: one for each CPU.")] = 0
     queue: Annotated[
@@ -204,7 +205,7 @@ class Server(_Table):
         Field(description="How many more evaluations may wait. When the queue is full, the server answers 503."),
     ] = 64
     uids: Annotated[UidRange, Field(description="First and last host id, of user and group, for evaluations.")] = (
-        1_879_048_192,  # the first that no system of ranges uses: https://systemd.io/UIDS-GIDS
+        1_879_048_192,  # the first id of a range that https://systemd.io/UIDS-GIDS lists as unused
         1_879_049_215,
     )
     max_request: Annotated[Size, Field(description="Largest body of a request in bytes.")] = ByteSize(64 * _MIB)

@@ -24,7 +24,7 @@ def advice(registry: Registry, cpus: float, memory: int) -> Iterator[str]:
     places = registry.server.places
     wall_time = max(runtime.limits.wall_time for runtime in registry.runtimes.values())
     yield (
-        f"concurrency: {places} evaluations at once on {cpus:g} CPUs; a program that only waits also takes a place, "
+        f"concurrency: {places} evaluations at once on {cpus:g} CPUs; a program that only waits also takes a slot, "
         f"for at most {wall_time:g} s"
     )
     if places > max(1, cpus):
@@ -40,7 +40,7 @@ def _memory(registry: Registry, places: int, memory: int) -> str:
     standing = standing_memory(registry)
     needed, most = standing + places * each, max(0, memory - standing) // each
     summary = (
-        f"memory: {places} runs of {_size(each)} each, the fork servers and the server need at most {_size(needed)}; "
+        f"memory: {places} evaluations of {_size(each)} each, fork servers and server need at most {_size(needed)}; "
         f"the server may use {_size(memory)}"
     )
     if needed <= memory:

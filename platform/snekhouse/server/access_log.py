@@ -8,7 +8,7 @@ _DEBUG_PATHS = {"/healthz", "/readyz", "/metrics"}
 
 
 class AccessLog(Logger):
-    """Hypercorn's logger, which logs requests as events with fields, without query and headers: they may be secret."""
+    """Hypercorn's logger, which logs requests as events with fields. It omits query and headers: they may be secret."""
 
     async def access(self, request: WWWScope, response: ResponseSummary | None, request_time: float) -> None:
         """Log a request.

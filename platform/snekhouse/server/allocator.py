@@ -21,7 +21,7 @@ _SETTINGS = {_M_TRIM_THRESHOLD: 4 << 20, _M_MMAP_THRESHOLD: 256 << 10, _M_ARENA_
 
 _TRIM_INTERVAL_S = 2.0
 _TRIM_THRESHOLD = 8 << 20
-"""Bytes above the smallest size of the process, above which its heap is trimmed."""
+"""Bytes by which the process may exceed its smallest size before its heap is trimmed."""
 
 
 def keep_small() -> None:
@@ -32,7 +32,7 @@ def keep_small() -> None:
 
 
 async def keep_trimmed() -> None:
-    """Return free memory to the system every few seconds, if the process is larger than it has been."""
+    """Return free memory to the system every few seconds, if the process has grown."""
     smallest = _resident_size()
     while True:
         await anyio.sleep(_TRIM_INTERVAL_S)

@@ -30,7 +30,7 @@ _HALF_CLOSED_TIMEOUT_S = 0.03
 """Seconds to answer a client that has closed its side: it may be gone, or wait for the answer (shutdown(2))."""
 
 MAX_ENDING = 8
-"""Connections that may tell their applications at once that the client is gone: each takes half a millisecond."""
+"""Connections that may tell the application at the same time that a client is gone: each takes half a millisecond."""
 
 _END_TIMEOUT_S = 5.0
 """Seconds for the application to end after the client is gone."""

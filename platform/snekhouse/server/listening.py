@@ -135,16 +135,16 @@ class Listener:
         settings = self._settings()
         if self._counts[group] >= settings.connections_per_address:
             idle = [each for each in self._connections if each.group == group and each.idle_since is not None]
-            reason = "over [server] connections_per_address"
+            reason = "more than [server] connections_per_address"
         elif len(self._connections) >= _max_connections(settings):
             idle = [each for each in self._connections if each.idle_since is not None]
-            reason = "over [server] connections"
+            reason = "more than [server] connections"
         else:
             return ""
         if not idle:
             return reason
         longest = min(idle, key=lambda each: (-self._counts[each.group], each.idle_since))
-        self._incidents[f"idle, closed: {reason}"] += 1
+        self._incidents[f"closed while idle: {reason}"] += 1
         longest.abort()
         self._forget(longest)
         return ""
@@ -160,7 +160,8 @@ class Listener:
         while True:
             await asyncio.sleep(_REPORT_INTERVAL_S)
             if self._incidents:
-                _log.warning("connections: %s", "; ".join(f"{count} {what}" for what, count in self._incidents.items()))
+                counts = (f"{what} ({count} times)" for what, count in self._incidents.items())
+                _log.warning("connections: %s", "; ".join(counts))
                 self._incidents.clear()
 
 

@@ -1,7 +1,7 @@
 """Hypercorn's protocols, restricted to what this server allows.
 
-Hypercorn parses and answers. This module also refuses HTTP/2 unless the registry enables it, requests in which two
-headers contradict each other about the end, and WebSockets whose handshake has failed.
+Hypercorn parses and answers. This module also refuses HTTP/2 unless the registry enables it, refuses requests whose
+headers disagree about the end of the body, and closes connections after a failed WebSocket handshake.
 """
 
 import asyncio

@@ -13,8 +13,9 @@ from snekhouse.errors import BusyError
 class Admission:
     """Slots for evaluations that run at once, and a bounded queue for those that wait, fair between runtimes.
 
-    Runtimes take turns, and the evaluations of one run in the order in which they came. If the queue is full, the last
-    evaluation of the runtime with the most gives way to one of a runtime with few: a flood does not shut others out.
+    Runtimes take turns. The evaluations of each runtime start in the order of their arrival. If the queue is full, an
+    evaluation of a runtime that has few in it replaces the last one of the runtime that has the most. So a flood of
+    requests for one runtime does not block the others.
     """
 
     def __init__(self, slots: int, queue_size: int) -> None:
@@ -123,7 +124,7 @@ class _Waiter:
     async def wait(self) -> None:
         await self._answered.wait()
         if self.is_refused:
-            raise BusyError("the queue is full, and most of the evaluations in it are for this runtime")
+            raise BusyError("the queue is full, and this runtime has the most evaluations in it")
 
     def admit(self) -> None:
         self._answered.set()

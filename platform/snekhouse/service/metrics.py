@@ -41,22 +41,22 @@ class Metrics:
         )
         self._seconds = Histogram(
             "snekhouse_eval_seconds",
-            "Seconds from an evaluation's turn to its result.",
+            "Seconds from the start of an evaluation to its result.",
             ("runtime",),
             registry=own,
             buckets=_RUN_BUCKETS,
         )
         self._queue_seconds = Histogram(
             "snekhouse_queue_seconds",
-            "Seconds that an evaluation waited for its turn.",
+            "Seconds that an evaluation waited in the queue.",
             registry=own,
             buckets=_WAIT_BUCKETS,
         )
         self._in_progress = Gauge(
-            "snekhouse_evals_in_progress", "Evaluations that run now.", registry=own, multiprocess_mode="livesum"
+            "snekhouse_evals_in_progress", "Evaluations in progress.", registry=own, multiprocess_mode="livesum"
         )
         self._queue_length = Gauge(
-            "snekhouse_queue_length", "Evaluations that wait now.", registry=own, multiprocess_mode="livesum"
+            "snekhouse_queue_length", "Evaluations in the queue.", registry=own, multiprocess_mode="livesum"
         )
         self._fork_server_starts = Counter(
             "snekhouse_fork_server_starts_total",
@@ -78,13 +78,13 @@ class Metrics:
 
     @contextmanager
     def queued(self) -> Iterator[None]:
-        """Count an evaluation as waiting meanwhile."""
+        """Count an evaluation as waiting while the body runs."""
         with self._queue_length.track_inprogress():
             yield
 
     @contextmanager
     def running(self, runtime: str, waited: float) -> Iterator[None]:
-        """Count an evaluation as running meanwhile, and measure its time."""
+        """Count an evaluation as running while the body runs, and measure its time."""
         self._queue_seconds.observe(waited)
         with self._in_progress.track_inprogress(), self._seconds.labels(runtime).time():
             yield

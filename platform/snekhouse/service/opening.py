@@ -83,5 +83,5 @@ def _own_cgroups(layout: Layout, name: str) -> Iterator[Cgroups]:
         try:
             cgroups = held.enter_context(server_group(layout, name))
         except OSError as error:
-            raise HostError(f"the kernel refuses the server's cgroup: {error}") from error
+            raise HostError(f"the server's cgroup cannot be made: {error}") from error
         yield cgroups

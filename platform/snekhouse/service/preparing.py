@@ -41,12 +41,12 @@ _log = logging.getLogger(__package__)
 async def started_preparer(
     host: Host, state: State, resources: RunResources, metrics: Metrics
 ) -> AsyncIterator["Preparer"]:
-    """Yield a preparer, and keep fork servers up until leaving; an error of the body is raised as it is."""
+    """Yield a preparer, and keep fork servers up until leaving; an error of the body gets no exception group."""
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
         try:
             yield Preparer(host, state, resources, metrics, tasks)
-        except Exception as error:  # noqa: BLE001 - it is raised again below, and not as one of a group
+        except Exception as error:  # noqa: BLE001 - raised again below, outside the exception group
             failure = error
         tasks.cancel_scope.cancel()
     if failure:
@@ -80,7 +80,7 @@ class Preparer:
         return await self._prepare_all(registry, host.identities, before, anyio.Semaphore(1))
 
     async def prepare(self, registry: Registry) -> dict[str, RuntimeState]:
-        """Prepare the runtimes of a registry, one for each CPU at a time; a failure does not affect the others."""
+        """Prepare the runtimes of a registry, as many at once as there are CPUs. A failure affects no other runtime."""
         return await self._prepare_all(registry, self._host.identities, {}, anyio.Semaphore(os.cpu_count() or 1))
 
     async def _prepare_all(

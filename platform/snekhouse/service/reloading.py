@@ -1,4 +1,4 @@
-"""Reloading: the server soon serves what the registry's file says now, but only if all of it can be served."""
+"""Reloading: serve the changed file of the registry, unless it has mistakes or a runtime would become unavailable."""
 
 import logging
 from collections.abc import Callable
@@ -84,7 +84,7 @@ class Reloader:
                 for hint in hints(found.registry):
                     _log.warning("registry: %s", hint)
                 if found.kept:
-                    _log.warning("the server must be restarted for: %s", ", ".join(found.kept))
+                    _log.warning("restart the server to apply: %s", ", ".join(found.kept))
                 self.last = Reload(datetime.now(UTC), "reloaded", kept=found.kept)
             if self._is_counted:
                 self._service.metrics.reloaded(self.last.outcome)

@@ -50,7 +50,7 @@ class Preparation:
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """Keep its files and its fork server meanwhile."""
+        """Keep its files and its fork server while the body runs."""
         self._users += 1
         try:
             yield

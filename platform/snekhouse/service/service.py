@@ -218,7 +218,7 @@ def _require_ids(registry: Registry, ids: HostIdPool) -> None:
     """
     needed = ids_needed(registry.server.places, 1, len(registry.runtimes))
     if ids.count < needed and not ids.shared:
-        message = f"the server has {ids.count} of these ids, and needs {needed} for this"
+        message = f"the server reserved {ids.count} of these ids at its start; this registry needs {needed}"
         raise RegistryError([Problem(registry.source, "server.uids", message, "restart the server")])
 
 

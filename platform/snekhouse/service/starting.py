@@ -1,4 +1,4 @@
-"""The choice how an evaluation starts: forked where the runtime's fork server is up, else cold."""
+"""The choice of how an evaluation starts: forked if the runtime's fork server is up, otherwise cold."""
 
 import logging
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Starter:
     supervisor: ForkServerSupervisor | None = None
 
     async def run(self, prepared: PreparedRuntime, job: Job) -> Result:
-        """Evaluate a job. If its fork server fails, run it again: nothing outside the jail has seen the lost run.
+        """Evaluate a job. If the fork server fails, run the job again, cold: the lost run changed nothing outside.
 
         Args:
             prepared: The runtime as the registry has it now.

@@ -52,7 +52,7 @@ _IPV6_PREFIX = 64
 
 
 def _network(client: str) -> str:
-    """Return what counts as one client: an IPv4 address, or an IPv6 network, which has too many addresses to count."""
+    """Return what counts as one client: an IPv4 address, or the /64 network of an IPv6 address."""
     try:
         address = ip_address(client)
     except ValueError:

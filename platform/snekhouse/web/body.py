@@ -92,7 +92,7 @@ def _from_form(body: bytes) -> bytes:
 
 _BODY_TIMEOUT_S = 10.0
 _MIN_BYTES_PER_S = 16 * 1024
-"""A body may take the timeout, and longer as long as it arrives at this rate."""
+"""A body must arrive within the timeout, which grows by one second with every `_MIN_BYTES_PER_S` bytes."""
 
 
 class _Reading:

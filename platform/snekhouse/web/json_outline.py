@@ -1,6 +1,6 @@
 """The outline of a JSON text: the text with its long strings taken out while they arrive.
 
-A parser of a whole large text would block the event loop, and would make an object for each of millions of zeros.
+A parser of a whole large text would block the event loop, and would make an object for each of millions of values.
 This module scans a text piece by piece, and takes out its long strings, which are most of an ordinary request. The
 rest is small, or is refused. A parser then checks it like any other text.
 """
@@ -15,7 +15,7 @@ NOT_JSON = "Invalid JSON"
 """The title of an error in the syntax; snekbox has it too, and its clients compare it."""
 
 _LONG = 256
-"""Bytes from which a string is taken out."""
+"""Minimum number of bytes of a string that is taken out."""
 
 _MAX_BYTES = 4 << 20
 _MAX_PARTS = 250_000

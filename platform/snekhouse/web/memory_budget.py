@@ -43,10 +43,10 @@ class Reservation:
 
     @contextmanager
     def waiting(self, scope: anyio.CancelScope) -> Iterator["_Waiting"]:
-        """Mark the request as waiting for its client; the budget may then give it up for others.
+        """Mark the request as waiting for its client; the budget may then cancel it to free memory for others.
 
         Args:
-            scope: The scope to cancel in that case.
+            scope: The scope that the budget cancels.
         """
         self._waiting = _Waiting(scope)
         try:
@@ -61,7 +61,7 @@ class Reservation:
         return self._waiting.moved / age if self._waiting and self.size and age > _PACE_DELAY_S else math.inf
 
     def give_up(self) -> None:
-        """Stop waiting for the client."""
+        """Release the reservation, and cancel the wait for the client."""
         self._resize(0)
         if self._waiting:
             self._waiting.scope.cancel()
@@ -111,7 +111,7 @@ class MemoryBudget:
             self._reservations.discard(reservation)
 
     def free(self, size: int) -> None:
-        """Give up the slowest clients until so many bytes are free.
+        """Disconnect the slowest clients until `size` bytes are free.
 
         Raises:
             BusyError: There is no slow client.
@@ -124,7 +124,7 @@ class MemoryBudget:
 
 
 class TransitLimit:
-    """Middleware that makes a reservation for each request, and gives up clients that do not read."""
+    """Middleware that makes a reservation for each request, and disconnects clients that do not read."""
 
     def __init__(self, app: ASGIApp, budget: MemoryBudget) -> None:
         self._app = app

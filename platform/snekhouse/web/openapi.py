@@ -112,7 +112,22 @@ _RESPONSE_EXAMPLE = {
     "stderr": None,
     "encoding": "utf-8",
     "truncated": False,
-    "limits": {"wall_time": 6.0, "memory": 73400320, "processes": 15, "output": 1000000},
+    "limits": {
+        "wall_time": 6.0,
+        "memory": 73400320,
+        "address_space": 734003200,
+        "processes": 15,
+        "cpus": 1.0,
+        "output": 1000000,
+        "enforced_by": {
+            "wall_time": "server",
+            "memory": "kernel",
+            "address_space": "kernel",
+            "processes": "kernel",
+            "cpus": "kernel",
+            "output": "server",
+        },
+    },
     "usage": {"wall_time": 0.0024, "cpu_time": 0.0019, "queue_time": 0.0, "memory": 1150976},
     "files": [],
 }

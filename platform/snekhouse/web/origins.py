@@ -1,8 +1,8 @@
-"""The check of the headers by which browsers name the server and the page: programs, and pages that the registry lists.
+"""The check that a request comes from a program, or from a web page that may use the server.
 
 A browser sends requests for any page that its user opens, even to servers that only the user can reach. Pages cannot
-forge these headers. `Host` has the name of the server in the URL, which reveals DNS rebinding (an attacker's name that
-resolves to this server). `Origin` and `Sec-Fetch-Site` have the origin of the page.
+forge the headers that the check reads. `Host` has the name of the server in the URL, which reveals DNS rebinding (an
+attacker's name that resolves to this server). `Origin` and `Sec-Fetch-Site` have the origin of the page.
 
 Sources: RFC 9110, 7.2; RFC 6454; https://www.w3.org/TR/fetch-metadata/
 """

@@ -67,7 +67,7 @@ Seconds = Annotated[float, PlainSerializer(lambda value: round(value, 6), return
 
 
 class UsageOut(BaseModel):
-    """What the run used."""
+    """What the evaluation used."""
 
     wall_time: Seconds
     cpu_time: Seconds
@@ -141,7 +141,7 @@ class PackageOut(BaseModel):
 
 
 class TmpfsOut(BaseModel):
-    """An empty folder in memory, which each run gets anew."""
+    """A folder in memory, empty at the start of each evaluation."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -158,7 +158,7 @@ class RuntimeOut(BaseModel):
     status: Literal["available", "unavailable"]
     reason: Annotated[str, Field(description="Why it is unavailable; otherwise empty.")]
     start: Annotated[Literal["fork", "cold"], Field(description="How its evaluations start now.")]
-    start_reason: Annotated[str, Field(description="Why they cannot fork as the registry says; otherwise empty.")]
+    start_reason: Annotated[str, Field(description="Why evaluations do not fork although start is fork; else empty.")]
     implementation: str | None
     version: str | None
     free_threaded: bool | None

@@ -20,7 +20,7 @@ def cpu_limit(proc: Path = Path("/proc/self")) -> float:
 def _limits(proc: Path) -> Iterator[float]:
     for group, top in mounted_groups("cpu", proc):
         for folder in (group, *group.parents):
-            with suppress(OSError, ValueError):  # the root has no limit, and "max" is none
+            with suppress(OSError, ValueError):  # the root has no limit; "max" means no limit
                 quota, period = (int(text) for text in _quota(folder))
                 if quota > 0:  # v1 writes -1 for none
                     yield quota / period

@@ -157,13 +157,13 @@ def _controllers(folder: Path) -> set[str]:
 
 
 _NO_MEMORY_IN_V1 = (
-    "this kernel limits memory by cgroups v2 alone (CONFIG_MEMCG_V1 is not set): boot without "
+    "this kernel limits memory only with cgroups v2 (CONFIG_MEMCG_V1 is not set): boot without "
     "systemd.unified_cgroup_hierarchy=0"
 )
 
 _UNDELEGATED = (
-    "{} does not delegate its cgroup, and systemd would stop it for the first program that runs out of memory: add "
-    "Delegate=yes to the unit, or start the server by systemd-run --scope --property=Delegate=yes"
+    "{} does not delegate its cgroup, so systemd would stop the server as soon as a program runs out of memory: add "
+    "Delegate=yes to the unit, or start the server with systemd-run --scope --property=Delegate=yes"
 )
 
 _REMEDY = (
@@ -174,7 +174,7 @@ _REMEDY = (
 
 
 def _usable(folder: Path) -> bool:
-    """Try whether groups can be made in a folder: neither mode bits nor mount options show it reliably."""
+    """Check by a trial whether cgroups can be made in a folder: mode bits and mount options do not show it reliably."""
     trial = folder / f"snekhouse-trial-{uuid.uuid4().hex[:8]}"
     try:
         trial.mkdir()

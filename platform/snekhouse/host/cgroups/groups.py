@@ -83,7 +83,10 @@ class RunGroup:
         return self._layout.walls
 
     def add(self, pid: int) -> None:
-        """Move a process into the group, by the server's pid, unless it joined by itself. Its later children join too.
+        """Move a process into the group, unless it joined by itself. Its later children join too.
+
+        Args:
+            pid: The id of the process on the host.
 
         Raises:
             OSError: The process is gone, or the group refuses it.
@@ -101,7 +104,7 @@ class RunGroup:
         self._layout.limit(self._name, limits)
 
     def limit_sockets(self, size: int) -> None:
-        """Limit the buffers of its network sockets, which it can fill only over an interface.
+        """Limit the buffers of the run's network sockets. Without a network interface the run cannot fill them.
 
         Args:
             size: Bytes; it has no effect where buffers count as memory.
@@ -131,7 +134,7 @@ class Cgroups:
 
     @contextmanager
     def run(self, limits: Limits) -> Iterator[RunGroup]:
-        """Make a group for one run, and remove it on leaving, when all its processes must have ended.
+        """Make a group for one run, and remove it on leaving. All its processes must have ended by then.
 
         Raises:
             OSError: The kernel refused the group or one of its limits.

@@ -25,7 +25,7 @@ def _limits(proc: Path) -> Iterator[int]:
     for group, top in mounted_groups("memory", proc):
         for folder in (group, *group.parents):
             for name in _LIMITS:
-                with suppress(OSError, ValueError):  # the root has no limit, and "max" is none
+                with suppress(OSError, ValueError):  # the root has no limit; "max" means no limit
                     yield int((folder / name).read_text())
             if folder == top:
                 break

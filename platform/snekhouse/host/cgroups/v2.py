@@ -13,7 +13,7 @@ CONTROLLERS = ("memory", "pids", "cpu")
 """The controllers that limit a run; CPU time is counted without a controller."""
 
 LEAF = "snekhouse-server"
-"""The group that the server moves itself into, where its own group must have no processes."""
+"""The group that the server moves into if its original group must have no processes."""
 
 _CFS_PERIOD_US = 100_000
 """Microseconds of the CFS period, over which a CPU quota counts; the kernel's default."""
@@ -58,8 +58,8 @@ class V2:
     def claim(self) -> None:
         """Enable the controllers for children of the base; v2 allows that only if the base itself has no processes.
 
-        In a container or a service the server, and others with it, are in the group that is delegated to the server:
-        all of them move into a leaf first.
+        In a container or a service, the group that is delegated to the server contains the server and perhaps other
+        processes. All of them move into a leaf first.
         """
         if self.controllers <= set((self.base / "cgroup.subtree_control").read_text().split()):
             return

@@ -116,8 +116,8 @@ def find_interpreter(executable: Path) -> Interpreter:
 
 
 def _candidates() -> Iterator[Path]:
-    # Not by findpython 0.9: it misses conda's environments, /opt/python, and in uv's folders all names but python3. It
-    # also takes pyenv's shims for interpreters, and runs interpreters one after the other.
+    # findpython 0.9 cannot replace this: it misses conda's environments, /opt/python, and all names except python3 in
+    # uv's folders. It also treats pyenv's shims as interpreters, and runs interpreters one after the other.
     # The interpreter from which a venv was made has no public name.
     yield Path(getattr(sys, "_base_executable", sys.executable))
     # An empty or relative entry of PATH depends on the current folder.
