@@ -1,4 +1,4 @@
-"""``snekhouse render``: render the templates from a registry."""
+"""``snekhouse render``: render the Jinja templates for a registry."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from snekhouse.image import render_dockerfile
 from snekhouse.profile.rendering import render_profile
 from snekhouse.registry.loading import load
 
-app = typer.Typer(help="Render the templates from a registry.", no_args_is_help=True)
+app = typer.Typer(help="Render the Jinja templates for a registry.", no_args_is_help=True)
 
 
 @app.command()
