@@ -12,4 +12,6 @@ exclude_patterns = ["README.md"]  # index.md includes it
 html_theme = "furo"
 html_title = f"snekhouse {__version__}"
 myst_heading_anchors = 3
-suppress_warnings = ["myst.xref_missing"]  # links out of docs/ (the Jinja templates, the changelog): tests/docs checks them
+suppress_warnings = [
+    "myst.xref_missing"
+]  # links out of docs/ (the Jinja templates, the changelog): tests/docs checks them

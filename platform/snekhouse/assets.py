@@ -9,7 +9,7 @@ _CHECKOUT = _PACKAGE.parents[1]
 def asset(name: str) -> Path:
     """Find a file or folder that ships with snekhouse.
 
-    A checkout (editable install) keeps them at its top level; a wheel carries them as package data.
+    A checkout (editable install) has them at its top level; a wheel contains them as package data.
 
     Args:
         name: Path relative to the top of the checkout, e.g. ``templates/nsjail``.
@@ -20,4 +20,4 @@ def asset(name: str) -> Path:
     for root in (_PACKAGE / "_assets", _CHECKOUT):
         if (root / name).exists():
             return root / name
-    raise FileNotFoundError(f"{name} is missing from this installation of snekhouse: install it again")
+    raise FileNotFoundError(f"{name} is missing from this installation of snekhouse: install snekhouse again")

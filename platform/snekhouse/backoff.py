@@ -1,11 +1,11 @@
-"""Growing pauses between the starts of something that keeps ending."""
+"""Growing pauses between the starts of a process that ends again and again."""
 
 from dataclasses import dataclass
 
 
 @dataclass(slots=True)
 class Backoff:
-    """The pauses between the starts of one thing.
+    """The pauses between the starts of one process.
 
     Attributes:
         pauses: Seconds before the first restart, the second, ...; the last one repeats.
@@ -17,7 +17,7 @@ class Backoff:
     _failures: int = 0
 
     def pause(self, uptime: float) -> float:
-        """Count one end, and return the seconds to wait before the next start.
+        """Note that the process has ended; return the seconds to wait before the next start.
 
         Args:
             uptime: Seconds since the last start.

@@ -1,4 +1,4 @@
-"""Untrusted text for a terminal: characters that a terminal would obey or hide become escapes.
+"""Escape untrusted text for a terminal: replace characters that a terminal would interpret or hide.
 
 File names, messages of interpreters and requests are untrusted: a control sequence in one could move the cursor, set
 the window's title or forge a line.

@@ -127,15 +127,15 @@ class Result:
         status: How it ended.
         returncode: The program's exit code; 128 + N after signal N; 255 when the jail failed; None when output or
             files could not be returned.
-        stdout: Standard output; unless the job separates standard error, this contains it in order.
+        stdout: Standard output. Unless the job separates standard error, it contains both, in order.
         stderr: Standard error if the job separates it, else None.
         encoding: Encoding of `stdout` and `stderr`; a message that replaces them is always UTF-8.
-        message: The reason in a sentence; empty for `ok` and for a plain exit.
+        message: The reason in a sentence; empty for `ok`, and for an exit code without an exceeded limit.
         error: The uncaught exception that ended the program.
         signal: Name of the signal that ended the program, e.g. ``SIGSEGV``.
         truncated: Whether output was cut at its limit.
         files: Files that the program left in its home.
-        usage: What it used.
+        usage: What the run used.
     """
 
     status: Status

@@ -28,7 +28,7 @@ class BuildStage:
         name: Its name.
         runtime: Name of the runtime and of its folder.
         build: The interpreter to build.
-        llvm: The release of LLVM that it needs; None for none.
+        llvm: The release of LLVM that it needs; None if it needs none.
     """
 
     name: str

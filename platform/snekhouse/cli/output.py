@@ -37,7 +37,7 @@ def say(text: str, *, keep: str = "") -> None:
 
 
 def command() -> str:
-    """Return the name by which the caller can run this program: its path if the shell does not find the bare name."""
+    """Return how the caller can run this program: by its name, or by its path if the shell does not find the name."""
     typed = sys.argv[0]
     return typed if Path(typed).name == "snekhouse" and not shutil.which("snekhouse") else "snekhouse"
 

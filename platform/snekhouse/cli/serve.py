@@ -35,5 +35,5 @@ def serve(
     if not is_given(context, "registry"):
         _log.info("using the registry %s; name another with --registry", registry)
     if left := left_unit():
-        _log.info("%s does not delegate its cgroup; moved to a systemd scope that does", left)
+        _log.info("%s does not delegate its cgroup; moved to a systemd scope that delegates", left)
     run_server(loaded, bind or loaded.server.bind)

@@ -13,7 +13,8 @@ class Identity:
 
     Attributes:
         closed: Folders that only root may enter and that contain sources of mounts. If there are any, jails map root's
-            id as well, so that NsJail can mount them. The program has neither that id nor the capability to take it.
+            id as well, so that NsJail can mount the sources. The program does not have root's id, and has no capability
+            to get it.
     """
 
     closed: tuple[Path, ...] = ()

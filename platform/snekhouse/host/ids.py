@@ -31,7 +31,7 @@ class HostIds:
     Attributes:
         user: The user id.
         group: The group id.
-        inside: The id to which a fork server maps both. The jail of a single run maps them to `NOBODY`.
+        inside: The run's user and group id in the jail of a fork server. A cold jail maps both to `NOBODY`.
     """
 
     user: int
@@ -45,7 +45,8 @@ class HostIdPool:
     Attributes:
         shared: Why all runs share one id; empty if each has its own.
         count: How many ids there are, the fork servers' included.
-        users: The ids that a fork server maps, its own first, for NsJail's ``--user``; `groups` for ``--group``.
+        users: Values of NsJail's ``--user`` for a fork server: its own id first, then those of its runs; `groups` for
+        ``--group``.
     """
 
     def __init__(self, free: Iterable[HostIds], *, fork_server: HostIds, shared: str = "") -> None:
@@ -64,7 +65,7 @@ class HostIdPool:
         """Make a pool of a range of ids, or of one shared id where the server cannot use the range.
 
         Args:
-            uids: The first and the last id, for users and groups alike; fork servers have the last.
+            uids: The first and the last id, for users and groups alike. Fork servers have the last id.
         """
         first, last = uids
         if os.geteuid() != 0:
@@ -111,13 +112,14 @@ def _is_mapped(kind: str, first: int, last: int) -> bool:
 def reserved_ids(uids: Sequence[int], *, needed: int, wanted: int) -> Iterator[tuple[int, int]]:
     """Reserve ids for this server until it ends, even by SIGKILL.
 
-    A server locks bytes of one file, at the offsets that are its ids. The kernel frees these locks with the last
-    descriptor of the open file (open file description locks, fcntl(2)). Jails and watchdogs do not inherit it.
+    A server locks one byte of a common file for each id, at the offset of this id. The kernel frees the locks when the
+    last descriptor of the open file is closed (open file description locks, fcntl(2)). Jails and watchdogs do not
+    inherit this descriptor.
 
     Args:
-        uids: First and last of the ids that servers may reserve.
+        uids: The first and the last id that servers may reserve.
         needed: How many this server needs.
-        wanted: How many it reserves if so many are free.
+        wanted: How many ids it reserves if so many are free.
 
     Yields:
         First and last of the reserved ids.
@@ -150,7 +152,7 @@ def _lock(descriptor: int, uids: Sequence[int], count: int) -> int | None:
         else:
             return at
         kind, _, start, length, _ = _LOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, lock))
-        if kind != fcntl.F_UNLCK:  # another server has it; if that has just ended, try again
+        if kind != fcntl.F_UNLCK:  # another server has this lock; if the server has just ended, try again
             at = start + length
     return None
 
@@ -163,6 +165,6 @@ def _refusal(uids: Sequence[int], needed: int) -> str:
             f"end the range at {first + needed - 1} or later"
         )
     return (
-        f"this server needs {needed} host ids in a row, and other servers on this host left fewer of {first} to "
-        f"{last}: name another range in [server] uids, or stop a server"
+        f"this server needs {needed} host ids in a row, and other servers on this host use too many of {first} to "
+        f"{last}: name another range in [server] uids, or stop another server"
     )

@@ -1,6 +1,6 @@
-"""The memory of runs, which the server watches where no cgroup limits it.
+"""The memory of runs, which the server checks on hosts where no cgroup limits it.
 
-A run's memory is that of its processes, and that of the files that it wrote to tmpfs. The server reads it every 20 ms,
+A run's memory is the memory of its processes and of the files in its tmpfs. The server reads it every 20 ms,
 and sees no peak between two readings. A page that several processes share counts once (Pss of
 proc_pid_smaps_rollup(5)). Pss is slow to read, so the server reads it only if the resident sizes exceed the limit.
 """
@@ -74,7 +74,7 @@ def _resident(pid: int) -> int:
 
 
 def _proportional(pid: int) -> int:
-    """Return the bytes of a process outside files, its part of shared pages included; 0 if it is gone."""
+    """Return the bytes of a process without files, its share of shared pages included; 0 if the process is gone."""
     fields = dict(line.split(":", 1) for line in _read(f"/proc/{pid}/smaps_rollup").splitlines()[1:])
     sizes = {name: int(size.split()[0]) << 10 for name, size in fields.items()}
     own = sizes.get("Pss_Anon", 0) + sizes.get("SwapPss", 0)
@@ -82,7 +82,7 @@ def _proportional(pid: int) -> int:
 
 
 def _shared(pid: int) -> int:
-    """Return the part of a process in memory shared by mmap(2), without files, which are counted already."""
+    """Return a process's share of memory that mmap(2) shares. Files in tmpfs are left out: they are counted already."""
     size, is_counted = 0, False
     for line in _read(f"/proc/{pid}/smaps").splitlines():
         if line.startswith("Pss:"):

@@ -1,8 +1,8 @@
-"""Whether this host lets the server make namespaces (namespaces(7)): a trial in a process of its own.
+"""Check whether this host lets the server make namespaces (namespaces(7)), by a trial in a separate process.
 
 If the host refuses, the trial finds the cause. A seccomp filter decides before the kernel reads the arguments. So the
-trial makes each call with arguments that the kernel always refuses, before it asks AppArmor or checks capabilities: a
-different error comes from a filter.
+trial makes each call with invalid arguments, for which the kernel returns a known error before it asks AppArmor or
+checks capabilities. If the error is another one, it comes from a filter.
 """
 
 import os
@@ -62,8 +62,8 @@ _SYSCTLS = (
 _UNKNOWN = "the cause is neither seccomp nor AppArmor; look for a chroot, SELinux, or a kernel that is not Linux"
 
 _APPARMOR = (
-    "the AppArmor profile {} of this process refuses it: load deploy/apparmor/snekhouse, and start the container with "
-    "--security-opt apparmor=snekhouse"
+    "the AppArmor profile {} of this process refuses them: load deploy/apparmor/snekhouse, and start the container "
+    "with --security-opt apparmor=snekhouse"
 )
 
 

@@ -1,4 +1,4 @@
-"""The server's private folder, with profiles and a copy of the bootstrap; it exists while the server runs."""
+"""The server's private folder, with profiles and a copy of the bootstrap. The folder exists while the server runs."""
 
 import fcntl
 import os
@@ -59,14 +59,14 @@ def state_folder(parent: Path | None, layout: Layout | None) -> Iterator[State]:
 
     Args:
         parent: The folder that holds it; None for the usual place of this user.
-        layout: The cgroups in use; the folder lists them for the server that cleans up after this one.
+        layout: The cgroups in use. The folder lists them for a later server that cleans up if this one is killed.
 
     Raises:
         HostError: The folder cannot be made, or another user owns it.
     """
     parent = private_folder(parent)
     with ExitStack() as held:
-        with _locked(parent / _LOCK):  # one server at a time: one could remove what another is making
+        with _locked(parent / _LOCK):  # one server at a time: it could remove what another is making
             for folder in parent.glob(f"{_PREFIX}*"):
                 _sweep(folder)
             path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
@@ -123,7 +123,7 @@ def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder under the lock of all servers: one that starts could make its lock file again."""
+    """Remove a folder under the lock of all servers: otherwise a starting server could recreate its lock file."""
     with _locked(folder.parent / _LOCK):
         shutil.rmtree(folder)
 
@@ -154,7 +154,7 @@ def _private(parent: Path) -> Path:
         parent.mkdir(mode=_MODE, parents=True, exist_ok=True)
         status = parent.lstat()
     except OSError as error:
-        raise HostError(f"cannot make the server's state folder: {error}; set another in [server] state") from error
+        raise HostError(f"cannot make the server's state folder: {error}; name another in [server] state") from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         raise HostError(f"{parent} belongs to another user; set another folder in [server] state")
     parent.chmod(_MODE)

@@ -1,4 +1,4 @@
-"""The walls on this host: which of them stand, and how to get the missing ones."""
+"""The walls on this host: which are in place, and how to get the missing ones."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Wall:
 
     Attributes:
         name: Its name.
-        stands: Whether it stands on this host.
+        stands: Whether it is in place on this host.
         detail: What was found; for a missing wall, the effect and the remedy.
     """
 

@@ -39,6 +39,6 @@ def _jails(folder: bytes) -> Iterator[int]:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends when the server does, and not before
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the watchdog must not end before the server
     sys.stdin.buffer.read()
     end_jails(Path(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""The server's watchdogs: two processes that kill its jails when it is gone. One that ends is replaced.
+"""The server's watchdogs: two processes that kill its jails when the server is gone. A watchdog that ends is replaced.
 
 There are two, so that one remains while the other is replaced or stopped. The server does not notice a SIGSTOP.
 """
@@ -29,12 +29,12 @@ _STABLE_AFTER_S = 60.0
 """Uptime in seconds that resets the pauses."""
 
 _END_TIMEOUT_S = 5.0
-"""Seconds to wait for a watchdog to end, before it is killed: one that is stopped does not end."""
+"""Seconds to wait for a watchdog to end, before it is killed: a stopped watchdog does not end by itself."""
 
 
 @contextmanager
 def watchdogs_for(state: Path) -> Iterator[None]:
-    """Run watchdogs while this process lives; they outlive it to kill its jails.
+    """Run watchdogs while this process lives. If it is killed, they kill its jails.
 
     Args:
         state: The folder with the profiles of this server's jails only.

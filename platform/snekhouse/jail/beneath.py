@@ -1,7 +1,7 @@
 """Resolution of a path that never leaves a folder.
 
-openat2(2) with RESOLVE_IN_ROOT starts absolute links at the folder itself. But a program in a jail writes them with the
-folder's path in the jail. So this module resolves name by name, with a descriptor for each level (path_resolution(7)):
+openat2(2) with RESOLVE_IN_ROOT starts absolute links at the folder itself. But a program writes absolute links with the
+folder's path in its jail. So this module resolves name by name, with a descriptor for each level (path_resolution(7)):
 nobody can replace a folder by a link meanwhile.
 """
 
@@ -30,7 +30,7 @@ def resolve(folder: int, path: str, *, root: str) -> int:
         An O_PATH descriptor, for the caller to close.
 
     Raises:
-        OSError: The path leads nowhere, out of the folder, too deep, or through too many links.
+        OSError: The path does not exist, leads out of the folder, is too deep, or has too many links.
     """
     walk = _Walk(folder, _names(root))
     try:

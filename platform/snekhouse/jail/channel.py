@@ -86,7 +86,7 @@ class Channel:
         """
         with suppress(BrokenPipeError, ConnectionResetError):
             pieces = protocol.encode_request(request.args, request.variables, request.files)
-            # The first two pieces go in one message, which wakes the guest once.
+            # Send the first two pieces in one message, so that the guest wakes up only once.
             first = protocol.encode_task_files(len(task_files)) + next(pieces)
             sent = socket.send_fds(self._end, [first], [*streams, *task_files])
             await self.send(first[sent:])
@@ -94,7 +94,7 @@ class Channel:
                 await self.send(piece)
 
     async def receive_report(self, files: int) -> tuple[protocol.Stamp, ...] | protocol.Refusal:
-        """Wait for the guest's report: it has written all input files and starts the program, or it refuses one.
+        """Wait for the guest's report: it has written all input files and starts the program, or failed to write one.
 
         Args:
             files: How many files the request had.

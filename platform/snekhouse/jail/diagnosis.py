@@ -23,8 +23,8 @@ def diagnose(runtime: Runtime, guest_exit: GuestExit, printed: Sequence[str]) ->
         printed: Lines that the loader or the interpreter printed.
 
     Returns:
-        ``key: what is wrong; the remedy``, with the key below the runtime's table; or what NsJail logged if nothing
-        better is known.
+        ``key: what is wrong; the remedy``, with the key relative to the runtime's table; or NsJail's own error, if no
+        key explains the failure.
     """
     found = _missing_source(runtime) or _unusable_executable(runtime) or _lacking(printed)
     return shortened(found or _ended(runtime, guest_exit, printed), MESSAGE_SIZE)
@@ -136,7 +136,7 @@ def _prefixes(path: str) -> list[str]:
 
 
 def _on_host(path: str, mounts: Sequence[Mount]) -> Path | None:
-    """Return the file on the host of a path in the jail, with the links of the mount's source resolved."""
+    """Return the host's file for a path in the jail, with the links of the mount's source resolved."""
     around = [mount for mount in mounts if f"{path}/".startswith(f"{mount.target.rstrip('/')}/")]
     if not around:
         return None

@@ -42,7 +42,7 @@ class ForkedGuest:
         return await self.server.hello_of(self.fork)
 
     async def request(self, request: Request) -> tuple[Stamp, ...] | Refusal:
-        """See `Guest`; fork a spare meanwhile, while no evaluation waits for the fork server."""
+        """See `Guest`. Meanwhile fork a spare, because no evaluation waits for the fork server now."""
         await self.fork.channel.send_request(request, self.stdio, self.group.task_files if self.group else ())
         self.server.fork_ahead()
         return await self.fork.channel.receive_report(len(request.files))

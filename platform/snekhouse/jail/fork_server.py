@@ -1,4 +1,4 @@
-"""Fork servers: a warm interpreter in a jail forks the guest of each evaluation."""
+"""Fork servers: an interpreter that runs in a jail and forks the guest of each evaluation."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -45,7 +45,7 @@ class Fork:
         group: Its cgroup with the runtime's limits, which it joins after its hello; None on a host without cgroups.
         held: Releases its resources.
         ended: Set once it has ended, or is lost with the fork server.
-        exit: How it ended; None before, and if it is lost.
+        exit: How it ended; None while it runs, and if it is lost.
     """
 
     number: int
@@ -123,7 +123,7 @@ class ForkServer:
             raise self._failed(str(error) or "the fork server does not answer") from error
 
     async def end(self, fork: Fork) -> GuestExit:
-        """Kill a fork unless it has ended, and wait until it is reaped; nothing interrupts that.
+        """Kill a fork unless it has ended, and wait until it is reaped, even if the task is cancelled.
 
         Raises:
             ForkServerError: The fork server is gone, and so is the fork.
@@ -143,7 +143,7 @@ class ForkServer:
             await self._idle.wait()
 
     async def listen(self) -> None:
-        """Receive reports of ended forks, until the fork server fails or is gone; the remaining forks are lost then."""
+        """Receive reports of ended forks, until the fork server fails or is gone. The remaining forks are then lost."""
         await first(self._receive_reports, self._failure.wait)
         self._failure.set()
         self.close()
@@ -152,7 +152,7 @@ class ForkServer:
         """Fork a first process, to check that it can be sealed.
 
         Raises:
-            JailError: It cannot; the text says why.
+            JailError: It cannot be sealed; the text says why.
         """
         fork = self._fork()
         try:
@@ -164,7 +164,7 @@ class ForkServer:
         self.fork_ahead()
 
     def close(self) -> None:
-        """Give up all forks; they end with the fork server."""
+        """Release all forks; their processes end with the fork server."""
         for fork in self._forks.values():
             fork.ended.set()
         if self._spare:
@@ -260,7 +260,7 @@ async def _configure(process: NsJail, prepared: PreparedRuntime) -> None:
     """Send the settings, and wait for the hello.
 
     Raises:
-        JailError: It sent something else.
+        JailError: The fork server sent something else.
     """
     runtime, policy = prepared.runtime, prepared.fork_server.policy
     settings = protocol.encode_fork_server(policy, writable(runtime), runtime.preload, loopback=runtime.loopback)

@@ -1,4 +1,4 @@
-"""The home that a run leaves, read only through its descriptor.
+"""The home that a run leaves: the server reads it, through its descriptor alone.
 
 Every process of the jail has ended before the server reads the home, so nothing changes any more. `beneath` follows
 links name by name, and the kernel never does, so no link leads out of the home.
@@ -76,16 +76,16 @@ def collect(home: int, *, files: Files, size_limit: int, inputs: Mapping[str, St
 
     Args:
         home: Descriptor of the home.
-        files: How many files, which names, and how long it may take.
-        size_limit: Bytes of all files together; a file that does not fit is left out unread.
+        files: How many files to return, which names, and how long collecting may take.
+        size_limit: Bytes of all files together; a file that does not fit is skipped.
         inputs: Stamp of each input file, by path; a file with the same stamp is not returned.
 
     Returns:
         The first files, sorted by path.
 
     Raises:
-        FilesError: It took too long. Or, before the last file that is returned, a name is not UTF-8, or a path is too
-            deep or too long.
+        FilesError: It took too long; or a name is not UTF-8, or a path is too deep or too long, before the last file
+            that is returned.
     """
     return _Collector(home, files, size_limit, inputs).collect()
 
@@ -132,7 +132,7 @@ class _Collector:
             if not name.endswith(b"/"):
                 yield _Entry(folder, name, path)
                 continue
-            # Without its slash: with one the kernel follows a link in spite of O_NOFOLLOW (path_resolution(7)).
+            # The slash is removed: with a slash the kernel follows a link in spite of O_NOFOLLOW (path_resolution(7)).
             descriptor = _unless_dead_end(partial(os.open, name.rstrip(b"/"), _FOLDER_FLAGS, dir_fd=folder))
             if descriptor is not None:
                 with _closing(descriptor):

@@ -28,7 +28,7 @@ _LOG_LIMIT = 64 * 1024
 
 
 _LINE = re.compile(r"^\[([DIWEF])\]\[[^\]]*\](?:\[\d+\])?(?: \S+\(\):\d+)? (.*)$", re.MULTILINE)
-"""[level][timestamp][pid]? function():line? message"""
+"""A line of the log: [level][timestamp][pid]? function():line? message"""
 
 _SIGNALED = re.compile(r"terminated with signal: \S+ \((\d+)\)")
 
@@ -52,7 +52,7 @@ class NsJail:
         await anyio.wait_readable(self._pidfd)
 
     async def end(self) -> GuestExit:
-        """Kill every process in the jail and reap NsJail; nothing interrupts that."""
+        """Kill every process in the jail and reap NsJail, even if the task is cancelled."""
         if self._exit is None:
             signal.pidfd_send_signal(self._pidfd, signal.SIGTERM)  # NsJail then kills its jail
             with anyio.move_on_after(_TERM_TIMEOUT_S, shield=True) as grace:
@@ -90,7 +90,7 @@ def _complaint(log: str) -> str:
     """Return the first error in NsJail's log, or the warning just before it; empty for none."""
     lines: list[tuple[str, str]] = _LINE.findall(log)
     for (level_before, before), (level, message) in pairwise([("", ""), *lines]):
-        if level in "EF":  # later errors follow from it; a warning just before has its cause
+        if level in "EF":  # later errors are its consequences; a warning just before it names the cause
             return before if level_before == "W" else message
     return ""
 
@@ -124,7 +124,7 @@ async def started(binary: Path, options: Sequence[str], command: Sequence[str], 
 
 
 def options(profile: Path, host_ids: HostIds) -> tuple[str, ...]:
-    """Return the options for a profile and the host ids of its program, which gets the ids of the first mapping."""
+    """Return the options for a profile and a run's host ids. The program gets these: they are mapped first."""
     user, group = f"{NOBODY}:{host_ids.user}:1", f"{NOBODY}:{host_ids.group}:1"
     return ("--user", user, "--group", group, "--config", str(profile))
 
@@ -141,18 +141,18 @@ _TERM_TIMEOUT_S = 2.0
 
 
 def _spawn(argv: list[str], descriptors: tuple[int, ...]) -> int:
-    """Start a process with `descriptors` as its 0, 1, 2, ... and no others.
+    """Start a process that has only `descriptors`, as its descriptors 0, 1, 2, ...
 
     posix_spawn shares the server's memory until the exec; fork would copy its page tables.
     """
-    # Move everything out of the way first: a later dup2 must not overwrite an earlier one's source.
+    # Copy all descriptors to numbers above the targets first: a dup2 must not overwrite the source of a later one.
     with ExitStack() as held:
         actions = []
         for target, fd in enumerate(descriptors):
             parked = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, len(descriptors))
             held.callback(os.close, parked)
             actions.append((os.POSIX_SPAWN_DUP2, parked, target))
-        # A process group of its own: Ctrl-C at the server's terminal must not end it.
+        # A separate process group: Ctrl-C at the server's terminal must not end NsJail.
         return os.posix_spawn(
             argv[0], argv, {}, file_actions=actions, setpgroup=0, setsigdef=_ALL_SIGNALS, setsigmask=()
         )

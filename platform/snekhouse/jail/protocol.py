@@ -1,9 +1,9 @@
 """The guest protocol: the frames between host and bootstrap before the program runs.
 
-docs/protocol.md describes it; the bootstrap inside the jail has its own half. Host and guest share frames, not
-code, and both are tested on the golden vectors in tests/protocol/. This half is pure: bytes in, bytes out.
+docs/protocol.md describes it. This module is the host's side, and does no input or output. The bootstrap inside the
+jail implements the guest's side. The sides share no code; both are tested on the golden vectors in tests/protocol/.
 
-The guest closes its end before the program runs, and the host reads nothing from it afterwards.
+The guest closes its end of the socket before the program runs. After that, the host reads nothing from the socket.
 """
 
 import struct
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from snekhouse.profile.tmpfs import TmpfsMount
 
 HELLO = b"snekhouse 1\n"
-"""The guest's first bytes; they carry a descriptor of the home (SCM_RIGHTS)."""
+"""The guest's first bytes, sent together with a descriptor of the home (SCM_RIGHTS)."""
 
 UNSEALED = b"E"
-"""The first byte instead of a hello, if the fork server cannot seal a run; the reason follows."""
+"""The first byte of the message that replaces a hello if the fork server cannot seal a run. The reason follows."""
 
 FORK_SERVER_HELLO = b"snekhouse fork server 1\n"
 """A fork server's first bytes, when it is ready."""

@@ -47,4 +47,4 @@ class RunResources:
 
 
 _SOCKET_DIVISOR = 4
-"""Socket buffers may have the memory limit divided by this, where they do not count as memory."""
+"""On hosts where socket buffers do not count as memory, they may have the memory limit divided by this."""

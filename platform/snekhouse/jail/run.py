@@ -130,7 +130,7 @@ class _Run:
         return None
 
     async def _wait_for_end(self) -> StopReason | None:
-        """Wait until the program has ended or exceeds a limit; return that limit."""
+        """Wait until the program has ended or exceeds a limit; return this limit, or None."""
         with anyio.move_on_after(self.job.limits.wall_time):
             return await (first(self._ended, self._above_memory) if self.watch else self._ended())
         return StopReason.TIME

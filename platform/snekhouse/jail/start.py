@@ -40,14 +40,14 @@ class Guest(Protocol):
         """Its cgroup, which it may join later; None on a host without cgroups."""
 
     async def hello(self) -> Hello:
-        """Wait until it is ready for a request.
+        """Wait until the guest is ready for a request.
 
         Raises:
             JailError: The guest did not start.
         """
 
     async def request(self, request: Request) -> tuple[Stamp, ...] | Refusal:
-        """Send the request, and wait until it has written the input files and starts the program.
+        """Send the request, and wait until the guest has written the input files and starts the program.
 
         Raises:
             JailError: The guest ended first, or broke the protocol.
@@ -57,7 +57,7 @@ class Guest(Protocol):
         """Wait until its program has ended."""
 
     async def end(self) -> GuestExit:
-        """Kill every process that has not ended, and reap them; nothing interrupts that."""
+        """Kill every process that has not ended, and reap all, even if the task is cancelled."""
 
 
 class Start(Protocol):

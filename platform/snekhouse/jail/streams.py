@@ -41,7 +41,7 @@ class Drain:
     """The reading end of one stream of a program.
 
     Attributes:
-        writer: The program's end; closed as soon as the program has it.
+        writer: The program's end; the server closes its copy as soon as the program has the end.
     """
 
     def __init__(self, budget: Budget) -> None:
@@ -112,14 +112,14 @@ def output_streams(limit: int, *, apart: bool) -> Iterator[tuple[Drain, ...]]:
     """Open the streams of a run: one for both stdout and stderr, or one for each.
 
     Args:
-        limit: Bytes kept of all together.
+        limit: Bytes to keep of all streams together.
         apart: Whether stderr has a stream of its own.
     """
     budget = Budget(limit)
     streams: list[Drain] = []
     try:
         for _ in range(2 if apart else 1):
-            streams.append(Drain(budget))  # noqa: PERF401 - an error halfway must close the first
+            streams.append(Drain(budget))  # noqa: PERF401 - if the second fails, the first must be closed
         yield tuple(streams)
     finally:
         for stream in streams:

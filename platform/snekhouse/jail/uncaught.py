@@ -23,7 +23,7 @@ _NOT_FATAL = re.compile(r"Exception (?:in thread|ignored) ")
 
 _PLACE = '  File "'
 _NO_HEADER = re.compile(r'  File ".*", line \d{1,9}\n(?:    .*\n)*(?:Syntax|Indentation|Tab)Error: ')
-"""For a program that does not compile, the interpreter prints only the place."""
+"""For a program that does not compile, the interpreter prints no header, only the place of the error."""
 
 _FRAME = re.compile(r'^  File "(.*)", line (\d{1,9})(?:, in .*)?$', re.MULTILINE)
 _LINES = re.compile(r"(?: .*\n)*")

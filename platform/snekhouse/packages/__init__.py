@@ -1,8 +1,8 @@
 """Third-party packages of a runtime: list them, and change them with uv in a jail.
 
 They are in the runtime's user base on the host, read-only in its jails. No code of a package runs on the host. Start
-with `changes`. `site` finds the packages, `requirements` and `inputs` bring what uv reads into the jail, `jail` makes
-that jail, and `stage` copies the packages, and replaces them with the changed copy.
+with `changes`. `site` finds the packages, `requirements` and `inputs` bring the files that uv reads into the jail,
+`jail` makes this jail, and `stage` copies the packages and then replaces them with the changed copy.
 """
 
 from snekhouse.packages.changes import Changes

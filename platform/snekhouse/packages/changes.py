@@ -80,7 +80,7 @@ class Changes:
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator["_Change"]:
-        """Copy the packages, yield to change the copy, and replace the packages with it unless that failed."""
+        """Yield a copy of the packages to change. Then replace the packages with the copy, unless the change failed."""
         site = await find_site(self.registry, self.runtime)
         async with workplace(self.registry, self.runtime) as place:
             with staged(site, place.owner) as stage:

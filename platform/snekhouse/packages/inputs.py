@@ -18,16 +18,17 @@ _PASSED_VARIABLES = re.compile(
     r"|SSL_CERT_FILE|SSL_CERT_DIR"
     r"|(?:HTTP|HTTPS|ALL|NO)_PROXY|(?:http|https|all|no)_proxy)"
 )
-"""Variables that say where packages come from. The jail gets no others: some make uv build or run code."""
+"""Variables that say where packages come from. The jail gets no other variable of uv: some make uv build or run
+code."""
 
 _INDEX_VARIABLES = {"UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS"}
 
 
 class Inputs:
-    """What a jail may read of the host, besides its runtime.
+    """The files and folders of the host that a jail may read, besides those of its runtime.
 
     Attributes:
-        mounts: The mounts that show it to the jail.
+        mounts: The mounts that make them visible in the jail.
     """
 
     def __init__(self, folder: Path, place: Path) -> None:
@@ -35,7 +36,7 @@ class Inputs:
 
         Args:
             folder: The folder for copies.
-            place: The folder that relative paths start from: the user's current one.
+            place: The folder that relative paths start from: the user's current folder.
         """
         self._folder = folder
         self.place = place
@@ -69,7 +70,7 @@ class Inputs:
         return target
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
-        """Select the variables that say where packages come from, and bring what they name into the jail."""
+        """Select the variables that say where packages come from; bring the files that they name into the jail."""
         return {name: self._value(name, value) for name, value in env.items() if _PASSED_VARIABLES.fullmatch(name)}
 
     def _value(self, name: str, value: str) -> str:

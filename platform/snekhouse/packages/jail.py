@@ -102,7 +102,7 @@ class InstallJail:
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
-    """What jails for packages need.
+    """The resources for jails that change packages.
 
     Attributes:
         host: What the survey found on this host.
@@ -164,7 +164,7 @@ class Workplace:
 
 @asynccontextmanager
 async def workplace(registry: Registry, runtime: Runtime) -> AsyncIterator[Workplace]:
-    """Acquire what jails need, and release it at the end.
+    """Acquire the resources for jails that change packages, and release them at the end.
 
     Raises:
         HostError: The host lacks a wall, and the registry does not allow that.
@@ -209,7 +209,7 @@ def _cgroup_errors() -> Iterator[None]:
 
 
 def _widened(runtime: Runtime, mounts: Sequence[Mount], env: Mapping[str, str]) -> Runtime:
-    """Return the runtime for changes: without a user base, from which Python would import, and with what uv needs."""
+    """Return the runtime with what uv needs, and without its user base: Python must not import packages from there."""
     kept_env = {name: value for name, value in runtime.env.items() if name in {"HOME", "LANG", "LD_LIBRARY_PATH"}}
     rooted = tuple(root_mounts(runtime.root)) if runtime.root else ()
     tools = tuple(_tools(runtime)) if runtime.packages_build == "source" else ()

@@ -1,4 +1,4 @@
-"""Requirements as a person writes them, rewritten for a jail: the files that they name are brought into it.
+"""Rewrite a person's requirements for a jail, and bring the files that they name into the jail.
 
 Source: https://pip.pypa.io/en/stable/reference/requirements-file-format/
 """
@@ -48,7 +48,7 @@ class Reader:
         """Write requirements to a file; return its path in the jail.
 
         Raises:
-            PackagesError: One is not a requirement, or must be built, which is not allowed.
+            PackagesError: A text is not a requirement, or a package must be built and builds are not allowed.
         """
         for each in given:
             if each.lstrip().startswith("-") or "\n" in each or "\r" in each:
@@ -85,7 +85,7 @@ class Reader:
         found = _OPTION.fullmatch(_SHORT.sub(r"-\1 ", line, count=1))
         option, value = found.groups() if found else (line, "")
         if option == "--only-binary" and not self.builds:
-            return ""  # uv gets this option anyway, and ":none:" must not undo it
+            return ""  # uv already has --only-binary :all:, and the file must not undo it
         return f"{option} {self._value(option, value.strip(), place, around)}".rstrip()
 
     def _value(self, option: str, value: str, place: Path, around: tuple[Path, ...]) -> str:

@@ -36,7 +36,7 @@ class Site:
 
     @classmethod
     def of(cls, runtime: Runtime) -> Self:
-        """Find the folder of a runtime whose interpreter is the host's: run the interpreter.
+        """Find the folder of a runtime whose interpreter can run on the host, by running the interpreter.
 
         Raises:
             PackagesError: The runtime has no place for packages, or its interpreter does not run here.

@@ -23,8 +23,8 @@ _UNLISTED = 0o711
 
 
 CACHE = ".cache"
-"""uv's cache, a folder in the jail's user base. Each change has its own, so that a build cannot alter the next one's.
-It is in the same mount as the packages, so that uv can link files."""
+"""uv's cache, a folder in the jail's user base. Each change has its own cache, so that a build cannot alter the cache
+of a later change. It is in the same mount as the packages, so that uv can link files."""
 
 
 class Stage:
@@ -54,8 +54,8 @@ class Stage:
     def drop_old_bytecode(self) -> None:
         """Remove bytecode, except that of unchanged modules.
 
-        Python compares only the size and the time in seconds, so it would use old bytecode for a new version of the
-        same second.
+        Python compares only the size of the source and its time in seconds. So it could use old bytecode for a source
+        that was replaced within the same second.
         """
         for path, status in self._content():
             if stat.S_ISREG(status.st_mode) and path.match("__pycache__/*.pyc"):
@@ -99,7 +99,7 @@ class Stage:
                 self._versions[path] = _version(target)
 
     def _link_or_copy(self, source: Path, target: Path) -> None:
-        """Link a file, so that the jail can remove it but not change it; copy it if it cannot be linked."""
+        """Link a file, so that the jail can remove but not change the file; copy a file that cannot be linked."""
         try:
             os.link(source, target)
         except OSError:
@@ -229,7 +229,7 @@ def _walk(top: Path) -> Iterator[tuple[PurePath, os.stat_result]]:
 
 
 def _version(path: Path) -> tuple[int, int]:
-    """Return what changes if a file is changed or replaced."""
+    """Return values that change if the file is changed or replaced."""
     status = path.lstat()
     return status.st_ino, status.st_ctime_ns
 

@@ -21,7 +21,7 @@ _FORK_SERVER_INSIDE = "/snekhouse/fork_server.py"
 """Path of the fork server's code in its jail; runtimes/bootstrap.py names it as well."""
 
 START_TIMEOUT_S = 15.0
-"""Seconds until the bootstrap must say hello, and again until it must have written the files; for a loaded host."""
+"""Seconds for the bootstrap to say hello, and as many again to write the files; enough for a loaded host."""
 
 _MIB = 1 << 20
 
@@ -40,12 +40,12 @@ def render_profile(
 
     Args:
         runtime: The runtime.
-        identity: The ids that its jails map besides the run's own.
+        identity: The ids that jails of the runtime map besides the run's own.
         bootstrap: The host's path of the bootstrap.
         limited: Which of ``memory``, ``pids`` and ``cpu`` cgroups limit.
         fork_server: The host's path of `runtimes/fork_server.py` for the profile of a fork server; None for one run.
         ids: How many user and group ids its runs may have inside, from `NOBODY` on.
-        network: Whether it shares the network of the host, to install packages; evaluations never do.
+        network: Whether the jail shares the network of the host, to install packages; jails of evaluations never do.
 
     Returns:
         An `NsJailConfig` in protobuf text format, with comments.
@@ -98,7 +98,7 @@ def bootstrap_inside(bootstrap: Path) -> str:
 
 
 def quote(value: object) -> str:
-    """Write a value in protobuf text format, as one value whatever it contains.
+    """Write a value in protobuf text format, so that no content can end the value.
 
     Source: https://protobuf.dev/reference/protobuf/textformat-spec/#string
 

@@ -1,7 +1,7 @@
 """The system calls that a program may make (seccomp(2)). `kafel` writes them for NsJail, `bpf` for the kernel.
 
-A call that no rule names fails with ENOSYS, as on an older kernel, and libraries can work without it. All calls by the
-x32 entry fail in this way. A call by the i386 entry kills the program.
+A call that no rule names fails with ENOSYS, as on an older kernel, and libraries can work without this call. All calls
+through the x32 entry fail in this way. A call through the i386 entry kills the program.
 """
 
 import errno

@@ -1,7 +1,7 @@
 """Checks across the tables of a registry: names, executables and mounts that contradict each other.
 
-They read the parsed file, not the models, so that a mistake in one place does not hide another. They skip values of
-the wrong type, which the models reject.
+The checks read the parsed file, not the models, so that one mistake does not hide another. They skip values of the
+wrong type, because the models report these.
 """
 
 import os
@@ -66,7 +66,7 @@ def _check_uids(server: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mistak
                     f"has {last - first + 1} ids; {needed} are needed: {concurrency} for evaluations, and for each "
                     f"worker {_SPARE_FORKS} for each runtime and 1 for fork servers"
                 )
-                yield Mistake(("server", "uids"), message, f"end it at {first + needed - 1} or later")
+                yield Mistake(("server", "uids"), message, f"end the range at {first + needed - 1} or later")
 
 
 def ids_needed(concurrency: int, workers: int, runtimes: int) -> int:

@@ -1,4 +1,4 @@
-"""Paths in a jail: its own, and the checks that the mounts and tmpfs of a registry do not conflict.
+"""Paths in a jail: the paths that belong to the jail itself, and checks for mounts and tmpfs that conflict.
 
 Like `cross_check`, it reads the parsed file and skips values of the wrong type.
 """
@@ -16,7 +16,7 @@ from snekhouse.registry.root import PLACES, is_of_system
 from snekhouse.registry.values import Size, normal_path
 
 _HIDDEN_BELOW = (HOME, SHM, "/proc", "/snekhouse")
-"""Paths that belong to the jail: a mount on or below one would hide it, or be hidden."""
+"""Paths that belong to the jail: a mount at or below such a path would hide it, or would be hidden."""
 
 _OWN_PATHS = ("/", "/dev", "/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 
@@ -24,7 +24,7 @@ _SIZE: TypeAdapter[ByteSize] = TypeAdapter(Size)
 
 
 def own_place(target: str) -> str | None:
-    """Return the jail's own path that a mount at `target` conflicts with; None if there is no conflict."""
+    """Return the path of the jail itself that a mount at `target` conflicts with; None if there is no conflict."""
     below = (place for place in _HIDDEN_BELOW if f"{target}/".startswith(f"{place}/"))
     return target if target in _OWN_PATHS else next(below, None)
 
@@ -88,7 +88,7 @@ def check_tmpfs(name: str, table: Mapping[str, Any], defaults: Mapping[str, Any]
 
 
 def _relation(tmpfs: _Place, other: _Place) -> str:
-    """Word how a tmpfs and another mount are nested, once for each pair; empty if they are not."""
+    """Describe how a tmpfs and another mount are nested, once for each pair; empty if they are not nested."""
     if _is_below(tmpfs.target, other.target):
         return "is below"
     return "would hide" if _is_below(other.target, tmpfs.target) and other.tmpfs is None else ""

@@ -113,7 +113,7 @@ def _tables(value: object) -> dict[str, Any]:
 
 
 def _quote_names(parsed: dict[str, Any]) -> list[Mistake]:
-    """Read ``[runtimes.3.12]``, in TOML a table "12" in a table "3", as the runtime "3.12", and check that."""
+    """Read ``[runtimes.3.12]``, in TOML a table "12" in a table "3", as the runtime "3.12", and check it as well."""
     runtimes = parsed.get("runtimes")
     if not isinstance(runtimes, dict):
         return []
@@ -143,7 +143,7 @@ def _position(location: Location, parsed: Any) -> tuple[int, ...]:
 
 
 def _merge(name: str, table: RuntimeTable, defaults: Settings) -> Runtime:
-    """Merge a runtime's table over the defaults, key by key; mounts append, and an equal target replaces."""
+    """Merge a runtime's table over the defaults, key by key. A mount replaces an inherited one with the same target."""
     mounts = {mount.target: mount for mount in (*_inherited_mounts(table, defaults), *table.mounts)}
     merged = {
         **_written(defaults),
@@ -163,7 +163,7 @@ def _of_host(mount: MountTable) -> Mount:
 
 
 def _inherited_mounts(table: RuntimeTable, defaults: Settings) -> tuple[MountTable, ...]:
-    """List the mounts that a runtime takes from the defaults: if it has its own root, none of the host's system."""
+    """List the mounts that a runtime takes from the defaults: with its own root, none that shows the host's system."""
     if table.root is None:
         return defaults.mounts
     return tuple(mount for mount in defaults.mounts if not is_of_system(mount.target))

@@ -1,4 +1,4 @@
-"""Mistakes in a registry, worded for the person who wrote it."""
+"""Mistakes in a registry, explained to the person who wrote it."""
 
 import difflib
 import re

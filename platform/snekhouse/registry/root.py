@@ -1,4 +1,4 @@
-"""A root file system beside the host's: a jail gets its /usr and its loader, and nothing else of it."""
+"""A root file system other than the host's. A jail sees its /usr and its loader, and nothing else of it."""
 
 import errno
 import os

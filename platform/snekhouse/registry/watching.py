@@ -72,7 +72,7 @@ async def file_changes(path: Path, known: str) -> AsyncIterator[None]:
 
 
 async def _wakeups(path: Path) -> AsyncIterator[None]:
-    """Yield when to check a file: when something changes it or its folder, and at every poll interval."""
+    """Yield each time the file must be checked: when it or its folder changes, and at every poll interval."""
     try:
         async for _ in awatch(
             *_places(path),
@@ -97,7 +97,7 @@ def _filter_for(path: Path) -> Callable[[Change, str], bool]:
 
 
 def _places(path: Path) -> Iterable[Path]:
-    """List what to watch: the folders, where a file may be replaced, and the file, which may have other names."""
+    """List what to watch: the folders (the file may be replaced), and the file (it may have other names)."""
     return dict.fromkeys(each for each in (path.parent, path.resolve().parent, path) if each.exists())
 
 

@@ -2,7 +2,7 @@
 
 After one large body the GNU C library would keep that memory forever: it raises its thresholds to 64 MiB, gives each
 thread its own heap, and returns memory below the end of a heap only when `malloc_trim` is called. Other C libraries
-lack these functions; with them this module does nothing.
+lack these functions. There, this module does nothing.
 
 Sources: mallopt(3), malloc_trim(3)
 """

@@ -24,7 +24,7 @@ _SEND_TIMEOUT_S = 30.0
 """Seconds for the client to read each piece of an answer."""
 
 _LINGER_TIMEOUT_S = 1.0
-"""Seconds that a client may still send after the last answer: a reset would discard what it has not read."""
+"""Seconds that a client may still send after the last answer: a reset would discard what the client has not read."""
 
 _HALF_CLOSED_TIMEOUT_S = 0.03
 """Seconds to answer a client that has closed its side: it may be gone, or wait for the answer (shutdown(2))."""
@@ -83,7 +83,7 @@ class Connection(asyncio.StreamReaderProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._reading: asyncio.Task[None] | None = None
         self._is_handling = False
-        self._is_served = False  # once it is, there are a writer and a protocol
+        self._is_served = False  # True once the writer and the protocol exist
         self._writer: asyncio.StreamWriter
         self._protocol: HttpProtocol
 
@@ -108,7 +108,7 @@ class Connection(asyncio.StreamReaderProtocol):
                 await self._finish()
         except* OSError:
             pass  # the client is gone
-        except* Exception as errors:  # noqa: BLE001 - the border: the client causes what a parser raises
+        except* Exception as errors:  # noqa: BLE001 - the outermost handler: a client can make a parser raise anything
             _log.warning("a connection was closed: %r", errors.exceptions[0])
             _log.debug("a connection was closed", exc_info=errors)
         finally:
@@ -193,7 +193,7 @@ class Connection(asyncio.StreamReaderProtocol):
             self._writer.transport.abort()
         async with self._ending:
             await self._protocol.handle(Closed())
-            await asyncio.sleep(0)  # let the application run before the next one is told
+            await asyncio.sleep(0)  # let the application run before another connection tells it
 
     async def _send(self, event: Event) -> None:
         """Handle an event of the protocol."""

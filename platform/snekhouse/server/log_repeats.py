@@ -1,4 +1,4 @@
-"""Limits repeated warnings and errors: log the first ones, then one line a second with the number of others.
+"""Limit repeated warnings and errors: log the first ones, then one line a second with the number of the others.
 
 Otherwise an error that occurs for every client would fill the disk with its tracebacks.
 """
@@ -37,7 +37,7 @@ class _Repeats:
     Attributes:
         begin: When its interval began (`time.monotonic`).
         count: Events in this interval.
-        is_flood: Whether there were too many, until an interval has few.
+        is_flood: Whether there were too many events; False again after an interval with few.
         more: Events that were neither logged nor summarized yet.
     """
 

@@ -77,7 +77,7 @@ class HttpProtocol:
         except H2CProtocolRequiredError as error:
             await self._upgrade(error.data, error.headers, error.settings)
         except _RefusedError:
-            pass  # it is answered, and the connection closes
+            pass  # the request is already answered, and the connection closes
 
     async def _upgrade(
         self, data: bytes, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None
@@ -113,13 +113,13 @@ class _Http1(H11Protocol):
 
     async def _check_protocol(self, event: h11.Request) -> None:
         self._requests += 1
-        if self._requests > 1:  # a pipelined request: only one of all connections starts per turn of the event loop
+        if self._requests > 1:  # pipelined: of all connections, one such request starts per loop turn
             async with self._turn:
                 await asyncio.sleep(0)
         names = [name for name, _ in event.headers]
         has_coding = b"transfer-encoding" in names
         if has_coding and (b"content-length" in names or event.http_version == b"1.0"):
-            # A proxy may see a different end of this request, and not the next one (RFC 9112, 6.1 and 11.2).
+            # A proxy may see another end of this request, and so not see the next request (RFC 9112, 6.1 and 11.2).
             await self._refuse(400)
         if len(names) > _MAX_HEADERS:
             await self._refuse(431)

@@ -1,4 +1,4 @@
-"""A delegated cgroup for runs, if systemd started the command in a unit that does not delegate its own.
+"""Get a delegated cgroup for runs if systemd started the command in a unit that does not delegate its cgroup.
 
 A shell's session and a service without `Delegate=yes` are such units. The command then restarts in its own scope, which
 delegates, with the same process id, descriptors and environment (systemd-run(1)).

@@ -24,7 +24,7 @@ _RESTART_DELAY_S = 1.0
 def become_worker(server: Server) -> Worker:
     """Fork the workers, and return in each. The supervisor does not return: it exits after the last worker.
 
-    The supervisor replaces a worker that is killed, ends all if one exits by itself, and forwards SIGHUP.
+    The supervisor replaces a worker that is killed, ends all workers if one exits by itself, and forwards SIGHUP.
 
     Args:
         server: Has the number of workers; a single worker is this process, without a supervisor.
@@ -60,7 +60,7 @@ class _Workers:
         return pid
 
     def watch(self) -> int:
-        """Replace and end workers until none is left, then exit; in a replacement, return its number."""
+        """Replace and end workers until none is left, then exit. In a new worker, return its number."""
         while self._workers:
             received = signal.sigwait(_SIGNALS)
             if received == signal.SIGCHLD:
@@ -71,7 +71,7 @@ class _Workers:
             elif received == signal.SIGHUP:
                 self._signal(signal.SIGHUP)
             else:
-                self._end(0)  # also for a second signal, which ends evaluations at once
+                self._end(0)  # a second signal is forwarded too: it ends evaluations at once
         shutil.rmtree(self._numbers)
         raise SystemExit(self._code)
 

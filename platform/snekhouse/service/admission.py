@@ -22,7 +22,7 @@ class Admission:
         self._slots = slots
         self._queue_size = queue_size
         self._running = 0
-        self._queues: dict[str, deque[_Waiter]] = {}  # in the order of their turns, none of them empty
+        self._queues: dict[str, deque[_Waiter]] = {}  # by runtime, the next one first; none is empty
         self._idle = anyio.Event()
         self._idle.set()
 

@@ -1,4 +1,4 @@
-"""The lag of the event loop: whatever keeps it busy delays every client."""
+"""The lag of the event loop. A busy event loop delays every client."""
 
 import time
 

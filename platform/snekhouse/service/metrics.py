@@ -1,4 +1,4 @@
-"""The metrics of a server, for Prometheus; of several workers, the sum."""
+"""The metrics of a server for Prometheus. With several workers, each metric is the sum over all of them."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-"""The environment variable that names the folder in which several processes keep their numbers."""
+"""The environment variable with the folder to which several processes write their metrics."""
 
 _RUN_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _WAIT_BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30)
@@ -31,8 +31,8 @@ class Metrics:
     """The metrics of one process. docs/reference/metrics.md lists them."""
 
     def __init__(self) -> None:
-        # Settings of the library for the whole process: no creation times, and the folder that workers share, which was
-        # unknown on import.
+        # Settings of the library for the whole process: no metrics of creation times, and the folder that workers
+        # share, which was not known when the library was imported.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
         own = self._own = CollectorRegistry()
@@ -136,7 +136,7 @@ class Metrics:
 
 
 def share_numbers(folder: Path) -> None:
-    """Make this process and those that it forks keep their numbers in one folder."""
+    """Make this process and those that it forks write their metrics to one folder."""
     os.environ[_FOLDER_VARIABLE] = str(folder)
 
 
@@ -162,7 +162,7 @@ class _CurrentState(Collector):
 
 
 class _Processes(Collector):
-    """The processes that keep numbers in a folder, each with its id as a label."""
+    """The processes that write their metrics to a folder, each with its process id as a label."""
 
     def __init__(self, folder: str) -> None:
         self._folder = Path(folder)

@@ -1,4 +1,4 @@
-"""The start of a server: it surveys the host and prepares every runtime."""
+"""The start of a service: survey the host, and prepare every runtime."""
 
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -64,7 +64,7 @@ def _no_runtime(source: str) -> str:
 
 
 _SPARE_IDS = 32
-"""Ids that a server reserves beyond those that it needs, for what a reload may add."""
+"""Additional ids that a server reserves, for runtimes and slots that a reload may add."""
 
 
 @contextmanager

@@ -68,7 +68,7 @@ class Preparer:
 
         Args:
             registry: The registry that the server will serve.
-            before: The current runtimes; one that is available, and renders as before, stays.
+            before: The current runtimes. A runtime that is available and renders as before keeps its preparation.
 
         Raises:
             HostError: The host lacks a wall, and the registry does not allow that.
@@ -161,7 +161,7 @@ class Preparer:
 
 
 def _require_root(runtime: Runtime) -> None:
-    """Check that a runtime's root exists; the error is clearer than the jail's.
+    """Check that a runtime's root exists: this error is clearer than NsJail's.
 
     Raises:
         JailError: The root cannot be used.
@@ -171,7 +171,7 @@ def _require_root(runtime: Runtime) -> None:
 
 
 def _signature(runtime: Runtime) -> tuple[int, ...]:
-    """Return a signature of a runtime's executable, which changes if another file replaces it."""
+    """Return a signature of a runtime's executable. It changes if another file replaces the executable."""
     try:
         status = executable_on_host(runtime).stat()
     except (OSError, PackagesError):
@@ -180,7 +180,7 @@ def _signature(runtime: Runtime) -> tuple[int, ...]:
 
 
 async def _maintain(preparation: Preparation) -> None:
-    """Keep a fork server up while the preparation is in use; then remove its files."""
+    """Keep a fork server up while the preparation is in use; then remove the preparation's files."""
     waits = [preparation.unused]
     if supervisor := preparation.starter.supervisor:
         waits.append(supervisor.keep)

@@ -21,7 +21,7 @@ _log = logging.getLogger(__package__)
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """One attempt to serve what the file says.
+    """One attempt to load the registry's file and serve it.
 
     Attributes:
         at: When it ended.
@@ -57,7 +57,7 @@ class Reloader:
 
         Args:
             service: The service.
-            served: Its registry when the server started, before it was divided among workers.
+            served: The registry when the server started, before its limits were divided among workers.
             share: Returns the part of a registry that this process serves.
             tell_others: Makes the other workers reload as well.
             is_counted: Whether this process counts reloads; all workers reload, and one of them counts.
@@ -71,7 +71,7 @@ class Reloader:
         self.last: Reload | None = None
 
     async def reload(self) -> Reload:
-        """Serve what the file says now; the result says what is wrong with it."""
+        """Load the file and serve it. If the file is refused, the result has the reason."""
         async with self._turn:
             try:
                 found = await anyio.to_thread.run_sync(watching.reload, self._served)

@@ -18,10 +18,10 @@ from snekhouse.shortening import MESSAGE_SIZE, shortened
 
 
 class Preparation:
-    """The profiles, the probe and the fork server of a runtime; a reload that renders the same keeps them.
+    """The profiles, the probe and the fork server of a runtime. A reload keeps them if the runtime renders as before.
 
     Attributes:
-        rendered: All that it was made from, for comparison.
+        rendered: Everything that the preparation was made from. A reload compares it.
         folder: The folder of its files.
         probe: The probe's answer; None if the runtime is unavailable.
         reason: Why the runtime is unavailable; empty if it is available.
@@ -59,12 +59,12 @@ class Preparation:
             self._check_unused()
 
     def retire(self) -> None:
-        """Mark it for removal, once no evaluation uses it."""
+        """Mark the preparation as replaced; it is removed once no evaluation uses it."""
         self._is_retired = True
         self._check_unused()
 
     async def unused(self) -> None:
-        """Wait until it is retired and no evaluation uses it."""
+        """Wait until the preparation is retired and no evaluation uses it."""
         await self._unused.wait()
 
     def _check_unused(self) -> None:
@@ -106,7 +106,7 @@ class RuntimeState:
 
     @property
     def cold_reason(self) -> str:
-        """Why evaluations start cold where the registry says that they fork; else empty."""
+        """Why evaluations start cold although the registry has `start = "fork"`; else empty."""
         return self.supervisor.reason if self.supervisor else ""
 
     def packages(self) -> tuple[Package, ...]:
@@ -115,5 +115,5 @@ class RuntimeState:
 
     @cached_property
     def _site(self) -> Path | None:
-        """The folder of these packages, which is slow to find; None if the runtime is unavailable or has none."""
+        """The folder of these packages (slow to find); None if the runtime is unavailable or has no such folder."""
         return site_on_host(self.runtime, self.probe.user_site) if self.probe else None

@@ -67,7 +67,7 @@ class Service:
         return self._resources.enforcement
 
     async def settled(self) -> None:
-        """Wait until every runtime's first fork server has started, or failed to."""
+        """Wait until the first fork server of each runtime has started, or has failed to start."""
         await _wait_for_fork_servers(self.runtimes)
 
     async def change(self, registry: Registry) -> None:
@@ -116,7 +116,7 @@ class Service:
         """Accept no more evaluations, wait for the accepted ones, and cancel those that do not end.
 
         Args:
-            grace: Seconds that they have to end.
+            grace: Seconds for the accepted evaluations to end.
         """
         self._is_closing = True
         with anyio.move_on_after(grace):

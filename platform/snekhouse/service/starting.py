@@ -19,7 +19,7 @@ class Starter:
     """Starts the evaluations of one runtime.
 
     Attributes:
-        cold: How they start where no fork server is up.
+        cold: Starts evaluations while no fork server is up.
         supervisor: Keeps the fork server up; None where all evaluations start cold.
     """
 
@@ -27,7 +27,9 @@ class Starter:
     supervisor: ForkServerSupervisor | None = None
 
     async def run(self, prepared: PreparedRuntime, job: Job) -> Result:
-        """Evaluate a job. If the fork server fails, run the job again, cold: the lost run changed nothing outside.
+        """Evaluate a job; run it again, cold, if the fork server fails.
+
+        The lost run changed nothing outside its jail.
 
         Args:
             prepared: The runtime as the registry has it now.

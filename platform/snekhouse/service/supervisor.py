@@ -33,11 +33,11 @@ PAUSES_S = (0.1, 1.0, 5.0, 30.0, 300.0)
 
 
 class ForkServerSupervisor:
-    """Keeps a fork server of a runtime up: starts it, replaces it, and starts another when it is lost.
+    """Keeps a fork server of a runtime up: starts it, replaces an old one, and starts another if one is lost.
 
     Attributes:
         reason: Why no fork server is up; empty if one is.
-        attempted: Set once the first has started, or failed to.
+        attempted: Set once the first fork server has started, or has failed to start.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ForkServerSupervisor:
         Args:
             prepared: The runtime.
             resources: The server's cgroups and host ids.
-            packages: The folder of its third-party packages: a fork server knows those of its start.
+            packages: The folder of its third-party packages. When they change, the fork server is replaced.
             turn: Held while a fork server starts, so that not all start at once.
             metrics: The metrics that count its fork servers.
         """
@@ -63,10 +63,10 @@ class ForkServerSupervisor:
         self._packages_known = 0
         self._turn = turn
         self._metrics = metrics
-        self._cause = "first"  # why the next one starts
+        self._cause = "first"  # why the next fork server starts
         self._fork_server: ForkServer | None = None
-        self._due = anyio.Event()  # the current one must be replaced
-        self._replaced = anyio.Event()  # another has replaced the current one
+        self._due = anyio.Event()  # set when the current fork server must be replaced
+        self._replaced = anyio.Event()  # set when another fork server has replaced the current one
         self.attempted = anyio.Event()
         self.reason = "its fork server is being started"
 

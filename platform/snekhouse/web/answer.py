@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from snekhouse.web.schemas import EvalResponse
 
 _WHOLE = 1 << 17
-"""Bytes of output and files up to which an answer is sent in one piece."""
+"""Maximum bytes of output and files of an answer that is sent in one piece."""
 
 _TEXT_STEP = 1 << 16
 """Characters of output in one piece."""

@@ -53,7 +53,7 @@ def _answer(status: int, description: str, headers: dict[str, str] | None = None
     return Response(body.model_dump_json(), status, headers, media_type="application/json")
 
 
-# Coroutines, because Starlette runs plain functions in threads: a flood of errors would take all 40.
+# Coroutines, because Starlette runs plain functions in threads: a flood of errors would occupy all 40 threads.
 async def _on_http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - the table below says so
     return _answer(error.status_code, _explain(error), dict(error.headers or {}))

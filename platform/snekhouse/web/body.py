@@ -24,7 +24,7 @@ from snekhouse.web.long_string import LongString
 from snekhouse.web.memory_budget import reservation_of
 
 _INLINE = 1 << 16
-"""Bytes up to which a body is parsed as a whole, on the event loop; long strings of a larger one are taken out."""
+"""Maximum bytes of a body that is parsed as a whole, on the event loop. Long strings of larger bodies are taken out."""
 
 
 async def read_eval_request(request: Request, limit: int) -> EvalRequest:
@@ -106,7 +106,7 @@ class _Reading:
         self._size = 0
 
     async def read(self) -> bytes | Outline:
-        """Read a small body as it is, a large one as an outline.
+        """Read the body: return a small one unchanged, and a large one as an outline.
 
         Raises:
             HTTPException: The body is too large or too slow.
@@ -164,7 +164,7 @@ class _Reading:
             raise
 
     def _drop(self) -> None:
-        """Free what has arrived: the traceback of an error would keep it until the rest of the body is discarded."""
+        """Free the bytes that have arrived: the traceback of an error would keep them until the rest is discarded."""
         self._outline = None
         self._start.clear()
 

@@ -152,6 +152,6 @@ def _require_allowed(names: Iterable[str], runtime: Runtime) -> None:
         if name not in runtime.request_env:
             allowed = ", ".join(runtime.request_env) or "none"
             raise RequestError(
-                f"env.{name[:_MAX_NAME_LENGTH]}: the runtime {runtime.name} does not allow it; "
+                f"env.{name[:_MAX_NAME_LENGTH]}: the runtime {runtime.name} does not allow this; "
                 f"request_env in the registry allows: {allowed}"
             )

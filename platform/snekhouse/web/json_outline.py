@@ -1,8 +1,9 @@
 """The outline of a JSON text: the text with its long strings taken out while they arrive.
 
-A parser of a whole large text would block the event loop, and would make an object for each of millions of values.
-This module scans a text piece by piece, and takes out its long strings, which are most of an ordinary request. The
-rest is small, or is refused. A parser then checks it like any other text.
+A parser that takes a large text as a whole would block the event loop, and would make an object for each value, even
+for millions of them.
+This module scans a text piece by piece, and takes out its long strings, which are most of an ordinary request. The rest
+must be small; otherwise it is refused. A parser then checks the rest like any other text.
 """
 
 import re
@@ -30,7 +31,7 @@ _INSIDE = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\.)*+', re.DOTALL)
 
 
 class OutlineError(RequestError):
-    """The outline of the text cannot be made."""
+    """The body is not JSON, or its outline is too large."""
 
 
 class Outline:

@@ -56,7 +56,7 @@ class Reservation:
 
     @property
     def pace(self) -> float:
-        """Bytes a second that the client sends or reads; infinite if unknown, or if the request waits for no client."""
+        """Bytes a second that the client sends or reads; infinite if unknown, or if nothing waits for the client."""
         age = time.monotonic() - self._waiting.since if self._waiting else 0
         return self._waiting.moved / age if self._waiting and self.size and age > _PACE_DELAY_S else math.inf
 

@@ -1,4 +1,4 @@
-"""The check that a request comes from a program, or from a web page that may use the server.
+"""Check that a request comes from a program, or from a web page that may use the server.
 
 A browser sends requests for any page that its user opens, even to servers that only the user can reach. Pages cannot
 forge the headers that the check reads. `Host` has the name of the server in the URL, which reveals DNS rebinding (an

@@ -59,7 +59,7 @@ def mounted_groups(controller: str, proc: Path = Path("/proc/self")) -> Iterator
         proc: The server's folder in procfs.
 
     Yields:
-        The folder of its group, and that of the topmost group that is visible here.
+        The folder of the server's group, and the folder of the topmost group that is visible here.
     """
     own = _own_groups((proc / "cgroup").read_text())
     for mount in _cgroup_mounts((proc / "mountinfo").read_text()):
@@ -103,7 +103,7 @@ def _cgroup_mounts(mountinfo: str) -> Iterator[_Mount]:
 
 
 def _own_groups(text: str) -> dict[str, str]:
-    """Read /proc/PID/cgroup (cgroups(7)): the path for each controller; that of v2 has the empty name."""
+    """Read /proc/PID/cgroup (cgroups(7)): the path for each controller; the path of v2 has an empty name."""
     groups: dict[str, str] = {}
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
@@ -138,7 +138,7 @@ def _detect_v2(mount: _Mount, own: dict[str, str], booted: Path) -> Detection:
     if "" not in own:
         return Detection(None, "none", _ALL, _REMEDY)
     folder = _folder(mount, own[""])
-    if folder.name == v2.LEAF:  # an earlier server in the same service or container moved there
+    if folder.name == v2.LEAF:  # an earlier server in the same service or container moved itself there
         folder = folder.parent
     if unit := undelegated_unit(folder, booted):
         return Detection(None, "none", _ALL, _UNDELEGATED.format(unit.name))

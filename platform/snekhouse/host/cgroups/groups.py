@@ -68,8 +68,8 @@ class RunGroup:
     """The group of one run.
 
     Attributes:
-        task_files: Descriptors to which a process of one thread writes ``0`` to join. Empty where the version has no
-            such files: then `add` moves the process.
+        task_files: Descriptors of the `tasks` files, to which a process with one thread writes ``0`` to join. Empty on
+            v2, where `add` moves the process instead.
     """
 
     def __init__(self, layout: Layout, name: str, task_files: tuple[int, ...]) -> None:
@@ -83,7 +83,7 @@ class RunGroup:
         return self._layout.walls
 
     def add(self, pid: int) -> None:
-        """Move a process into the group, unless it joined by itself. Its later children join too.
+        """Move a process into the group, unless it joins by itself. Processes that it starts later join too.
 
         Args:
             pid: The id of the process on the host.
@@ -107,7 +107,7 @@ class RunGroup:
         """Limit the buffers of the run's network sockets. Without a network interface the run cannot fill them.
 
         Args:
-            size: Bytes; it has no effect where buffers count as memory.
+            size: Bytes; without effect on v2, where buffers count as memory.
 
         Raises:
             OSError: The kernel refused the limit.
@@ -181,7 +181,7 @@ def sweep(folders: Iterable[str]) -> None:
     This blocks while processes end, so only the start and the end of a server may call it.
 
     Args:
-        folders: Those of the server's group, one for each hierarchy.
+        folders: The folders of the server's group, one for each hierarchy.
     """
     for folder in map(Path, folders):
         if folder.is_dir():

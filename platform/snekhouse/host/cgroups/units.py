@@ -1,7 +1,7 @@
 """systemd units, and whether a unit delegates its cgroup to the server.
 
-When memory runs out and the kernel kills a process, systemd stops its unit (`OOMPolicy=stop`, the default), unless the
-unit delegates its cgroup. A server whose runs have cgroups needs a unit that delegates.
+When memory runs out and the kernel kills a process, systemd stops the unit of this process (`OOMPolicy=stop`, the
+default), unless the unit delegates its cgroup. A server whose runs have cgroups needs a unit that delegates.
 
 Sources: systemd.service(5), OOMPolicy=; https://systemd.io/CGROUP_DELEGATION.
 """

@@ -42,7 +42,7 @@ class V1:
 
     @property
     def tasks_file(self) -> str:
-        """The file through which a thread moves itself: 0.07 ms; moving another process takes a grace period, 5 ms.
+        """The file through which a thread moves itself, in 0.07 ms; moving another process takes a grace period, 5 ms.
 
         Source: cgroup_procs_write_start() in the kernel's kernel/cgroup/cgroup.c.
         """

@@ -38,7 +38,7 @@ class V2:
 
     @property
     def limits_swap(self) -> bool:
-        """Whether memory in swap is limited as well; assumed at the root of the hierarchy, which does not show it."""
+        """Whether memory in swap is limited as well; assumed at the root of the hierarchy, which has no file for it."""
         return (self.base / "memory.swap.max").exists() or not (self.base / "cgroup.type").exists()
 
     @property

@@ -1,4 +1,4 @@
-"""Discovery: find the interpreters of this host and what each needs of it, and write a registry that serves them.
+"""Discovery: find the interpreters of this host and the files that each of them needs, and write a registry for them.
 
 Start with `interpreters`; `rooted` does the same for another root, and `writing` renders the registry.
 """

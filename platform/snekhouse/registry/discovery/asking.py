@@ -13,9 +13,10 @@ _INTERPRETER_TIMEOUT_S = 20.0
 # -B: without it, the interpreter would write bytecode.
 _OPTIONS = ("-I", "-S", "-B", "-W", "ignore", "-c")
 
-# Runs on Python 3.6 and later. It imports every extension module, because the shared objects that a module needs show
-# only once it is loaded. It skips CPython's own tests, and _tkinter, because no jail has a display. It loads libgcc_s,
-# because glibc needs that only when a thread exits early (pthread_exit(3)).
+# Runs on Python 3.6 and later. It imports every extension module, because the shared objects that a module needs are
+# visible only after it is loaded.
+# It skips CPython's own tests, and _tkinter, because no jail has a display. It loads libgcc_s,
+# which glibc loads only when a thread exits early (pthread_exit(3)).
 _SCRIPT = r"""
 import importlib, json, os, site, sys, sysconfig
 

@@ -77,7 +77,7 @@ class Interpreter:
 def find_interpreters() -> tuple[Interpreter, ...]:
     """Find the interpreters that this user can run: Python 3.6 and later, each once.
 
-    Look where they are usually installed (docs/how-to/discover.md), and run each to learn which files it needs.
+    Search the usual folders (docs/how-to/discover.md), and run each interpreter to learn which files it needs.
 
     Returns:
         At least one; the interpreter of this process comes first.

@@ -43,7 +43,8 @@ def mounts_for(executable: Path, facts: Facts, *, whole_prefix: bool) -> tuple[M
 def inside(path: Path) -> Path:
     """Return the path in a jail for a path of the host.
 
-    It is the same, unless one of the jail's own mounts hides it: many interpreters are below /home. An interpreter
+    The path is the same, unless one of the jail's own mounts would hide it: many interpreters are below /home.
+    An interpreter
     works out its prefix from its own path, so it can be moved.
     """
     is_hidden = any(path.is_relative_to(folder) for folder in (HOME, SHM))
@@ -53,8 +54,8 @@ def inside(path: Path) -> Path:
 def library_path(facts: Facts) -> tuple[Path, ...]:
     """List the folders for LD_LIBRARY_PATH in a jail (ld.so(8)); usually none.
 
-    A program names the folder of its own libraries, such as libpython, in its RUNPATH, which is wrong once they are
-    moved. Extension modules do not need this: Python loads them by their path.
+    A program has the folder of its own libraries, such as libpython, in its RUNPATH. This path is wrong if the jail has
+    the libraries elsewhere. Extension modules do not need this: Python loads them by their path.
     """
     linked = [path for path in facts.libraries if not any(path.is_relative_to(folder) for folder in facts.folders)]
     return tuple(sorted({inside(path.parent) for path in linked if inside(path) != path}))

@@ -26,8 +26,9 @@ _SNEKBOX_PATH = "/snekbin/python/{}/bin/python"
 def render_registry(interpreters: Iterable[Interpreter], *, allow_degraded_reason: str | None) -> str:
     """Render a registry that serves interpreters to this machine only.
 
-    A runtime is named by its minor version ("3.12", "3.13t" for a free-threaded one, "pypy3.10"). If several have the
-    same, the newest gets that name and the others their full version. The default is the newest stable CPython.
+    A runtime is named by its minor version ("3.12", "3.13t" for a free-threaded build, "pypy3.10"). If several would
+    have the same name, the newest gets it, and the others get their full version.
+    The default is the newest stable CPython.
 
     Args:
         interpreters: The interpreters to serve; at least one.
@@ -55,7 +56,7 @@ def _named(interpreters: Iterable[Interpreter]) -> dict[str, Interpreter]:
     for interpreter in sorted(sorted(interpreters, key=lambda each: each.source), key=_version_order, reverse=True):
         name = next(name for name in _possible_names(interpreter) if name not in taken)
         names[name] = interpreter
-        taken |= {name, _full_name(interpreter)}  # a full version names the first interpreter of that version
+        taken |= {name, _full_name(interpreter)}  # this alias goes to the first of that version
     return names
 
 
