@@ -75,7 +75,7 @@ class Usage:
     Attributes:
         wall_time: Seconds from the start of the program to the end of its last process.
         cpu_time: Seconds, user and system, of all processes of the run.
-        memory: Peak in bytes; None where the host does not measure it.
+        memory: Peak in bytes; None if the host does not measure it.
         queue_time: Seconds in the queue.
     """
 
@@ -94,7 +94,7 @@ class Enforcer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Enforcement:
-    """What enforces each limit of a run on this host; None where nothing does."""
+    """What enforces each limit of a run on this host; None if nothing does."""
 
     memory: Enforcer | None
     cpus: Enforcer | None
@@ -111,7 +111,7 @@ class ProgramError:
     Attributes:
         name: Name of its class.
         value: Its text.
-        line: Line of the program where it was raised; None where that is unknown.
+        line: Line of the program where it was raised; None if that is unknown.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""``snekhouse doctor``: check the walls of this host, and whether it can hold the registry's concurrency."""
+"""``snekhouse doctor``: check the walls of this host, and whether the concurrency fits its CPUs and memory."""
 
 import dataclasses
 

@@ -37,7 +37,7 @@ def uploads(paths: Iterable[Path]) -> tuple[File, ...]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder to save to. This happens before the evaluation, so that a wrong path is reported at once.
+    """Make the folder to save to. This happens before the evaluation, so that a wrong path is reported early.
 
     Raises:
         typer.BadParameter: The folder cannot be made.

@@ -30,7 +30,7 @@ def newest_releases(url: str) -> dict[tuple[int, int], Release]:
         url: A list in python.org's format.
 
     Raises:
-        UsageError: It is not a URL.
+        UsageError: `url` is not a URL.
         RemoteError: The list cannot be read.
     """
     if not url.startswith(("http://", "https://")):

@@ -62,7 +62,7 @@ class HostIdPool:
 
     @classmethod
     def of(cls, uids: Sequence[int]) -> Self:
-        """Make a pool of a range of ids, or of one shared id where the server cannot use the range.
+        """Make a pool of a range of ids, or of one shared id if the server cannot use the range.
 
         Args:
             uids: The first and the last id, for users and groups alike. Fork servers have the last id.

@@ -130,7 +130,7 @@ _FALLBACKS = {
     "pids": "processes are limited by RLIMIT_NPROC",
     "cpu": "CPU is not limited",
 }
-"""What limits runs where a controller is missing."""
+"""What limits runs if a controller is missing."""
 
 
 def survey(identities: Mapping[str, Identity], uids: Sequence[int]) -> Host:

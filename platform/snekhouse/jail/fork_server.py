@@ -188,7 +188,7 @@ class ForkServer:
             raise self._failed("the fork server does not accept orders") from error
 
     def _release(self, fork: Fork) -> None:
-        """Release what a fork held: at once when it has ended, else when the fork server is gone."""
+        """Release the resources of a fork: now if it has ended, else when the fork server is gone."""
         if fork.exit:
             fork.held.close()
         else:

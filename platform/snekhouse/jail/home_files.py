@@ -61,7 +61,7 @@ class _Entry:
     """A name that may be a file or a link to one.
 
     Attributes:
-        folder: Descriptor of the folder that holds it; open until the walk goes on.
+        folder: Descriptor of the folder that contains it; open until the walk continues.
         name: Its name there.
         path: Its path below the home.
     """

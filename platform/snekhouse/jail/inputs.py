@@ -20,7 +20,7 @@ class Request:
     Attributes:
         args: Arguments of the interpreter.
         variables: Name and value of each environment variable that this run sets.
-        files: Path below the home, in its shortest spelling, and content, of each input file.
+        files: Path below the home, in its shortest form, and content, of each input file.
     """
 
     args: tuple[bytes, ...]

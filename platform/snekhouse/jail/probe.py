@@ -31,7 +31,7 @@ print(json.dumps({{
 """
 
 _OUTPUT_LIMIT = 1 << 20
-"""Bytes that the probe may print, whatever the runtime's own limit is."""
+"""Bytes that the probe may print, regardless of the runtime's own limit."""
 
 _EXCERPT_SIZE = 100
 """Characters of an invalid answer that a message quotes."""

@@ -20,7 +20,7 @@ class GuestExit:
     """How a guest ended.
 
     Attributes:
-        code: The exit code: the program's, 128 + N after signal N, or 255 where NsJail failed.
+        code: The exit code: the program's, 128 + N after signal N, or 255 if NsJail failed.
         signal: The signal that ended the program; None when it exited.
         cpu_time: Seconds, user and system, of all its processes that were waited for.
         complaint: The error that NsJail logged, if the jail did not start; else empty.

@@ -37,7 +37,7 @@ def uncaught(printed: bytes) -> ProgramError | None:
         printed: Its stderr, or its stdout and stderr together.
 
     Returns:
-        The exception; None where the output does not end with a traceback.
+        The exception; None if the output does not end with a traceback.
     """
     text = COLOUR.sub("", printed[-_TAIL_SIZE:].decode(errors="replace"))
     found = end = len(text)

@@ -96,7 +96,7 @@ def _end(action: int | None) -> Instruction:
 
 
 def _alternative(comparisons: Sequence[Comparison], action: int | None) -> list[Instruction]:
-    """Emit instructions that return the action if all comparisons hold, and else skip it."""
+    """Emit instructions that return the action if all comparisons hold, and otherwise go on after it."""
     code: list[Instruction] = [_end(action)]
     for comparison in reversed(comparisons):
         skip = len(code)

@@ -1,6 +1,6 @@
 """The rules of a seccomp policy, which decide about system calls by their arguments.
 
-Where several rules name a call, the first whose condition holds decides.
+If several rules name a call, the first rule whose condition holds decides.
 """
 
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 """Flags of mount(2) (linux/mount.h)."""
 
 _INODE_SHARE = 4096
-"""Bytes of a tmpfs for each inode: it can hold as many files as pages."""
+"""Bytes of a tmpfs for each inode: the tmpfs can have as many files as pages."""
 
 
 @dataclass(frozen=True, slots=True)

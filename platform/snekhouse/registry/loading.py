@@ -1,4 +1,4 @@
-"""Loading a registry: read a TOML file, check it, merge its tables, and report all mistakes at once."""
+"""Loading a registry: read a TOML file, check it, merge its tables, and report all mistakes together."""
 
 import hashlib
 import tomllib

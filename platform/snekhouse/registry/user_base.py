@@ -1,4 +1,4 @@
-"""The third-party packages of a runtime: a user base of its own (PEP 370), read-only in its jails."""
+"""The third-party packages of a runtime: each runtime has its own user base (PEP 370), read-only in jails."""
 
 import os
 from pathlib import Path

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 from pydantic_core import PydanticCustomError
 
-_MAX_BYTES = (1 << 63) - 1  # off_t and the like
+_MAX_BYTES = (1 << 63) - 1  # the maximum of off_t
 _MAX_COUNT = (1 << 31) - 1  # int
 _MAX_PORT = 0xFFFF
 _MAX_UID = (1 << 32) - 2  # (uid_t) -1 means "no user": chown(2)

@@ -111,7 +111,7 @@ class Listener:
             return False
         group = _group(address[0])
         if reason := self._make_room(group):
-            self._incidents[f"closed at once: {reason}"] += 1
+            self._incidents[f"closed immediately: {reason}"] += 1
             accepted.close()
             return True
         accepted.setblocking(False)

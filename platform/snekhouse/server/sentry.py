@@ -9,7 +9,7 @@ VARIABLE = "SNEKHOUSE_SENTRY_DSN"
 
 
 def set_up_sentry() -> None:
-    """Report logged errors, without bodies and local variables, which hold people's programs.
+    """Report logged errors, without bodies and local variables, which may contain clients' programs.
 
     Raises:
         UsageError: Sentry is switched on, but its package is missing or the DSN is wrong.

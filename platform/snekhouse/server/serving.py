@@ -90,7 +90,7 @@ async def _reload(reloader: Reloader, hangups: AsyncIterator[signal.Signals]) ->
 
 
 async def _drain(service: Service, grace: float, signals: AsyncIterator[signal.Signals]) -> None:
-    """Let evaluations finish while the server refuses new ones; a second signal ends them at once."""
+    """Let evaluations finish while the server refuses new ones; a second signal ends them immediately."""
     _log.info("draining", extra={"seconds": grace})
     async with anyio.create_task_group() as tasks:
 

@@ -71,7 +71,7 @@ class _Workers:
             elif received == signal.SIGHUP:
                 self._signal(signal.SIGHUP)
             else:
-                self._end(0)  # a second signal is forwarded too: it ends evaluations at once
+                self._end(0)  # a second signal is forwarded too: it ends evaluations immediately
         shutil.rmtree(self._numbers)
         raise SystemExit(self._code)
 

@@ -1,4 +1,4 @@
-"""Admission: how many evaluations run at once, and which is next."""
+"""Admission: how many evaluations run at the same time, and which evaluation is next."""
 
 import time
 from collections import deque
@@ -11,7 +11,7 @@ from snekhouse.errors import BusyError
 
 
 class Admission:
-    """Slots for evaluations that run at once, and a bounded queue for those that wait, fair between runtimes.
+    """Slots for evaluations that run at the same time, and a bounded queue for the others, fair between runtimes.
 
     Runtimes take turns. The evaluations of each runtime start in the order of their arrival. If the queue is full, an
     evaluation of a runtime that has few in it replaces the last one of the runtime that has the most. So a flood of

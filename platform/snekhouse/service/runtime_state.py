@@ -101,7 +101,7 @@ class RuntimeState:
 
     @property
     def supervisor(self) -> ForkServerSupervisor | None:
-        """The supervisor of its fork server; None where evaluations start cold."""
+        """The supervisor of its fork server; None if evaluations start cold."""
         return self.preparation.starter.supervisor
 
     @property

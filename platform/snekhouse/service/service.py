@@ -54,7 +54,7 @@ class Service:
         """Check that the default runtime can evaluate.
 
         Raises:
-            BusyError: It cannot, or the server is shutting down.
+            BusyError: The default runtime cannot evaluate, or the server is shutting down.
         """
         if self._is_closing:
             raise BusyError(_CLOSING)
@@ -129,7 +129,7 @@ class Service:
         """Evaluate a job, once there is a slot for it.
 
         Args:
-            runtime: One of the registry's.
+            runtime: One of the registry's runtimes.
             job: What to evaluate.
 
         Raises:
@@ -181,7 +181,7 @@ class Service:
         """Let `drain` cancel the body.
 
         Raises:
-            BusyError: It was cancelled.
+            BusyError: The body was cancelled.
         """
         with anyio.CancelScope() as scope:
             self._accepted.add(scope)

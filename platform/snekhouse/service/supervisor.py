@@ -76,7 +76,7 @@ class ForkServerSupervisor:
         return self._fork_server is not None
 
     def fork_server(self) -> ForkServer | None:
-        """Return the fork server that is up; None where there is none, or packages have changed since its start."""
+        """Return the fork server that is up; None if there is none, or if packages have changed since its start."""
         if self._packages_known != self._packages_changed():
             self._request_another("packages")
             return None

@@ -63,7 +63,7 @@ def _is_form(request: Request) -> bool:
     """Return whether the body is a form and not JSON.
 
     Raises:
-        HTTPException: It is neither.
+        HTTPException: The body is neither.
     """
     sent = request.headers.get("content-type", "")
     kind = sent.partition(";")[0].strip().lower()

@@ -16,7 +16,7 @@ class Detection:
     """The cgroups that were found.
 
     Attributes:
-        layout: How to make groups on this host; None where that is impossible.
+        layout: How to make groups on this host; None if that is impossible.
         version: ``v1``, ``v2`` or ``none``.
         missing: Which of ``memory``, ``pids`` and ``cpu`` cannot be limited.
         reason: Why something is missing, and the remedy; empty when nothing is.

@@ -20,7 +20,7 @@ def read(path: str) -> str:
 
 
 def field(text: str, key: str) -> int:
-    """Find the number that follows a key at the beginning of a line; 0 where there is none."""
+    """Find the number that follows a key at the beginning of a line; 0 if there is none."""
     return next((int(line.split()[1]) for line in text.splitlines() if line.split()[0] == key), 0)
 
 

@@ -15,7 +15,7 @@ from snekhouse.registry.models import Limits
 
 @dataclass(frozen=True, slots=True)
 class GroupUsage:
-    """The counters of a run's group; None where this host does not count.
+    """The counters of a run's group; None for a counter that this host does not have.
 
     Attributes:
         memory: Peak in bytes, tmpfs and page cache included.
@@ -223,7 +223,7 @@ _KILL_PAUSE_S = 0.01
 
 
 def _kill_all(folder: Path) -> None:
-    """Kill every process of a group: at once by cgroup.kill (v2, Linux 5.14), else one by one."""
+    """Kill every process of a group: all together by cgroup.kill (v2, Linux 5.14), else one by one."""
     if (folder / "cgroup.kill").exists():
         (folder / "cgroup.kill").write_text("1")
         return

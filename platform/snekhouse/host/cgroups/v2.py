@@ -79,7 +79,7 @@ class V2:
         folder = f"{self.base}/{name}"
         if "memory" in self.controllers:
             write(f"{folder}/memory.max", str(int(limits.memory)))
-            with suppress(FileNotFoundError):  # where the kernel does not account for swap
+            with suppress(FileNotFoundError):  # the kernel does not count swap
                 write(f"{folder}/memory.swap.max", "0")
         if "pids" in self.controllers:
             write(f"{folder}/pids.max", str(limits.processes))

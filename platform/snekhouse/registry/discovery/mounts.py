@@ -77,7 +77,7 @@ def _needed(executable: Path, facts: Facts, *, whole_prefix: bool) -> Iterator[t
 
 
 def _names(library: Path) -> Iterator[Path]:
-    """Yield the paths by which a library is loaded: often a link beside it, such as libssl.so.3 to libssl.so.3.0.11."""
+    """Yield the paths by which a library is loaded: often a link in its folder, as libssl.so.3 to libssl.so.3.0.11."""
     yield library
     yield from (link for link, real in _links(library.parent) if real == library)
 
