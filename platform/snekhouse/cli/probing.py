@@ -15,7 +15,7 @@ from snekhouse.service import RuntimeState, open_service
 
 
 async def probed(registry: Registry) -> list[RuntimeState]:
-    """Prepare every runtime of a registry, and return their states. All jails have ended then."""
+    """Prepare every runtime of a registry, and return their states after all jails have ended."""
     async with open_service(registry, require_runtime=False) as service:
         await service.settled()
         return list(service.runtimes.values())
@@ -48,7 +48,7 @@ def find_in_root(root: Path, executable: str | None = None) -> tuple[Interpreter
 
 
 def _registry_of(root: Path, executables: Sequence[str]) -> Registry:
-    """Make a registry to probe candidates. Walls may be missing; `discover` writes them into the final registry."""
+    """Make a registry to probe candidates. Walls may be missing: `discover` names them in the file that it writes."""
     runtimes = {f"candidate-{number}": {"executable": each} for number, each in enumerate(executables)}
     tables = {
         "default": next(iter(runtimes)),

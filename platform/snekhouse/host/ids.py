@@ -45,8 +45,8 @@ class HostIdPool:
     Attributes:
         shared: Why all runs share one id; empty if each has its own.
         count: How many ids there are, the fork servers' included.
-        users: Values of NsJail's ``--user`` for a fork server: its own id first, then those of its runs; `groups` for
-        ``--group``.
+        users: Values of NsJail's ``--user`` for a fork server: its own id first, then those of its runs.
+        groups: The same for ``--group``.
     """
 
     def __init__(self, free: Iterable[HostIds], *, fork_server: HostIds, shared: str = "") -> None:

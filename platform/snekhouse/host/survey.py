@@ -86,7 +86,8 @@ class Host:
         if layout.limits_swap:
             return Wall("cgroup swap", stands=True, detail="programs have no swap")
         detail = (
-            "swap is not limited, and programs may use it beyond their memory: boot with swapaccount=1, or swapoff -a"
+            "swap is not limited, and programs may use it in addition to their memory: "
+            "boot with swapaccount=1, or swapoff -a"
         )
         return Wall("cgroup swap", stands=False, detail=detail)
 

@@ -21,7 +21,7 @@ _CREDENTIALS = struct.Struct("iII")
 _ANCILLARY_SIZE = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(array.array("i").itemsize)
 
 _REASON_SIZE = 256
-"""Bytes that are read of the reason why a fork server cannot seal a run."""
+"""If a fork server cannot seal a run: how many bytes of the reason are read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ _PATH_LIMIT = 4096
 """Bytes of a path below the home: PATH_MAX (limits.h), the limit of a system call."""
 
 _BATCH = 512
-"""Names of one folder that are held at once: on all levels about 15 MB of the longest names (NAME_MAX, 255)."""
+"""Names of one folder that are held at once. If all have the maximum length (NAME_MAX), all levels take about 15 MB."""
 
 _DEAD_ENDS = {
     errno.ENOENT,
@@ -84,8 +84,8 @@ def collect(home: int, *, files: Files, size_limit: int, inputs: Mapping[str, St
         The first files, sorted by path.
 
     Raises:
-        FilesError: It took too long; or a name is not UTF-8, or a path is too deep or too long, before the last file
-            that is returned.
+        FilesError: It took too long; or, before the last file that is returned, a name is not UTF-8, or a path is too
+            deep or too long.
     """
     return _Collector(home, files, size_limit, inputs).collect()
 

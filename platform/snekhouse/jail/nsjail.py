@@ -124,7 +124,7 @@ async def started(binary: Path, options: Sequence[str], command: Sequence[str], 
 
 
 def options(profile: Path, host_ids: HostIds) -> tuple[str, ...]:
-    """Return the options for a profile and a run's host ids. The program gets these: they are mapped first."""
+    """Return the options for a profile and a run's host ids. The program gets the ids that are mapped first."""
     user, group = f"{NOBODY}:{host_ids.user}:1", f"{NOBODY}:{host_ids.group}:1"
     return ("--user", user, "--group", group, "--config", str(profile))
 

@@ -47,4 +47,4 @@ class RunResources:
 
 
 _SOCKET_DIVISOR = 4
-"""On hosts where socket buffers do not count as memory, they may have the memory limit divided by this."""
+"""If socket buffers do not count as memory, their own limit is the memory limit divided by this."""

@@ -22,7 +22,7 @@ class GuestExit:
     Attributes:
         code: The exit code: the program's, 128 + N after signal N, or 255 if NsJail failed.
         signal: The signal that ended the program; None when it exited.
-        cpu_time: Seconds, user and system, of all its processes that were waited for.
+        cpu_time: CPU time in seconds, user and system, of all its processes that were reaped.
         complaint: The error that NsJail logged, if the jail did not start; else empty.
     """
 

@@ -41,7 +41,7 @@ class Drain:
     """The reading end of one stream of a program.
 
     Attributes:
-        writer: The program's end; the server closes its copy as soon as the program has the end.
+        writer: The program's end of the pipe; the server closes its copy as soon as the program has its own.
     """
 
     def __init__(self, budget: Budget) -> None:

@@ -163,7 +163,7 @@ def _of_host(mount: MountTable) -> Mount:
 
 
 def _inherited_mounts(table: RuntimeTable, defaults: Settings) -> tuple[MountTable, ...]:
-    """List the mounts that a runtime takes from the defaults: with its own root, none that shows the host's system."""
+    """List the mounts that a runtime takes from the defaults: if it has a root, without those of the host's system."""
     if table.root is None:
         return defaults.mounts
     return tuple(mount for mount in defaults.mounts if not is_of_system(mount.target))
@@ -200,7 +200,8 @@ def _default(file: RegistryFile) -> str:
 def _executables(runtimes: dict[str, Runtime]) -> dict[str, str]:
     """Map every path that may name a runtime; links are resolved here, never during a request.
 
-    If runtimes share a path, the first runtime in the file that lists it wins, then the first whose link leads to it.
+    If runtimes share a path, the first in the file that lists it gets it. If none lists it, the first whose link leads
+    there gets it.
     """
     listed = {
         path: name

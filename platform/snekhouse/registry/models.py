@@ -227,8 +227,8 @@ class Server(_Table):
         tuple[HostName, ...],
         Field(
             strict=False,
-            description="Names that clients may send in the header Host. On a loopback address they are in addition to "
-            "loopback names. On another address, an empty list allows any name.",
+            description="Names that clients may send in the header Host. On a loopback address, loopback "
+            "names are allowed as well. On another address, an empty list allows any name.",
         ),
     ] = ()
     origins: Annotated[

@@ -30,7 +30,7 @@ _HALF_CLOSED_TIMEOUT_S = 0.03
 """Seconds to answer a client that has closed its side: it may be gone, or wait for the answer (shutdown(2))."""
 
 MAX_ENDING = 8
-"""Connections that may tell the application at the same time that a client is gone: each takes half a millisecond."""
+"""How many connections may report to the application in parallel that their client is gone: each takes 0.5 ms."""
 
 _END_TIMEOUT_S = 5.0
 """Seconds for the application to end after the client is gone."""
@@ -172,7 +172,7 @@ class Connection(asyncio.StreamReaderProtocol):
                 return
             finally:
                 self._is_handling = False
-            await asyncio.sleep(0)  # let others run: reading data that has already arrived does not wait
+            await asyncio.sleep(0)  # let other tasks run: a read does not let them if data has already arrived
 
     async def _finish(self) -> None:
         """Tell the application that the client is gone, and wait until it ends."""

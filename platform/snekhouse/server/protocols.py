@@ -113,13 +113,13 @@ class _Http1(H11Protocol):
 
     async def _check_protocol(self, event: h11.Request) -> None:
         self._requests += 1
-        if self._requests > 1:  # pipelined: of all connections, one such request starts per loop turn
+        if self._requests > 1:  # pipelined: per turn of the event loop, one such request of all connections starts
             async with self._turn:
                 await asyncio.sleep(0)
         names = [name for name, _ in event.headers]
         has_coding = b"transfer-encoding" in names
         if has_coding and (b"content-length" in names or event.http_version == b"1.0"):
-            # A proxy may see another end of this request, and so not see the next request (RFC 9112, 6.1 and 11.2).
+            # A proxy may find another end of this request, and then overlook the next one (RFC 9112, 6.1 and 11.2).
             await self._refuse(400)
         if len(names) > _MAX_HEADERS:
             await self._refuse(431)

@@ -69,7 +69,7 @@ async def serve_registry(
 def _freeze() -> None:
     """Exempt all objects of the start from garbage collection.
 
-    A full collection visits every object and stops the event loop: for the 70,000 objects of the start, for over 50 ms.
+    A full collection visits every object and stops the event loop: for over 50 ms with the 70,000 objects of the start.
     """
     gc.collect()
     gc.freeze()

@@ -13,9 +13,9 @@ from snekhouse.errors import BusyError
 class Admission:
     """Slots for evaluations that run at the same time, and a bounded queue for the others, fair between runtimes.
 
-    Runtimes take turns. The evaluations of each runtime start in the order of their arrival. If the queue is full, an
-    evaluation of a runtime that has few in it replaces the last one of the runtime that has the most. So a flood of
-    requests for one runtime does not block the others.
+    Runtimes take turns. The evaluations of each runtime start in the order of their arrival. If the queue is full, a
+    new evaluation of a runtime with few waiting evaluations replaces the last evaluation of the runtime with the most.
+    So a flood of requests for one runtime does not block the others.
     """
 
     def __init__(self, slots: int, queue_size: int) -> None:

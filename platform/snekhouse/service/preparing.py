@@ -41,7 +41,7 @@ _log = logging.getLogger(__package__)
 async def started_preparer(
     host: Host, state: State, resources: RunResources, metrics: Metrics
 ) -> AsyncIterator["Preparer"]:
-    """Yield a preparer, and keep fork servers up until leaving; an error of the body gets no exception group."""
+    """Yield a preparer, and keep fork servers up until leaving; an error of the body is raised as it is."""
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
         try:

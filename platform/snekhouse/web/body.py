@@ -176,7 +176,7 @@ class _Reading:
             self._outline, chunk = Outline(), bytes(self._start)
             self._start.clear()
         self._outline.feed(chunk)
-        await anyio.lowlevel.checkpoint()  # reading chunks that have already arrived does not wait
+        await anyio.lowlevel.checkpoint()  # let other tasks run: reading what has arrived does not let them
 
 
 _NOT_VALID = "Request data failed validation"
