@@ -5,6 +5,7 @@ Each validation error has its own type, by which `mistakes` finds the message.
 
 import posixpath
 import re
+from collections.abc import Callable
 from typing import Annotated, NoReturn
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
@@ -30,6 +31,11 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 def _refuse(kind: str) -> NoReturn:
     raise PydanticCustomError(kind, kind)  # `mistakes` has the message
+
+
+def _must(holds: Callable[[str], object], kind: str) -> AfterValidator:
+    """Make a validator that refuses a text for which `holds` is false."""
+    return AfterValidator(lambda text: text if holds(text) else _refuse(kind))
 
 
 def _written_as_size(size: object) -> object:
@@ -71,79 +77,12 @@ def normal_path(path: str) -> str:
     return posixpath.normpath("/" + path.lstrip("/"))  # normpath keeps a leading "//", as POSIX allows
 
 
-def _not_the_hosts(root: str) -> str:
-    if root == "/":
-        _refuse("host_root")
-    return root
-
-
-def _name(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        _refuse("name")
-    return name
-
-
-def _bind(address: str) -> str:
-    found = _BIND.fullmatch(address)
-    if not found or int(found[2]) > _MAX_PORT:
-        _refuse("bind")
-    return address
-
-
-def _host(name: str) -> str:
-    if not _HOST.fullmatch(name):
-        _refuse("host")
-    return name
-
-
-def _origin(origin: str) -> str:
-    if not _ORIGIN.fullmatch(origin):
-        _refuse("origin")
-    return origin
-
-
 def _range(ids: tuple[int, ...]) -> tuple[int, ...]:
     match ids:
         case (first, last) if first < last < first + _MAX_UIDS:
             return ids
         case _:
             _refuse("range")
-
-
-def _version(version: str) -> str:
-    if not _RELEASE.fullmatch(version):
-        _refuse("version")
-    return version
-
-
-def _sha256(digest: str) -> str:
-    if not _SHA256.fullmatch(digest):
-        _refuse("sha256")
-    return digest
-
-
-def _image_name(name: str) -> str:
-    if not _IMAGE.fullmatch(name):
-        _refuse("image_name")
-    return name
-
-
-def _module_name(name: str) -> str:
-    if not all(part.isidentifier() for part in name.split(".")):
-        _refuse("module_name")
-    return name
-
-
-def _env_name(name: str) -> str:
-    if not name or "=" in name or "\0" in name:
-        _refuse("env_name")
-    return name
-
-
-def _without_null(value: str) -> str:
-    if "\0" in value:
-        _refuse("null_byte")
-    return value
 
 
 Size = Annotated[ByteSize, BeforeValidator(_written_as_size), AfterValidator(_size_in_range)]
@@ -158,25 +97,25 @@ CountOrZero = Annotated[int, Field(ge=0, le=_MAX_COUNT)]
 UidRange = Annotated[tuple[Annotated[int, Field(ge=1, le=_MAX_UID)], ...], Field(strict=False), AfterValidator(_range)]
 """The first id and the last; root's id 0 is not allowed."""
 
-Name = Annotated[str, AfterValidator(_name)]
+Name = Annotated[str, _must(_NAME.fullmatch, "name")]
 """Name of a runtime, which URLs and file names contain."""
 
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 """A path that is kept as it is written: clients name an executable by exactly this string."""
 
 MountPath = Annotated[AbsolutePath, AfterValidator(normal_path)]
-RootPath = Annotated[MountPath, AfterValidator(_not_the_hosts)]
-Bind = Annotated[str, AfterValidator(_bind)]
+RootPath = Annotated[MountPath, _must(lambda root: root != "/", "host_root")]
+Bind = Annotated[str, _must(lambda address: (found := _BIND.fullmatch(address)) and int(found[2]) <= _MAX_PORT, "bind")]
 
-HostName = Annotated[str, AfterValidator(_host)]
+HostName = Annotated[str, _must(_HOST.fullmatch, "host")]
 """Name of a server; a leading ``*.`` stands for all names below it, and ``*`` alone for any name."""
 
-Origin = Annotated[str, AfterValidator(_origin)]
+Origin = Annotated[str, _must(_ORIGIN.fullmatch, "origin")]
 """Origin of a web page, as browsers send it (RFC 6454)."""
 
-Release = Annotated[str, AfterValidator(_version)]
-ModuleName = Annotated[str, AfterValidator(_module_name)]
-ImageName = Annotated[str, AfterValidator(_image_name)]
-Sha256 = Annotated[str, AfterValidator(_sha256)]
-EnvName = Annotated[str, AfterValidator(_env_name)]
-EnvValue = Annotated[str, AfterValidator(_without_null)]
+Release = Annotated[str, _must(_RELEASE.fullmatch, "version")]
+ModuleName = Annotated[str, _must(lambda name: all(map(str.isidentifier, name.split("."))), "module_name")]
+ImageName = Annotated[str, _must(_IMAGE.fullmatch, "image_name")]
+Sha256 = Annotated[str, _must(_SHA256.fullmatch, "sha256")]
+EnvName = Annotated[str, _must(lambda name: name and "=" not in name and "\0" not in name, "env_name")]
+EnvValue = Annotated[str, _must(lambda value: "\0" not in value, "null_byte")]
