@@ -24,10 +24,7 @@ def nsjail(
     runtime = loaded.resolve(name)
     host = survey_for(loaded)
     profile = render_profile(
-        runtime,
-        identity=host.identities[runtime.name],
-        bootstrap=bootstrap_source(),
-        limited=host.cgroups.limited,
+        runtime, identity=host.identities[runtime.name], bootstrap=bootstrap_source(), limited=host.cgroups.limited
     )
     print_text(profile)
 

@@ -134,10 +134,7 @@ def diff(
                 "default": served["registry"]["default"],
                 "runtimes": {each["name"]: _without_null(each["settings"], but="name") for each in served["runtimes"]},
             },
-            {
-                "default": loaded.default,
-                "runtimes": {each.name: settings(each) for each in loaded.runtimes.values()},
-            },
+            {"default": loaded.default, "runtimes": {each.name: settings(each) for each in loaded.runtimes.values()}},
         )
     )
     if json:

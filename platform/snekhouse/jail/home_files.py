@@ -37,15 +37,7 @@ _PATH_LIMIT = 4096
 _BATCH = 512
 """Names of one folder that are held at once. If all have the maximum length (NAME_MAX), all levels take about 15 MB."""
 
-_DEAD_ENDS = {
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.ELOOP,
-    errno.EXDEV,
-    errno.EACCES,
-    errno.ENAMETOOLONG,
-    errno.ENXIO,
-}
+_DEAD_ENDS = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.EACCES, errno.ENAMETOOLONG, errno.ENXIO}
 """Errors that a program can cause: links to nowhere, out of the home or in a loop, and missing permissions."""
 
 _PATH_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC

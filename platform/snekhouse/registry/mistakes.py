@@ -52,10 +52,7 @@ _MESSAGES: Mapping[str, tuple[str, str]] = {
     ),
     "name": ("{shown} is not a name", "start with a letter or digit, then use only letters, digits and . _ + -"),
     "bind": ("is not an address", 'write "host:port", such as "127.0.0.1:8060"'),
-    "host": (
-        "is not a host name",
-        'write it without scheme and port, such as "snek.example" or "*.snek.example"',
-    ),
+    "host": ("is not a host name", 'write it without scheme and port, such as "snek.example" or "*.snek.example"'),
     "origin": ("is not an origin", 'write scheme and host in lower case, such as "https://snek.example"'),
     "env_name": (
         "is not the name of an environment variable",

@@ -196,8 +196,7 @@ class Server(_Table):
 
     bind: Annotated[Bind, Field(description="Address to listen on, as host:port.")] = "0.0.0.0:8060"
     workers: Annotated[
-        Count,
-        Field(description="Server processes. They share concurrency, queue, connections and max_in_transit."),
+        Count, Field(description="Server processes. They share concurrency, queue, connections and max_in_transit.")
     ] = 1
     concurrency: Annotated[CountOrZero, Field(description="Evaluations at once; 0: one for each CPU.")] = 0
     queue: Annotated[
@@ -217,8 +216,7 @@ class Server(_Table):
         ),
     ] = None
     connections: Annotated[
-        Count,
-        Field(description="Connections at once, at most half of the file descriptors that the server may open."),
+        Count, Field(description="Connections at once, at most half of the file descriptors that the server may open.")
     ] = 1024
     connections_per_address: Annotated[
         Count, Field(description="Connections at once from one IPv4 address or one IPv6 /64 network.")

@@ -72,10 +72,7 @@ def _render(form: Literal["text", "json"]) -> list[Processor]:
     if form == "json":
         return [*common, structlog.processors.JSONRenderer()]  # ASCII: control characters are escaped
     console = structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(),
-        exception_formatter=structlog.dev.plain_traceback,
-        pad_event_to=0,
-        sort_keys=False,
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0, sort_keys=False
     )
     return [*common, _escape, console]
 

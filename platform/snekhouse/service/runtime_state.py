@@ -30,13 +30,7 @@ class Preparation:
     """
 
     def __init__(
-        self,
-        rendered: object,
-        folder: Path,
-        probe: Probe | None,
-        starter: Starter,
-        *,
-        reason: str = "",
+        self, rendered: object, folder: Path, probe: Probe | None, starter: Starter, *, reason: str = ""
     ) -> None:
         self.rendered = rendered
         self.folder = folder

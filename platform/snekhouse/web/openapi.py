@@ -155,10 +155,7 @@ def describe() -> dict[str, Any]:
             {"name": "admin", "description": "For operators; off unless the server has a token."},
         ],
         "paths": paths,
-        "components": {
-            "schemas": schemas,
-            "securitySchemes": {"admin": {"type": "http", "scheme": "bearer"}},
-        },
+        "components": {"schemas": schemas, "securitySchemes": {"admin": {"type": "http", "scheme": "bearer"}}},
     }
 
 

@@ -138,8 +138,7 @@ def _choose(registry: Registry, body: EvalRequest) -> Runtime:
         if found is None:
             known, sent = ", ".join(registry.runtimes), body.executable_path[:_MAX_PATH_LENGTH]
             raise RequestError(
-                f"no runtime has the executable {sent!r}; known: {known}",
-                title="executable_path does not exist",
+                f"no runtime has the executable {sent!r}; known: {known}", title="executable_path does not exist"
             )
         return found
     return registry.resolve(body.runtime or registry.default)

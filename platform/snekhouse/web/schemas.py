@@ -123,10 +123,7 @@ class EvalResponse(BaseModel):
             truncated=result.truncated,
             limits=LimitsOut.of(limits, enforcement),
             usage=UsageOut(
-                wall_time=usage.wall_time,
-                cpu_time=usage.cpu_time,
-                queue_time=usage.queue_time,
-                memory=usage.memory,
+                wall_time=usage.wall_time, cpu_time=usage.cpu_time, queue_time=usage.queue_time, memory=usage.memory
             ),
         )
 
