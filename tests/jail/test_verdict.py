@@ -4,10 +4,10 @@ import signal
 
 import pytest
 
-from snekhouse.evaluation import Status
+from snekhouse.evaluation import Result, Status
 from snekhouse.host.cgroups import GroupUsage
 from snekhouse.jail.start import GuestExit
-from snekhouse.jail.verdict import StopReason, Verdict, judge
+from snekhouse.jail.verdict import StopReason, judge
 from snekhouse.registry.models import Limits
 
 LIMITS = Limits()
@@ -15,14 +15,14 @@ LIMITS = Limits()
 
 def verdict(
     code: int, number: int | None = None, stop_reason: StopReason | None = None, counters: GroupUsage | None = None
-) -> Verdict:
+) -> Result:
     return judge(GuestExit(code, number, cpu_time=0.0), LIMITS, counters or GroupUsage(), stop_reason)
 
 
 def test_an_exit_code_is_the_programs_own() -> None:
-    assert verdict(0) == Verdict(Status.OK, 0)
-    assert verdict(3) == Verdict(Status.ERROR, 3)
-    assert verdict(137) == Verdict(Status.ERROR, 137)  # the program called exit(137); no signal ended it
+    assert verdict(0) == Result(Status.OK, 0)
+    assert verdict(3) == Result(Status.ERROR, 3)
+    assert verdict(137) == Result(Status.ERROR, 137)  # the program called exit(137); no signal ended it
 
 
 @pytest.mark.parametrize(
@@ -63,4 +63,4 @@ def test_limits_that_the_kernel_enforced_on_the_way_are_named() -> None:
     assert ended.status is Status.ERROR
     assert "limits.processes" in ended.message
     assert "limits.memory" in ended.message
-    assert verdict(0, counters=counters) == Verdict(Status.OK, 0)  # the program coped
+    assert verdict(0, counters=counters) == Result(Status.OK, 0)  # the program coped

@@ -26,7 +26,7 @@ from snekhouse.jail.protocol import Refusal, Stamp
 from snekhouse.jail.start import Guest, GuestExit, Start
 from snekhouse.jail.streams import Drain, OutputLimitError, output_streams
 from snekhouse.jail.uncaught import uncaught
-from snekhouse.jail.verdict import JAIL_FAILED, StopReason, Verdict, judge
+from snekhouse.jail.verdict import JAIL_FAILED, StopReason, judge
 from snekhouse.profile.rendering import START_TIMEOUT_S
 from snekhouse.profile.tmpfs import writable
 from snekhouse.waiting import first
@@ -161,7 +161,7 @@ class _Run:
 
     async def _conclude(self, guest_exit: GuestExit, stop_reason: StopReason | None, wall_time: float) -> Result:
         counters = self._counters()
-        verdict = judge(guest_exit, self.job.limits, counters, stop_reason)
+        result = judge(guest_exit, self.job.limits, counters, stop_reason)
         usage = _usage(counters, guest_exit, wall_time=wall_time)
         try:
             stdout, stderr = self._text(cut=stop_reason is not None)
@@ -171,13 +171,18 @@ class _Run:
             files = await self._files()
         except FilesError as error:
             return Result(Status.FILE_ERROR, None, str(error), message=str(error), usage=usage)
-        result = _result(
-            verdict, stdout=stdout, stderr=stderr, truncated=stop_reason is StopReason.OUTPUT, files=files, usage=usage
+        return replace(
+            result,
+            stdout=stdout,
+            stderr=stderr,
+            encoding=self.job.encoding,
+            error=self._error(result),
+            files=files,
+            usage=usage,
         )
-        return replace(result, encoding=self.job.encoding, error=self._error(verdict))
 
-    def _error(self, verdict: Verdict) -> ProgramError | None:
-        if verdict.status is not Status.ERROR or verdict.returncode not in _UNCAUGHT_CODES:
+    def _error(self, result: Result) -> ProgramError | None:
+        if result.status is not Status.ERROR or result.returncode not in _UNCAUGHT_CODES:
             return None
         return uncaught(self.streams[-1].content)
 
@@ -206,8 +211,7 @@ class _Run:
         counters = self._counters()
         usage = _usage(counters, guest_exit, wall_time=0.0)
         if counters.oom_kills:
-            verdict = judge(guest_exit, self.job.limits, counters)
-            return _result(verdict, usage=usage)
+            return replace(judge(guest_exit, self.job.limits, counters), usage=usage)
         message = diagnose(self.prepared.runtime, guest_exit, await self.streams[-1].last_lines())
         return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=message, usage=usage)
 
@@ -250,25 +254,3 @@ def _lower_limit(pid: int, kind: int, limit: int) -> None:
 def _usage(counters: GroupUsage, guest_exit: GuestExit, *, wall_time: float) -> Usage:
     cpu_time = guest_exit.cpu_time if counters.cpu_time is None else counters.cpu_time
     return Usage(wall_time=wall_time, cpu_time=cpu_time, memory=counters.memory)
-
-
-def _result(
-    verdict: Verdict,
-    *,
-    usage: Usage,
-    stdout: str = "",
-    stderr: str | None = None,
-    truncated: bool = False,
-    files: tuple[File, ...] = (),
-) -> Result:
-    return Result(
-        status=verdict.status,
-        returncode=verdict.returncode,
-        stdout=stdout,
-        stderr=stderr,
-        message=verdict.message,
-        signal=verdict.signal,
-        truncated=truncated,
-        files=files,
-        usage=usage,
-    )

@@ -2,10 +2,9 @@
 
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum, auto
 
-from snekhouse.evaluation import Status
+from snekhouse.evaluation import Result, Status
 from snekhouse.host.cgroups import GroupUsage
 from snekhouse.jail.start import GuestExit
 from snekhouse.registry.models import Limits
@@ -13,16 +12,6 @@ from snekhouse.registry.models import Limits
 KILLED = 128 + signal.SIGKILL
 FLOODED = 128 + signal.SIGTERM
 JAIL_FAILED = 255
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A status and its explanation; see `Result` for the fields."""
-
-    status: Status
-    returncode: int | None
-    message: str = ""
-    signal: str | None = None
 
 
 class StopReason(Enum):
@@ -33,10 +22,8 @@ class StopReason(Enum):
     MEMORY = auto()
 
 
-def judge(
-    guest_exit: GuestExit, limits: Limits, counters: GroupUsage, stop_reason: StopReason | None = None
-) -> Verdict:
-    """Decide how a program ended.
+def judge(guest_exit: GuestExit, limits: Limits, counters: GroupUsage, stop_reason: StopReason | None = None) -> Result:
+    """Decide how a program ended; the caller adds its output, its files and what it used.
 
     Args:
         guest_exit: How the guest ended.
@@ -46,20 +33,20 @@ def judge(
     """
     if stop_reason is StopReason.OUTPUT:
         message = f"more than {limits.output} bytes of output (limits.output): ended, and the output cut"
-        return Verdict(Status.OUTPUT_LIMIT, FLOODED, message, "SIGTERM")
+        return Result(Status.OUTPUT_LIMIT, FLOODED, message=message, signal="SIGTERM", truncated=True)
     if stop_reason is StopReason.TIME:
         message = f"still running after {limits.wall_time:g} s (limits.wall_time): killed"
-        return Verdict(Status.TIMEOUT, KILLED, message, "SIGKILL")
+        return Result(Status.TIMEOUT, KILLED, message=message, signal="SIGKILL")
     if stop_reason is StopReason.MEMORY or (guest_exit.signal == signal.SIGKILL and counters.oom_kills):
         message = f"more than {limits.memory} bytes of memory (limits.memory): killed"
-        return Verdict(Status.OUT_OF_MEMORY, KILLED, message, "SIGKILL")
+        return Result(Status.OUT_OF_MEMORY, KILLED, message=message, signal="SIGKILL")
     if guest_exit.signal is not None:
         name = _signal_name(guest_exit.signal)
         message = "; ".join((f"ended by signal {name}", *_limits_met(limits, counters)))
-        return Verdict(Status.SIGNALED, 128 + guest_exit.signal, message, name)
+        return Result(Status.SIGNALED, 128 + guest_exit.signal, message=message, signal=name)
     if guest_exit.code:
-        return Verdict(Status.ERROR, guest_exit.code, "; ".join(_limits_met(limits, counters)))
-    return Verdict(Status.OK, 0)
+        return Result(Status.ERROR, guest_exit.code, message="; ".join(_limits_met(limits, counters)))
+    return Result(Status.OK, 0)
 
 
 def _limits_met(limits: Limits, counters: GroupUsage) -> Iterator[str]:
