@@ -6,7 +6,7 @@ import pytest
 import tomli_w
 
 from snekhouse.errors import RegistryError
-from snekhouse.registry.edits import appended, differences, removed, settings
+from snekhouse.registry.edits import appended, differences, remove, settings
 from snekhouse.registry.loading import load, parse
 
 _TABLE = '[runtimes."3.14t"]\nexecutable = "/opt/python"\n'
@@ -98,7 +98,7 @@ executable = "/opt/three"
 def test_a_runtime_is_removed_and_all_else_stays_comments_included(tmp_path: Path) -> None:
     path = tmp_path / "runtimes.toml"
     path.write_text(_SEVERAL)
-    removed(path, "two").write()
+    remove(path, "two")
     assert path.read_text() == _SEVERAL.replace(
         _SEVERAL[_SEVERAL.index('[runtimes."two"]') : _SEVERAL.index("\n# The last.")], ""
     )
@@ -109,7 +109,7 @@ def test_the_last_table_of_a_file_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "runtimes.toml"
     path.write_text(_SEVERAL)
     path.chmod(0o640)
-    removed(path, "three").write()
+    remove(path, "three")
     assert path.read_text() == _SEVERAL[: _SEVERAL.index("[runtimes.'three']")]
     assert path.stat().st_mode & 0o777 == 0o640
 
@@ -118,13 +118,13 @@ def test_the_default_is_removed_only_with_a_new_one(tmp_path: Path) -> None:
     path = tmp_path / "runtimes.toml"
     path.write_text(_SEVERAL)
     with pytest.raises(RegistryError, match="is the default runtime; name the new default with --default"):
-        removed(path, "one")
+        remove(path, "one")
     path.write_text(_SEVERAL.replace('default = "one"', 'default = "first"'))
     with pytest.raises(RegistryError, match="is the default runtime"):
-        removed(path, "one")
+        remove(path, "one")
     with pytest.raises(RegistryError, match="there is no runtime 'four'"):
-        removed(path, "one", default="four")
-    removed(path, "one", default="three").write()
+        remove(path, "one", default="four")
+    remove(path, "one", default="three")
     assert load(path).default == "three"
     assert 'default = "three"  # the newest\n' in path.read_text()
 
@@ -141,5 +141,5 @@ def test_what_only_a_person_can_edit_is_refused(tmp_path: Path, text: str) -> No
     path = tmp_path / "runtimes.toml"
     path.write_text(text)
     with pytest.raises(RegistryError):
-        removed(path, "two")
+        remove(path, "two")
     assert path.read_text() == text

@@ -27,7 +27,7 @@ from snekhouse.registry.discovery import (
     render_runtime,
     write_registry,
 )
-from snekhouse.registry.edits import appended, differences, removed, settings
+from snekhouse.registry.edits import appended, differences, remove, settings
 from snekhouse.registry.hints import hints
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry, Server
@@ -103,7 +103,7 @@ def remove_runtime(
 ) -> None:
     """Remove a runtime's tables from a registry; a running server stops serving it within a second."""
     runtime = load(registry).resolve(name)
-    removed(registry, runtime.name, default=default).write()
+    remove(registry, runtime.name, default=default)
     print_lines([f"{registry}: removed {runtime.name}"])
 
 

@@ -40,10 +40,7 @@ class Draft:
             with self.path.open("ab", buffering=0) as file:
                 file.write(self.addition)
         except OSError as error:
-            problem = Problem(
-                str(self.path), "", f"cannot be written: {error.strerror}", "make it writable, or edit it by hand"
-            )
-            raise RegistryError([problem]) from error
+            raise _not_written(self.path, error, _REMEDY) from error
 
 
 def appended(path: Path, table: str) -> Draft:
@@ -62,37 +59,40 @@ def appended(path: Path, table: str) -> Draft:
     return Draft(path, addition, parse(before + addition, str(path)))
 
 
-@dataclass(frozen=True, slots=True)
-class Rewrite:
-    """A registry's file with one table less, not yet written.
+def replace_file(path: Path, content: bytes, remedy: str) -> None:
+    """Replace a file atomically; its permissions stay, and a link to it stays a link.
 
-    Attributes:
-        path: The file.
+    Args:
+        path: The file, in a folder that exists.
         content: Its new content.
+        remedy: What to do if it cannot be written.
+
+    Raises:
+        RegistryError: The file cannot be written.
     """
-
-    path: Path
-    content: bytes
-
-    def write(self) -> None:
-        """Replace the file atomically.
-
-        Raises:
-            RegistryError: The file cannot be written.
-        """
-        target = self.path.resolve()  # a link stays a link
-        draft = target.with_name(f".{target.name}.{os.getpid()}")
-        try:
-            draft.write_bytes(self.content)
+    target = path.resolve()
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
             shutil.copymode(target, draft)
-            draft.replace(target)
-        except OSError as error:
-            draft.unlink(missing_ok=True)
-            message, remedy = f"cannot be written: {error.strerror}", "make it writable, or edit it by hand"
-            raise RegistryError([Problem(str(self.path), "", message, remedy)]) from error
+        draft.replace(target)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise _not_written(path, error, remedy) from error
 
 
-def removed(path: Path, name: str, *, default: str = "") -> Rewrite:
+_REMEDY = "make it writable, or edit it by hand"
+
+
+def _not_written(path: Path, error: OSError, remedy: str) -> RegistryError:
+    return RegistryError([Problem(str(path), "", f"cannot be written: {error.strerror}", remedy)])
+
+
+def remove(path: Path, name: str, *, default: str = "") -> None:
     """Remove the tables of a runtime from a registry's file; comments outside of them stay.
 
     Args:
@@ -102,7 +102,7 @@ def removed(path: Path, name: str, *, default: str = "") -> Rewrite:
 
     Raises:
         RegistryError: The runtime is the default and no new default is named, the rest of the file is not a registry,
-            or the file has the runtime in a form that only a person can edit.
+            the file has the runtime in a form that only a person can edit, or it cannot be written.
     """
     before = path.read_bytes()
     parsed = tomllib.loads(before.decode("utf-8-sig"))
@@ -119,7 +119,7 @@ def removed(path: Path, name: str, *, default: str = "") -> Rewrite:
     if name in registry.runtimes or tomllib.loads(text.removeprefix("\ufeff")) != parsed:
         message = f"{'it, or the key default, ' if default else ''}has a form that this command cannot edit"
         raise RegistryError([Problem(str(path), _key(name), message, "remove it by hand")])
-    return Rewrite(path, content)
+    replace_file(path, content, _REMEDY)
 
 
 def _key(name: str) -> str:

@@ -1,6 +1,5 @@
 """A registry of discovered interpreters: name them, render TOML, and write the file."""
 
-import os
 import textwrap
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
@@ -11,6 +10,7 @@ import tomli_w
 
 from snekhouse.errors import Problem, RegistryError
 from snekhouse.registry.discovery.interpreters import Interpreter
+from snekhouse.registry.edits import replace_file
 from snekhouse.registry.models import Mount
 
 _HEADER = """\
@@ -175,15 +175,4 @@ def write_registry(path: Path, text: str, *, force: bool) -> None:
     if path.exists() and not force:
         remedy = "replace it with --force, or name another file with --output"
         raise RegistryError([Problem(str(path), "", "already exists", remedy)])
-    target = path.resolve()  # a link stays a link
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(target)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        remedy = "name a file in a folder that exists and that you may write to"
-        raise RegistryError([Problem(str(path), "", f"cannot be written: {error.strerror}", remedy)]) from error
+    replace_file(path, text.encode(), "name a file in a folder that exists and that you may write to")
