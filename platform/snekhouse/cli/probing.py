@@ -7,10 +7,11 @@ import anyio
 import tomli_w
 
 from snekhouse.errors import InterpreterError, UsageError
-from snekhouse.registry.discovery import Interpreter, candidates_in_root, interpreter_in_root
+from snekhouse.jail.probe import Probe
+from snekhouse.registry.discovery import Interpreter, candidates_in_root
 from snekhouse.registry.loading import parse
 from snekhouse.registry.models import Registry
-from snekhouse.registry.root import wrong_with_root
+from snekhouse.registry.root import beneath, wrong_with_root
 from snekhouse.service import RuntimeState, open_service
 
 
@@ -40,11 +41,24 @@ def find_in_root(root: Path, executable: str | None = None) -> tuple[Interpreter
         raise UsageError(wrong)
     executables = candidates_in_root(str(root)) if executable is None else (executable,)
     ready = anyio.run(probed, _registry_of(root, executables)) if executables else []
-    found = [interpreter_in_root(str(root), each.runtime.executable, each.probe) for each in ready if each.probe]
+    found = [_described(root, each.runtime.executable, each.probe) for each in ready if each.probe]
     if not found:
         reasons = "".join(f"\n  {each.runtime.executable}: {each.reason}" for each in ready)
         raise InterpreterError(f"no Python interpreter of the root {root} works in a jail{reasons}")
     return tuple(found)
+
+
+def _described(root: Path, executable: str, answer: Probe) -> Interpreter:
+    return Interpreter(
+        source=beneath(str(root), executable),
+        executable=Path(executable),
+        implementation=answer.implementation.lower(),
+        version=answer.version,
+        free_threaded=answer.free_threaded,
+        prefix=root,
+        mounts=(),
+        root=str(root),
+    )
 
 
 def _registry_of(root: Path, executables: Sequence[str]) -> Registry:

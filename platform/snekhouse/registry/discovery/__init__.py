@@ -4,7 +4,7 @@ Start with `interpreters`; `rooted` does the same for another root, and `writing
 """
 
 from snekhouse.registry.discovery.interpreters import Interpreter, find_interpreter, find_interpreters
-from snekhouse.registry.discovery.rooted import candidates_in_root, interpreter_in_root
+from snekhouse.registry.discovery.rooted import candidates_in_root
 from snekhouse.registry.discovery.writing import render_registry, render_runtime, write_registry
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "candidates_in_root",
     "find_interpreter",
     "find_interpreters",
-    "interpreter_in_root",
     "render_registry",
     "render_runtime",
     "write_registry",

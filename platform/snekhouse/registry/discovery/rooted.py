@@ -1,27 +1,9 @@
-"""The interpreters of another root file system: where to look for them, and how to describe one."""
+"""The interpreters of another root file system: where to look for them."""
 
 from contextlib import suppress
-from pathlib import Path
-from typing import Protocol
 
-from snekhouse.registry.discovery.interpreters import SYSTEM_FOLDERS, Interpreter, is_program, names_interpreter
+from snekhouse.registry.discovery.interpreters import SYSTEM_FOLDERS, is_program, names_interpreter
 from snekhouse.registry.root import beneath, is_of_system
-
-
-class Answer(Protocol):
-    """What an interpreter reported about itself in a jail."""
-
-    @property
-    def implementation(self) -> str:
-        """`platform.python_implementation()`."""
-
-    @property
-    def version(self) -> str:
-        """The full version, e.g. ``3.14.0rc1``."""
-
-    @property
-    def free_threaded(self) -> bool:
-        """Whether it was built without the global interpreter lock."""
 
 
 def candidates_in_root(root: str) -> tuple[str, ...]:
@@ -38,26 +20,6 @@ def candidates_in_root(root: str) -> tuple[str, ...]:
             names = sorted(path.name for path in beneath(root, folder).iterdir() if names_interpreter(path.name))
             found += [program for name in names if (program := _program(root, f"{folder}/{name}"))]
     return tuple(dict.fromkeys(found))
-
-
-def interpreter_in_root(root: str, executable: str, answer: Answer) -> Interpreter:
-    """Describe an interpreter of a root.
-
-    Args:
-        root: The folder on the host.
-        executable: Its path inside the root.
-        answer: What it reported about itself.
-    """
-    return Interpreter(
-        source=beneath(root, executable),
-        executable=Path(executable),
-        implementation=answer.implementation.lower(),
-        version=answer.version,
-        free_threaded=answer.free_threaded,
-        prefix=Path(root),
-        mounts=(),
-        root=root,
-    )
 
 
 def _program(root: str, path: str) -> str | None:
