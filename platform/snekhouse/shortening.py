@@ -1,7 +1,5 @@
 """Texts cut to a bounded length."""
 
-_CUT = " ... {} more ... "
-
 MESSAGE_SIZE = 500
 """Characters of a message about a runtime, in the log and in answers."""
 
@@ -26,4 +24,4 @@ def shortened(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     head = limit // 2
-    return text[:head] + _CUT.format(len(text) - limit) + text[len(text) - (limit - head) :]
+    return f"{text[:head]} ... {len(text) - limit} more ... {text[len(text) - (limit - head) :]}"

@@ -11,7 +11,7 @@ from typing import Any
 from snekhouse.registry.jail_paths import check_form, check_tmpfs, own_place
 from snekhouse.registry.mistakes import Location, Mistake, nearest
 from snekhouse.registry.root import PLACES
-from snekhouse.registry.values import normal_path
+from snekhouse.registry.values import as_table, normal_path
 
 _Tables = dict[str, dict[str, Any]]
 
@@ -24,10 +24,10 @@ def cross_check(parsed: Mapping[str, Any]) -> Iterator[Mistake]:
     """
     runtimes = _tables(parsed.get("runtimes"))
     yield from _check_default(parsed, runtimes)
-    yield from _check_uids(_table(parsed.get("server")), runtimes)
+    yield from _check_uids(as_table(parsed.get("server")), runtimes)
     yield from _check_aliases(runtimes)
     yield from _check_executable_names(runtimes)
-    defaults = _table(parsed.get("defaults"))
+    defaults = as_table(parsed.get("defaults"))
     yield from _check_mounts(("defaults",), defaults, defaults.get("root"))
     for name, table in runtimes.items():
         yield from _check_mounts(("runtimes", name), table, table.get("root", defaults.get("root")))
@@ -111,8 +111,8 @@ def _check_mounts(table: Location, settings: Mapping[str, Any], root: object) ->
     for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
         if isinstance(mount, dict):
             yield from check_form((*table, "mounts", index), mount)
-        key = "target" if "target" in _table(mount) else "source"
-        target = _table(mount).get(key)
+        key = "target" if "target" in as_table(mount) else "source"
+        target = as_table(mount).get(key)
         if not isinstance(target, str) or not target.startswith("/"):
             continue
         location = (*table, "mounts", index, key)
@@ -148,11 +148,7 @@ def _check_build(location: Location, table: Mapping[str, Any]) -> Iterator[Mista
 
 
 def _tables(value: object) -> _Tables:
-    return {name: _table(table) for name, table in _table(value).items()}
-
-
-def _table(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+    return {name: as_table(table) for name, table in as_table(value).items()}
 
 
 def _texts(table: Mapping[str, Any], key: str) -> Iterator[tuple[int, str]]:

@@ -13,7 +13,7 @@ from snekhouse.registry.environment import DEFAULT_ENV
 from snekhouse.registry.mistakes import Location, Mistake
 from snekhouse.registry.models import HOME, SHM, Limits
 from snekhouse.registry.root import PLACES, is_of_system
-from snekhouse.registry.values import Size, normal_path
+from snekhouse.registry.values import Size, as_table, normal_path
 
 _HIDDEN_BELOW = (HOME, SHM, "/proc", "/snekhouse")
 """Paths that belong to the jail: a mount at or below such a path would hide it, or would be hidden."""
@@ -102,7 +102,7 @@ def _places(name: str, table: Mapping[str, Any], defaults: Mapping[str, Any]) ->
         inherited = (place for place in inherited if not is_of_system(place.target))
     for place in (*inherited, *_mounted(("runtimes", name), table)):
         found[place.target] = place
-    base = {**DEFAULT_ENV, **_table(defaults.get("env")), **_table(table.get("env"))}["PYTHONUSERBASE"]
+    base = {**DEFAULT_ENV, **as_table(defaults.get("env")), **as_table(table.get("env"))}["PYTHONUSERBASE"]
     if isinstance(base, str) and base.startswith("/"):
         found.setdefault(normal_path(base), _Place(normal_path(base)))
     return list(found.values())
@@ -111,13 +111,13 @@ def _places(name: str, table: Mapping[str, Any], defaults: Mapping[str, Any]) ->
 def _mounted(table: Location, settings: Mapping[str, Any]) -> Iterator[_Place]:
     mounts = settings.get("mounts")
     for index, mount in enumerate(mounts if isinstance(mounts, list) else ()):
-        target = _table(mount).get("target", _table(mount).get("source"))
+        target = as_table(mount).get("target", as_table(mount).get("source"))
         if isinstance(target, str) and target.startswith("/") and not own_place(normal_path(target)):
             yield _Place(normal_path(target), (*table, "mounts", index), mount.get("tmpfs"))
 
 
 def _memory(table: Mapping[str, Any], defaults: Mapping[str, Any]) -> ByteSize | None:
-    limits = {"memory": Limits().memory, **_table(defaults.get("limits")), **_table(table.get("limits"))}
+    limits = {"memory": Limits().memory, **as_table(defaults.get("limits")), **as_table(table.get("limits"))}
     return _size(limits["memory"])
 
 
@@ -130,7 +130,3 @@ def _size(written: object) -> ByteSize | None:
 
 def _is_below(path: str, folder: str) -> bool:
     return path.startswith(f"{folder}/")
-
-
-def _table(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

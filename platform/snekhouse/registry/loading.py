@@ -25,6 +25,7 @@ from snekhouse.registry.models import (
     Tmpfs,
 )
 from snekhouse.registry.root import is_of_system, resolved_inside
+from snekhouse.registry.values import as_table
 
 _Table = TypeVar("_Table", bound=BaseModel)
 
@@ -76,8 +77,7 @@ def _parse(source: str, data: bytes) -> dict[str, Any]:
         return tomllib.loads(data.decode("utf-8-sig"))  # some editors write a byte order mark
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        problem = Problem(source, "", f"is not UTF-8 (line {line})", "save the file as UTF-8")
-        raise RegistryError([problem]) from error
+        raise RegistryError([Problem(source, "", f"is not UTF-8 (line {line})", "save the file as UTF-8")]) from error
     except (ValueError, RecursionError) as error:  # tomllib raises both too: numbers too long, lists too deep
         raise RegistryError([Problem(source, "", f"is not TOML: {error}", "correct the syntax")]) from error
 
@@ -102,14 +102,10 @@ def _name_defaults(parsed: dict[str, Any]) -> list[Mistake]:
     if not isinstance(parsed.get("default"), dict):
         return []
     parsed.setdefault("defaults", parsed["default"])
-    parsed["default"] = next(iter(_tables(parsed.get("runtimes"))), None)
+    parsed["default"] = next(iter(as_table(parsed.get("runtimes"))), None)
     if parsed["default"] is None:
         del parsed["default"]
     return [Mistake(("default",), "is a table, but must be the name of a runtime", "rename the table to [defaults]")]
-
-
-def _tables(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _quote_names(parsed: dict[str, Any]) -> list[Mistake]:
@@ -152,14 +148,10 @@ def _merge(name: str, table: RuntimeTable, defaults: Settings) -> Runtime:
         "limits": _limits(defaults.limits, table.limits),
         "files": _over(defaults.files, table.files),
         "env": {**DEFAULT_ENV, **defaults.env, **table.env},
-        "mounts": tuple(_of_host(mount) for mount in mounts.values() if mount.source),
+        "mounts": tuple(Mount(**_written(mount)) for mount in mounts.values() if mount.source),
         "tmpfs": tuple(Tmpfs(target=mount.target, size=mount.tmpfs) for mount in mounts.values() if mount.tmpfs),
     }
     return Runtime(**merged)
-
-
-def _of_host(mount: MountTable) -> Mount:
-    return Mount.model_validate(_written(mount))
 
 
 def _inherited_mounts(table: RuntimeTable, defaults: Settings) -> tuple[MountTable, ...]:

@@ -26,14 +26,9 @@ def user_base(runtime: Runtime) -> Mount | None:
 
 
 def seen(runtime: Runtime) -> tuple[Mount, ...]:
-    """List everything that programs see of the host: the runtime's root, its mounts and its packages."""
-    packages = user_base(runtime)
-    return (*mounts_of(runtime), packages) if packages else mounts_of(runtime)
-
-
-def mounts_of(runtime: Runtime) -> tuple[Mount, ...]:
-    """List what programs see of the host besides packages; the root comes first, so that mounts can cover it."""
-    return (*root_mounts(runtime.root), *runtime.mounts) if runtime.root else runtime.mounts
+    """List everything that programs see of the host: its root, its mounts, which can cover the root, and packages."""
+    root, packages = root_mounts(runtime.root) if runtime.root else (), user_base(runtime)
+    return (*root, *runtime.mounts, *((packages,) if packages else ()))
 
 
 def _default_folder() -> str:

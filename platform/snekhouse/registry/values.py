@@ -6,7 +6,7 @@ Each validation error has its own type, by which `mistakes` finds the message.
 import posixpath
 import re
 from collections.abc import Callable
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
 from pydantic_core import PydanticCustomError
@@ -66,6 +66,11 @@ def _absolute(path: str) -> str:
     if ".." in path.split("/"):
         _refuse("parent_in_path")
     return path
+
+
+def as_table(value: object) -> dict[str, Any]:
+    """Return a value of a parsed file if it is a table, else an empty table."""
+    return value if isinstance(value, dict) else {}
 
 
 def normal_path(path: str) -> str:
