@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from snekhouse.host.cgroups.cpu import cpu_limit
+from snekhouse.host.cgroups.capacity import cpu_limit
 
 CPUS = len(os.sched_getaffinity(0))
 

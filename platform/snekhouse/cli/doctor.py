@@ -6,8 +6,7 @@ import typer
 
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_json, print_table, say
-from snekhouse.host.cgroups.cpu import cpu_limit
-from snekhouse.host.cgroups.memory import memory_limit
+from snekhouse.host.cgroups.capacity import cpu_limit, memory_limit
 from snekhouse.host.survey import survey_for
 from snekhouse.registry.loading import load
 from snekhouse.registry.sizing import advice

@@ -88,7 +88,16 @@ def private_folder(parent: Path | None = None) -> Path:
     Raises:
         HostError: The folder cannot be made, or another user owns it.
     """
-    return _private(parent or _usual_parent())
+    parent = parent or _usual_parent()
+    try:
+        parent.mkdir(mode=_MODE, parents=True, exist_ok=True)
+        status = parent.lstat()
+    except OSError as error:
+        raise HostError(f"cannot make the server's state folder: {error}; name another in [server] state") from error
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise HostError(f"{parent} belongs to another user; set another folder in [server] state")
+    parent.chmod(_MODE)
+    return parent
 
 
 def shared_folder(parent: Path | None) -> Path:
@@ -147,15 +156,3 @@ def _usual_parent() -> Path:
     if runtime := os.environ.get("XDG_RUNTIME_DIR"):
         return Path(runtime) / "snekhouse"
     return Path(tempfile.gettempdir()) / f"snekhouse-{os.geteuid()}"
-
-
-def _private(parent: Path) -> Path:
-    try:
-        parent.mkdir(mode=_MODE, parents=True, exist_ok=True)
-        status = parent.lstat()
-    except OSError as error:
-        raise HostError(f"cannot make the server's state folder: {error}; name another in [server] state") from error
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-        raise HostError(f"{parent} belongs to another user; set another folder in [server] state")
-    parent.chmod(_MODE)
-    return parent

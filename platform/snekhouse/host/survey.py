@@ -1,6 +1,6 @@
 """The walls on this host: which are in place, and how to get the missing ones."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,11 +158,12 @@ def survey_for(registry: Registry) -> Host:
 
 def identities_of(registry: Registry) -> dict[str, Identity]:
     """Return the ids that jails of each runtime must map, by the runtime's name."""
-    return {name: identity_for(_sources(runtime)) for name, runtime in registry.runtimes.items()}
+    return {name: identity_of(runtime) for name, runtime in registry.runtimes.items()}
 
 
-def _sources(runtime: Runtime) -> Iterable[Path]:
-    return (Path(mount.source) for mount in seen(runtime))
+def identity_of(runtime: Runtime) -> Identity:
+    """Return the ids that jails of a runtime must map."""
+    return identity_for(Path(mount.source) for mount in seen(runtime))
 
 
 def bootstrap_source() -> Path:

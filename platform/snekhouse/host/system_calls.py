@@ -15,7 +15,7 @@ _TABLES = {"x86_64": "x86_64", "aarch64": "arm64"}
 
 @lru_cache
 def require_machine(machine: str = "") -> str:
-    """Return the name of a machine's table of system calls.
+    """Return the name of a machine for which there is a seccomp policy.
 
     Args:
         machine: Its name, as of uname(2); by default this machine.
@@ -26,7 +26,7 @@ def require_machine(machine: str = "") -> str:
     machine = machine or platform.machine()
     if machine not in _TABLES:
         raise HostError(f"there is no seccomp policy for {machine}; there is one for {' and '.join(_TABLES)}")
-    return _TABLES[machine]
+    return machine
 
 
 def numbers(names: tuple[str, ...], machine: str) -> Iterator[tuple[str, int]]:

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
@@ -18,10 +18,9 @@ from uv import find_uv_bin
 from snekhouse.errors import JailError, PackagesError
 from snekhouse.evaluation import Job, Result
 from snekhouse.host.cgroups.groups import server_group
-from snekhouse.host.identity import Identity, identity_for
 from snekhouse.host.ids import HostIdPool, HostIds
 from snekhouse.host.state import State, state_folder
-from snekhouse.host.survey import Host, bootstrap_source, survey
+from snekhouse.host.survey import Host, bootstrap_source, identity_of, survey
 from snekhouse.jail.cold import ColdStart
 from snekhouse.jail.prepared import ForkServerSpec, PreparedRuntime
 from snekhouse.jail.probe import probe
@@ -32,7 +31,6 @@ from snekhouse.profile.rendering import render_profile
 from snekhouse.registry.discovery.mounts import loader_of
 from snekhouse.registry.models import Limits, Mount, Registry, Runtime
 from snekhouse.registry.root import PLACES, root_mounts, wrong_with_root
-from snekhouse.registry.user_base import seen
 
 UV = "/snekhouse/uv"
 """Path of uv in the jail."""
@@ -131,7 +129,7 @@ class Workplace:
         """
         widened = _widened(runtime, mounts, env)
         if runtime.packages_build == "source" and not self.degraded:
-            replace(self.host, identities={runtime.name: _identity(widened)}).require_walls()
+            replace(self.host, identities={runtime.name: identity_of(widened)}).require_walls()
         online, offline = self._prepared(widened, "online.cfg", network=True), self._prepared(widened, "offline.cfg")
         return InstallJail(online, offline, self.start)
 
@@ -153,7 +151,7 @@ class Workplace:
         bootstrap = self.state.write("bootstrap.py", bootstrap_source().read_text(encoding="utf-8"))
         text = render_profile(
             runtime,
-            identity=_identity(runtime),
+            identity=identity_of(runtime),
             bootstrap=bootstrap,
             limited=self.host.cgroups.limited,
             network=network,
@@ -167,17 +165,15 @@ async def workplace(registry: Registry, runtime: Runtime) -> AsyncIterator[Workp
     """Acquire the resources for jails that change packages, and release them at the end.
 
     Raises:
-        HostError: The host lacks a wall, and the registry does not allow that.
-        PackagesError: The kernel refuses a cgroup.
+        HostError: The host lacks a wall, and the registry does not allow that, or the kernel refuses a cgroup.
     """
-    host = survey({runtime.name: _identity(runtime)}, registry.server.uids)
+    host = survey({runtime.name: identity_of(runtime)}, registry.server.uids)
     if not registry.server.allow_degraded:
         host.require_walls()
     layout = host.cgroups.layout
     with ExitStack() as resources:
         state = resources.enter_context(state_folder(registry.server.state_path, layout))
-        with _cgroup_errors():
-            cgroups = resources.enter_context(server_group(layout, state.name)) if layout else None
+        cgroups = resources.enter_context(server_group(layout, state.name)) if layout else None
         owner = resources.enter_context(host.ids.lease())
         start = ColdStart(RunResources(cgroups, HostIdPool([owner], fork_server=owner)))
         yield Workplace(host, registry.server.allow_degraded, state, start, owner)
@@ -194,18 +190,6 @@ async def find_site(registry: Registry, runtime: Runtime) -> Site:
         return Site.of(runtime)
     async with workplace(registry, runtime) as place:
         return await place.site(runtime)
-
-
-def _identity(runtime: Runtime) -> Identity:
-    return identity_for(Path(mount.source) for mount in seen(runtime))
-
-
-@contextmanager
-def _cgroup_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise PackagesError(f"cannot make the cgroup of the jail: {error}") from error
 
 
 def _widened(runtime: Runtime, mounts: Sequence[Mount], env: Mapping[str, str]) -> Runtime:

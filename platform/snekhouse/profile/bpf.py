@@ -4,7 +4,6 @@ NsJail compiles the policy for the jails that it starts, from the text that `kaf
 rules itself, compiled here.
 """
 
-import platform
 import struct
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -43,8 +42,7 @@ def compile_filter(groups: tuple[Group, ...], machine: str = "", default: int | 
     Raises:
         HostError: There is no policy for this machine.
     """
-    machine = machine or platform.machine()
-    require_machine(machine)
+    machine = require_machine(machine)
     rules: defaultdict[int, list[Rule]] = defaultdict(list)
     for group in groups:
         for rule in group.rules:

@@ -1,6 +1,5 @@
 """The seccomp policy in NsJail's language, Kafel (https://github.com/google/kafel), rendered for this machine."""
 
-import platform
 import textwrap
 from enum import IntEnum
 from functools import lru_cache
@@ -29,8 +28,7 @@ def render_policy(machine: str = "", *, memory_limited: bool, fork_server: bool 
     Raises:
         HostError: There is no policy for this machine.
     """
-    machine = machine or platform.machine()
-    require_machine(machine)
+    machine = require_machine(machine)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(asset("templates/nsjail")),
         undefined=jinja2.StrictUndefined,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import ByteSize
 
-from snekhouse.host.cgroups.memory import memory_limit
+from snekhouse.host.cgroups.capacity import memory_limit
 from snekhouse.registry.models import Registry, Server
 
 _MAX_IN_TRANSIT = 1 << 30

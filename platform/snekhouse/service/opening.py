@@ -4,9 +4,8 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 
-from snekhouse.errors import HostError, InterpreterError
-from snekhouse.host.cgroups import Cgroups
-from snekhouse.host.cgroups.groups import Layout, server_group
+from snekhouse.errors import InterpreterError
+from snekhouse.host.cgroups.groups import server_group
 from snekhouse.host.ids import HostIdPool, reserved_ids
 from snekhouse.host.state import state_folder
 from snekhouse.host.survey import survey_for
@@ -46,7 +45,7 @@ async def open_service(registry: Registry, *, require_runtime: bool = True) -> A
     layout = host.cgroups.layout
     with ExitStack() as held:
         state = held.enter_context(state_folder(registry.server.state_path, layout))
-        cgroups = held.enter_context(_own_cgroups(layout, state.name)) if layout else None
+        cgroups = held.enter_context(server_group(layout, state.name)) if layout else None
         resources = RunResources(cgroups, host.ids if host.ids.shared else held.enter_context(_own_ids(registry)))
         metrics = Metrics()
         async with started_preparer(host, state, resources, metrics) as preparer:
@@ -75,13 +74,3 @@ def _own_ids(registry: Registry) -> Iterator[HostIdPool]:
     wanted = min(needed + _SPARE_IDS, (last - first + 1) // registry.server.workers)
     with reserved_ids((first, last), needed=needed, wanted=wanted) as own:
         yield HostIdPool.of(own)
-
-
-@contextmanager
-def _own_cgroups(layout: Layout, name: str) -> Iterator[Cgroups]:
-    with ExitStack() as held:
-        try:
-            cgroups = held.enter_context(server_group(layout, name))
-        except OSError as error:
-            raise HostError(f"the server's cgroup cannot be made: {error}") from error
-        yield cgroups

@@ -51,22 +51,19 @@ def detect(proc: Path = Path("/proc/self"), booted: Path = BOOTED) -> Detection:
     return min(candidates, key=lambda found: len(found.missing))
 
 
-def mounted_groups(controller: str, proc: Path = Path("/proc/self")) -> Iterator[tuple[Path, Path]]:
-    """Find the folders of the groups that the server is in.
+def groups_above(controller: str, proc: Path = Path("/proc/self")) -> Iterator[Path]:
+    """List the folders of the groups that the server is in, from its own up to the topmost that is visible here.
 
     Args:
         controller: The controller that selects the hierarchy of v1; v2 has one hierarchy for all.
         proc: The server's folder in procfs.
-
-    Yields:
-        The folder of the server's group, and the folder of the topmost group that is visible here.
     """
     own = _own_groups((proc / "cgroup").read_text())
     for mount in _cgroup_mounts((proc / "mountinfo").read_text()):
-        if mount.is_v2 and "" in own:
-            yield _folder(mount, own[""]), mount.point
-        elif controller in mount.controllers and controller in own:
-            yield _folder(mount, own[controller]), mount.point
+        name = "" if mount.is_v2 else controller
+        if name in own and (mount.is_v2 or name in mount.controllers):
+            group = _folder(mount, own[name])
+            yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(mount.point))
 
 
 def own_undelegated_unit(proc: Path = Path("/proc/self"), booted: Path = BOOTED) -> Path | None:
@@ -136,18 +133,16 @@ def _detect_v1(mounts: list[_Mount], own: dict[str, str]) -> Detection:
 
 def _detect_v2(mount: _Mount, own: dict[str, str], booted: Path) -> Detection:
     if "" not in own:
-        return Detection(None, "none", _ALL, _REMEDY)
+        return _NONE
     folder = _folder(mount, own[""])
     if folder.name == v2.LEAF:  # an earlier server in the same service or container moved itself there
         folder = folder.parent
     if unit := undelegated_unit(folder, booted):
         return Detection(None, "none", _ALL, _UNDELEGATED.format(unit.name))
     controllers = _ALL & _controllers(folder)
-    if not controllers or not _usable(folder):
-        return Detection(None, "none", _ALL, _REMEDY)
     layout = v2.V2(folder, controllers)
-    if not layout.may_claim():
-        return Detection(None, "none", _ALL, _REMEDY)
+    if not controllers or not _usable(folder) or not layout.may_claim():
+        return _NONE
     missing = _ALL - controllers
     return Detection(layout, "v2", missing, _REMEDY if missing else "")
 
@@ -171,6 +166,8 @@ _REMEDY = (
     "run as root, or delegate them (systemd: Delegate=yes; Docker 28 or later: --security-opt writable-cgroups=true; "
     "other engines: deploy/README.md)"
 )
+
+_NONE = Detection(None, "none", _ALL, _REMEDY)
 
 
 def _usable(folder: Path) -> bool:

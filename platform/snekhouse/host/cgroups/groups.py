@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from snekhouse.errors import HostError
 from snekhouse.host.cgroups.files import write
 from snekhouse.registry.models import Limits
+
+CFS_PERIOD_US = 100_000
+"""Microseconds of the CFS period, over which a CPU quota counts; the kernel's default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +168,15 @@ def server_group(layout: Layout, name: str) -> Iterator[Cgroups]:
         name: The group's name, which no other server has.
 
     Raises:
-        OSError: The kernel refused the group.
+        HostError: The kernel refused the group.
     """
-    layout.claim()
-    with _group_folders(layout, name):
-        layout.prepare(name)
+    with ExitStack() as held:
+        try:
+            layout.claim()
+            held.enter_context(_group_folders(layout, name))
+            layout.prepare(name)
+        except OSError as error:
+            raise HostError(f"the server's cgroup cannot be made: {error}") from error
         try:
             yield Cgroups(layout, name)
         finally:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from snekhouse.host.cgroups.files import field, read, write
-from snekhouse.host.cgroups.groups import GroupUsage
+from snekhouse.host.cgroups.groups import CFS_PERIOD_US, GroupUsage
 from snekhouse.registry.models import Limits
 
 CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
@@ -15,9 +15,6 @@ CONTROLLERS = ("memory", "pids", "cpu", "cpuacct")
 
 MEMORY_LIMIT = "memory.limit_in_bytes"
 """The file of the memory limit. Kernels without CONFIG_MEMCG_V1 (Linux 6.12) mount the hierarchy without such files."""
-
-_CFS_PERIOD_US = 100_000
-"""Microseconds of the CFS period, over which a CPU quota counts; the kernel's default."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class V1:
         if base := self.bases.get("pids"):
             write(f"{base}/{name}/pids.max", str(limits.processes))
         if base := self.bases.get("cpu"):
-            write(f"{base}/{name}/cpu.cfs_quota_us", str(int(limits.cpus * _CFS_PERIOD_US)))
+            write(f"{base}/{name}/cpu.cfs_quota_us", str(int(limits.cpus * CFS_PERIOD_US)))
 
     def limit_sockets(self, name: str, size: int) -> None:
         """Limit the buffers of sockets, UDP's included; the kernel counts them only if there is a limit."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from snekhouse.host.cgroups.files import field, read, write
-from snekhouse.host.cgroups.groups import GroupUsage
+from snekhouse.host.cgroups.groups import CFS_PERIOD_US, GroupUsage
 from snekhouse.registry.models import Limits
 
 CONTROLLERS = ("memory", "pids", "cpu")
@@ -14,9 +14,6 @@ CONTROLLERS = ("memory", "pids", "cpu")
 
 LEAF = "snekhouse-server"
 """The group that the server moves into if its original group must have no processes."""
-
-_CFS_PERIOD_US = 100_000
-"""Microseconds of the CFS period, over which a CPU quota counts; the kernel's default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,7 @@ class V2:
         if "pids" in self.controllers:
             write(f"{folder}/pids.max", str(limits.processes))
         if "cpu" in self.controllers:
-            write(f"{folder}/cpu.max", f"{int(limits.cpus * _CFS_PERIOD_US)} {_CFS_PERIOD_US}")
+            write(f"{folder}/cpu.max", f"{int(limits.cpus * CFS_PERIOD_US)} {CFS_PERIOD_US}")
 
     def limit_sockets(self, name: str, size: int) -> None:
         """Do nothing: buffers of sockets count as memory ("sock" in memory.stat)."""
