@@ -16,7 +16,7 @@ from snekhouse.server.access_log import AccessLog
 from snekhouse.server.allocator import keep_trimmed
 from snekhouse.server.listening import Listener
 from snekhouse.server.worker import Worker
-from snekhouse.service import Reloader, Service, measure_lag, open_service
+from snekhouse.service import Reloader, Service, open_service
 from snekhouse.waiting import first
 from snekhouse.web.app import create_app
 
@@ -56,7 +56,7 @@ async def serve_registry(
             serving.start_soon(listening.listen)
             serving.start_soon(reloader.watch)
             serving.start_soon(keep_trimmed)
-            serving.start_soon(measure_lag, service.metrics)
+            serving.start_soon(service.metrics.measure_lag)
             serving.start_soon(_reload, reloader, hangups)
             lifeline = [partial(anyio.wait_readable, worker.lifeline)] if worker.lifeline else []
             await first(signals.__anext__, *lifeline)

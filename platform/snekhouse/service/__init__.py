@@ -5,10 +5,9 @@ Start with `Service.evaluate` in `service`. `opening` composes a service at the 
 registry when its file changes.
 """
 
-from snekhouse.service.event_loop import measure_lag
 from snekhouse.service.opening import open_service
 from snekhouse.service.reloading import Reload, Reloader
 from snekhouse.service.runtime_state import RuntimeState
 from snekhouse.service.service import Service
 
-__all__ = ["Reload", "Reloader", "RuntimeState", "Service", "measure_lag", "open_service"]
+__all__ = ["Reload", "Reloader", "RuntimeState", "Service", "open_service"]

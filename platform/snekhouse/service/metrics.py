@@ -1,11 +1,13 @@
 """The metrics of a server for Prometheus. With several workers, each metric is the sum over all of them."""
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import anyio
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -21,6 +23,9 @@ from prometheus_client.registry import Collector
 
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable with the folder to which several processes write their metrics."""
+
+_LAG_PERIOD_S = 0.1
+"""Seconds between two measurements of the event loop's lag."""
 
 _RUN_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 _WAIT_BUCKETS = (0.001, 0.01, 0.05, 0.1, 0.5, 1, 2, 5, 10, 30)
@@ -101,9 +106,12 @@ class Metrics:
         """Count a reload."""
         self._reloads.labels(outcome).inc()
 
-    def woke_late(self, seconds: float) -> None:
-        """Count a measurement of the event loop's lag."""
-        self._lag.observe(seconds)
+    async def measure_lag(self) -> None:
+        """Measure again and again how late the event loop wakes a task, until cancelled."""
+        while True:
+            due = time.monotonic() + _LAG_PERIOD_S
+            await anyio.sleep(_LAG_PERIOD_S)
+            self._lag.observe(max(0.0, time.monotonic() - due))
 
     def evaluations(self, runtime: str) -> dict[str, int]:
         """Return how many evaluations of a runtime ended with each status."""
