@@ -59,7 +59,7 @@ def reason(service: Service) -> str:
 
 def interpreters(service: Service) -> set[int]:
     """Processes of fork servers: the first of each, the fork server, and what it has forked ahead."""
-    profile = os.fsencode(service.runtimes["only"].prepared.fork_server.profile)
+    profile = os.fsencode(service.runtimes["only"].prepared.fork_server_profile)
     jails = [pid for pid in descendants(os.getpid()) if profile in command(pid).split(b"\0")]
     return {pid for jail in jails for pid in descendants(jail)}
 

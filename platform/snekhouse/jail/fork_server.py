@@ -237,7 +237,7 @@ async def started_fork_server(prepared: PreparedRuntime, resources: RunResources
         stdin = await held.enter_async_context(stdin_file(b""))
         command = (prepared.runtime.executable, bootstrap_inside(prepared.bootstrap), "fork")
         stdio = (stdin, output.writer, output.writer)
-        options = fork_server_options(prepared.fork_server.profile, resources.ids)
+        options = fork_server_options(prepared.fork_server_profile, resources.ids)
         lost_forks = held.enter_context(ExitStack())
         async with started(prepared.nsjail, options, command, stdio) as process:
             output.close_writer()
@@ -262,8 +262,10 @@ async def _configure(process: NsJail, prepared: PreparedRuntime) -> None:
     Raises:
         JailError: The fork server sent something else.
     """
-    runtime, policy = prepared.runtime, prepared.fork_server.policy
-    settings = protocol.encode_fork_server(policy, writable(runtime), runtime.preload, loopback=runtime.loopback)
+    runtime = prepared.runtime
+    settings = protocol.encode_fork_server(
+        prepared.policy, writable(runtime), runtime.preload, loopback=runtime.loopback
+    )
     await process.channel.send(settings)
     if await process.channel.receive(len(protocol.FORK_SERVER_HELLO)) != protocol.FORK_SERVER_HELLO:
         raise JailError("the fork server did not say hello")

@@ -7,19 +7,6 @@ from snekhouse.registry.models import Runtime
 
 
 @dataclass(frozen=True, slots=True)
-class ForkServerSpec:
-    """The files and the filter of a runtime's fork servers.
-
-    Attributes:
-        profile: Their rendered NsJail configuration.
-        policy: The filter that their forks install (``struct sock_filter[]``).
-    """
-
-    profile: Path
-    policy: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class PreparedRuntime:
     """A runtime that is prepared for runs.
 
@@ -28,11 +15,13 @@ class PreparedRuntime:
         profile: Its rendered NsJail configuration.
         bootstrap: The bootstrap that it mounts: source or bytecode.
         nsjail: The NsJail binary.
-        fork_server: The profile and the filter of its fork servers.
+        fork_server_profile: The rendered NsJail configuration of its fork servers.
+        policy: The filter that their forks install (``struct sock_filter[]``).
     """
 
     runtime: Runtime
     profile: Path
     bootstrap: Path
     nsjail: Path
-    fork_server: ForkServerSpec
+    fork_server_profile: Path
+    policy: bytes

@@ -22,7 +22,7 @@ from snekhouse.host.ids import HostIdPool, HostIds
 from snekhouse.host.state import State, state_folder
 from snekhouse.host.survey import Host, bootstrap_source, identity_of, survey
 from snekhouse.jail.cold import ColdStart
-from snekhouse.jail.prepared import ForkServerSpec, PreparedRuntime
+from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.probe import probe
 from snekhouse.jail.resources import RunResources
 from snekhouse.jail.run import run
@@ -157,7 +157,7 @@ class Workplace:
             network=network,
         )
         profile = self.state.write(name, text)
-        return PreparedRuntime(runtime, profile, bootstrap, self.host.nsjail, ForkServerSpec(profile, b""))
+        return PreparedRuntime(runtime, profile, bootstrap, self.host.nsjail, profile, policy=b"")
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from snekhouse.host.identity import Identity
 from snekhouse.host.state import State
 from snekhouse.host.survey import Host, bootstrap_source, identities_of
 from snekhouse.jail.cold import ColdStart
-from snekhouse.jail.prepared import ForkServerSpec, PreparedRuntime
+from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.probe import probe
 from snekhouse.jail.resources import RunResources
 from snekhouse.packages import executable_on_host, make_user_base, site_on_host
@@ -153,10 +153,8 @@ class Preparer:
             profile=folder.write("profile.cfg", profile),
             bootstrap=bootstrap,
             nsjail=self._host.nsjail,
-            fork_server=ForkServerSpec(
-                profile=folder.write("fork_server.cfg", fork_server_profile),
-                policy=compile_filter(policy(memory_limited="memory" in self._host.cgroups.limited)),
-            ),
+            fork_server_profile=folder.write("fork_server.cfg", fork_server_profile),
+            policy=compile_filter(policy(memory_limited="memory" in self._host.cgroups.limited)),
         )
 
 
