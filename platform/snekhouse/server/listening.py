@@ -1,7 +1,6 @@
 """Accepting connections, up to a limit in total and per address, without running out of descriptors."""
 
 import asyncio
-import ipaddress
 import logging
 import os
 import resource
@@ -20,6 +19,7 @@ from starlette.types import ASGIApp
 
 from snekhouse.registry.models import Server
 from snekhouse.server.connection import MAX_ENDING, Connection
+from snekhouse.web.client_network import client_network
 
 _log = logging.getLogger("snekhouse.server")
 
@@ -34,9 +34,6 @@ _REPORT_INTERVAL_S = 1.0
 
 _EXHAUSTED_PAUSE_S = 0.1
 """Seconds until the next attempt to accept after the process ran out of descriptors."""
-
-_IPV6_NETWORK_BITS = 64
-"""Length of the IPv6 prefix that one client commonly has (RFC 6177)."""
 
 
 class Listener:
@@ -109,7 +106,7 @@ class Listener:
             self._incidents[f"accepting paused: {os.strerror(error.errno or 0)}"] += 1
             await asyncio.sleep(_EXHAUSTED_PAUSE_S)
             return False
-        group = _group(address[0])
+        group = client_network(address[0])
         if reason := self._make_room(group):
             self._incidents[f"closed immediately: {reason}"] += 1
             accepted.close()
@@ -169,13 +166,3 @@ def _max_connections(settings: Server) -> int:
     """Return the limit of connections, at most half of the descriptors: evaluations need the others."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return min(settings.connections, max(1, descriptors // 2))
-
-
-def _group(host: str) -> str:
-    """Return what connections are counted by: the IPv4 address, or the IPv6 network."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((address, _IPV6_NETWORK_BITS), strict=False))

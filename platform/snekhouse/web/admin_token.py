@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import math
 import time
-from ipaddress import IPv4Address, IPv6Network, ip_address
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -12,6 +11,8 @@ from limits.strategies import MovingWindowRateLimiter
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from snekhouse.web.client_network import client_network
 
 _FAILURES = RateLimitItemPerMinute(20)
 """Wrong tokens that one client may send; after that it gets 429."""
@@ -36,7 +37,7 @@ class AdminTokenCheck:
         if self._digest is None:
             raise HTTPException(404, "the admin API is off; set SNEKHOUSE_ADMIN_TOKEN to enable it")
         if not hmac.compare_digest(_digest(_sent(Headers(scope=scope))), self._digest):
-            raise self._refusal(_network(scope["client"][0] if scope.get("client") else ""))
+            raise self._refusal(client_network(scope["client"][0] if scope.get("client") else ""))
         await self._app(scope, receive, send)
 
     def _refusal(self, network: str) -> HTTPException:
@@ -45,21 +46,6 @@ class AdminTokenCheck:
             return HTTPException(401, "send the admin token: Authorization: Bearer TOKEN", _CHALLENGE)
         retry_after = max(1, math.ceil(self._limiter.get_window_stats(_FAILURES, network).reset_time - time.time()))
         return HTTPException(429, "too many wrong tokens", {"Retry-After": str(retry_after)})
-
-
-_IPV6_PREFIX = 64
-"""Bits of an IPv6 address that name its network (RFC 4291, section 2.5.4)."""
-
-
-def _network(client: str) -> str:
-    """Return what counts as one client: an IPv4 address, or the /64 network of an IPv6 address."""
-    try:
-        address = ip_address(client)
-    except ValueError:
-        return client
-    if isinstance(address, IPv4Address):
-        return client
-    return str(IPv6Network((int(address), _IPV6_PREFIX), strict=False))
 
 
 def _sent(headers: Headers) -> str:
