@@ -1,14 +1,14 @@
 """The answer to an evaluation, in pieces: output and files are encoded while they are sent, and never held twice."""
 
 import binascii
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 import anyio.lowlevel
 from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
-from snekhouse.web.schemas import EvalResponse
+from snekhouse.web.schemas import ErrorOut, EvalResponse
 
 _WHOLE = 1 << 17
 """Maximum bytes of output and files of an answer that is sent in one piece."""
@@ -23,6 +23,14 @@ _FILE_STEP = 3 << 16
 def json_answer(model: BaseModel) -> Response:
     """Make an HTTP response from a model."""
     return Response(model.model_dump_json(), media_type="application/json")
+
+
+def error_answer(
+    status: int, description: str, headers: Mapping[str, str] | None = None, *, title: str = ""
+) -> Response:
+    """Make the HTTP response to a request that failed; `ErrorOut.of` explains the arguments."""
+    body = ErrorOut.of(status, description, title)
+    return Response(body.model_dump_json(), status, headers, media_type="application/json")
 
 
 def answer(response: EvalResponse) -> Response:

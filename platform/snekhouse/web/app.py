@@ -13,10 +13,10 @@ from starlette.types import ExceptionHandler
 from snekhouse.errors import BusyError, RequestError, RuntimeUnknownError
 from snekhouse.service import Reloader, Service
 from snekhouse.web import admin
+from snekhouse.web.answer import error_answer
 from snekhouse.web.memory_budget import MemoryBudget, TransitLimit
 from snekhouse.web.origins import OriginCheck
 from snekhouse.web.routes import ROUTES
-from snekhouse.web.schemas import ErrorOut
 from snekhouse.web.target import TargetNormalization
 from snekhouse.web.unread_bodies import BodyDiscard
 
@@ -48,15 +48,10 @@ def create_app(
     return app
 
 
-def _answer(status: int, description: str, headers: dict[str, str] | None = None, *, title: str = "") -> Response:
-    body = ErrorOut.of(status, description, title)
-    return Response(body.model_dump_json(), status, headers, media_type="application/json")
-
-
 # Coroutines, because Starlette runs plain functions in threads: a flood of errors would occupy all 40 threads.
 async def _on_http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - the table below says so
-    return _answer(error.status_code, _explain(error), dict(error.headers or {}))
+    return error_answer(error.status_code, _explain(error), error.headers)
 
 
 def _explain(error: HTTPException) -> str:
@@ -70,21 +65,21 @@ def _explain(error: HTTPException) -> str:
 
 async def _on_request(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)  # noqa: S101 - the table below says so
-    return _answer(HTTPStatus.BAD_REQUEST, str(error), title=error.title)
+    return error_answer(HTTPStatus.BAD_REQUEST, str(error), title=error.title)
 
 
 async def _on_unknown(_request: Request, error: Exception) -> Response:
-    return _answer(HTTPStatus.NOT_FOUND, str(error))
+    return error_answer(HTTPStatus.NOT_FOUND, str(error))
 
 
 async def _on_busy(_request: Request, error: Exception) -> Response:
     assert isinstance(error, BusyError)  # noqa: S101 - the table below says so
-    return _answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": str(error.retry_after)})
+    return error_answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": str(error.retry_after)})
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; the server's log has the details")
+    return error_answer(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; the server's log has the details")
 
 
 _HANDLERS: dict[type[Exception] | int, ExceptionHandler] = {

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from snekhouse.registry.models import Server
-from snekhouse.web.schemas import ErrorOut
+from snekhouse.web.answer import error_answer
 
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 """Methods that change nothing; the browser hides their answers from pages of other origins."""
@@ -77,7 +77,7 @@ class OriginCheck:
             return None
         if not self._on_loopback and _is_address(host):
             return None  # DNS rebinding needs a name
-        return _refusal(
+        return error_answer(
             HTTPStatus.MISDIRECTED_REQUEST,
             f"this server does not serve the host {sent[:_MAX_QUOTED]!r}; add it to [server] hosts in the registry",
         )
@@ -94,14 +94,9 @@ def _refuse_page(scope: Scope, headers: Headers, settings: Server) -> Response |
     if is_allowed:
         return None
     page = f"the web page {origin[:_MAX_QUOTED]!r}" if origin else "a web page of another site"
-    return _refusal(
+    return error_answer(
         HTTPStatus.FORBIDDEN, f"{page} may not use this server; add its origin to [server] origins in the registry"
     )
-
-
-def _refusal(status: HTTPStatus, description: str) -> Response:
-    body = ErrorOut.of(status, description)
-    return Response(body.model_dump_json(), status, media_type="application/json")
 
 
 def _name_of(host: str) -> str:
@@ -111,12 +106,8 @@ def _name_of(host: str) -> str:
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, 6.3
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    is_name = host == "localhost" or host.endswith(".localhost")  # RFC 6761, 6.3
+    return is_name or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def _is_address(host: str) -> bool:
