@@ -56,7 +56,7 @@ class AdminReload(HTTPEndpoint):
         if done.error:
             refusal = ErrorOut(title=_UNPROCESSABLE.phrase, description=done.error)  # operators need every line
             return Response(refusal.model_dump_json(), _UNPROCESSABLE, media_type="application/json")
-        return json_answer(ReloadOut.of(done))
+        return json_answer(ReloadOut.model_validate(done))
 
 
 _UNPROCESSABLE = HTTPStatus.UNPROCESSABLE_ENTITY

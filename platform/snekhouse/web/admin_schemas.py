@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from snekhouse.registry.models import Runtime
-from snekhouse.service import Reload, Reloader, RuntimeState, Service
+from snekhouse.service import Reloader, RuntimeState, Service
 from snekhouse.web.schemas import RuntimeOut
 
 
@@ -37,15 +37,12 @@ class AdminRuntimeDetail(AdminRuntimeOut):
 class ReloadOut(BaseModel):
     """A reload of the registry."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     at: datetime
     outcome: Literal["reloaded", "refused"]
     error: Annotated[str, Field(description="Why it was refused; otherwise empty.")]
     kept: Annotated[tuple[str, ...], Field(description="Changed keys that need a restart.")]
-
-    @classmethod
-    def of(cls, reload: Reload) -> Self:
-        """Convert a reload."""
-        return cls(at=reload.at, outcome=reload.outcome, error=reload.error, kept=reload.kept)
 
 
 class RegistryOut(BaseModel):
@@ -72,7 +69,7 @@ class AdminRuntimesOut(BaseModel):
                 source=registry.source,
                 hash=registry.digest,
                 default=registry.default,
-                last_reload=ReloadOut.of(reloader.last) if reloader.last else None,
+                last_reload=reloader.last,
             ),
             runtimes=tuple(AdminRuntimeOut.of_state(ready, service) for ready in service.runtimes.values()),
         )

@@ -66,10 +66,6 @@ class Reservation:
         if self._waiting:
             self._waiting.scope.cancel()
 
-    def close(self) -> None:
-        """Release the reservation."""
-        self._resize(0)
-
     def _resize(self, size: int) -> None:
         self._budget.held += size - self.size
         self.size = size
@@ -107,7 +103,7 @@ class MemoryBudget:
         try:
             yield reservation
         finally:
-            reservation.close()
+            reservation.give_up()
             self._reservations.discard(reservation)
 
     def free(self, size: int) -> None:

@@ -17,6 +17,12 @@ def _to_base64(content: bytes) -> str:
     return binascii.b2a_base64(content, newline=False).decode()
 
 
+class _Converted(BaseModel):
+    """A model that reads the attributes of its counterpart in the domain."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
 class FileOut(BaseModel):
     """A file that the program left in its home."""
 
@@ -25,10 +31,8 @@ class FileOut(BaseModel):
     content: Annotated[bytes, PlainSerializer(_to_base64, return_type=str), Field(description="Base64 of the bytes.")]
 
 
-class EnforcementOut(BaseModel):
+class EnforcementOut(_Converted):
     """What enforces each limit; null if this host cannot enforce it."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     wall_time: Enforcer
     memory: Enforcer | None
@@ -59,14 +63,14 @@ class LimitsOut(BaseModel):
             processes=limits.processes,
             cpus=limits.cpus if enforcement.cpus else None,
             output=int(limits.output),
-            enforced_by=EnforcementOut.model_validate(enforcement),
+            enforced_by=enforcement,
         )
 
 
 Seconds = Annotated[float, PlainSerializer(lambda value: round(value, 6), return_type=float)]
 
 
-class UsageOut(BaseModel):
+class UsageOut(_Converted):
     """What the evaluation used."""
 
     wall_time: Seconds
@@ -75,10 +79,8 @@ class UsageOut(BaseModel):
     memory: Annotated[int | None, Field(description="Peak in bytes; null if the host does not measure it.")]
 
 
-class ProgramErrorOut(BaseModel):
+class ProgramErrorOut(_Converted):
     """The uncaught exception that ended the program, read from its traceback."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     name: Annotated[str, Field(description="Name of its class.")]
     value: Annotated[str, Field(description="Its text, at most 500 characters.")]
@@ -108,7 +110,6 @@ class EvalResponse(BaseModel):
     @classmethod
     def of(cls, runtime: str, limits: Limits, enforcement: Enforcement, result: Result) -> Self:
         """Convert a result."""
-        usage = result.usage
         return cls(
             stdout=result.stdout,
             returncode=result.returncode,
@@ -117,30 +118,24 @@ class EvalResponse(BaseModel):
             status=result.status,
             signal=result.signal,
             message=_bounded(result.message),
-            error=ProgramErrorOut.model_validate(result.error) if result.error else None,
+            error=result.error,
             stderr=result.stderr,
             encoding=result.encoding,
             truncated=result.truncated,
             limits=LimitsOut.of(limits, enforcement),
-            usage=UsageOut(
-                wall_time=usage.wall_time, cpu_time=usage.cpu_time, queue_time=usage.queue_time, memory=usage.memory
-            ),
+            usage=result.usage,
         )
 
 
-class PackageOut(BaseModel):
+class PackageOut(_Converted):
     """A third-party package that programs can import."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     name: str
     version: str
 
 
-class TmpfsOut(BaseModel):
+class TmpfsOut(_Converted):
     """A folder in memory, empty at the start of each evaluation."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     target: Annotated[str, Field(description="Its path.")]
     size: Annotated[int, Field(description="Its size in bytes.")]
@@ -177,13 +172,10 @@ class RuntimeOut(BaseModel):
             reason=_bounded(ready.reason),
             start="fork" if ready.supervisor and ready.supervisor.is_up else "cold",
             start_reason=_bounded(ready.cold_reason),
-            implementation=found.implementation if found else None,
-            version=found.version if found else None,
-            free_threaded=found.free_threaded if found else None,
-            jit=found.jit if found else None,
-            packages=tuple(map(PackageOut.model_validate, ready.packages())),
+            **{name: getattr(found, name, None) for name in ("implementation", "version", "free_threaded", "jit")},
+            packages=ready.packages(),
             loopback=runtime.loopback,
-            tmpfs=tuple(map(TmpfsOut.model_validate, runtime.tmpfs)),
+            tmpfs=runtime.tmpfs,
             limits=LimitsOut.of(runtime.limits, enforcement),
         )
 
