@@ -294,7 +294,7 @@ class TestDoctor:
         said = snekhouse("doctor", "-r", registry_path).stderr
         places = load(registry_path).server.places
         assert f"snekhouse: concurrency: {places} evaluations at once on " in said
-        assert f"snekhouse: memory: {places} runs with " in said
+        assert f"snekhouse: memory: {places} evaluations of " in said
 
     def test_names_the_filter_that_refuses_and_what_it_refuses(self, registry_path: Path) -> None:
         command = [*SNEKHOUSE, "doctor", "-r", str(registry_path), "--json"]

@@ -102,7 +102,7 @@ def test_what_only_this_server_refuses_has_the_title_of_its_status(client: httpx
 def test_an_unknown_path_is_a_404(client: httpx.Client, path: str) -> None:
     response = client.post(path, json={"input": ""})
     assert refusal(response) == (404, "Not Found")
-    assert response.json()["description"].startswith(("there is no such route; GET / names", "there is no runtime"))
+    assert response.json()["description"].startswith(("there is no such route; GET / lists", "there is no runtime"))
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])

@@ -87,4 +87,4 @@ def test_the_setting_for_processes_without_a_profile_is_not_blamed_where_there_i
 
 def test_where_neither_confines_both_are_ruled_out(tmp_path: Path) -> None:
     said = explain_refusal("unshare Operation not permitted", Confinement(False, "", privileged=True), tmp_path)
-    assert "neither a seccomp filter nor AppArmor" in said
+    assert "the cause is neither seccomp nor AppArmor" in said
