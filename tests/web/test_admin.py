@@ -226,9 +226,9 @@ def test_the_token_may_come_from_a_file(small: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("env", "problem"),
     [
-        ({"SNEKHOUSE_ADMIN_TOKEN": ""}, "16 or more characters"),
+        ({"SNEKHOUSE_ADMIN_TOKEN": ""}, "at least 16 ASCII characters"),
         ({"SNEKHOUSE_ADMIN_TOKEN": "short"}, "secrets.token_urlsafe"),
-        ({"SNEKHOUSE_ADMIN_TOKEN": "with spaces in between"}, "without spaces"),
+        ({"SNEKHOUSE_ADMIN_TOKEN": "with spaces in between"}, "no spaces"),
         ({"SNEKHOUSE_ADMIN_TOKEN_FILE": "/no/such/file"}, "/no/such/file cannot be read"),
         ({"SNEKHOUSE_ADMIN_TOKEN_FILE": "/etc/passwd", "SNEKHOUSE_ADMIN_TOKEN": TOKEN}, "unset one"),
     ],
