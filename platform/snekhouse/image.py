@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import jinja2
 
-from snekhouse.assets import asset
+from snekhouse.assets import templates
 from snekhouse.errors import Problem, RegistryError
 from snekhouse.registry.build import Build
 from snekhouse.registry.models import Registry, Runtime
@@ -55,7 +55,7 @@ def render_dockerfile(registry: Registry) -> str:
         raise RegistryError([Problem(registry.source, "runtimes", message, remedy)])
     default = next((stage for stage in stages if stage.runtime == registry.default), None)
     return (
-        _environment()
+        templates("docker", finalize=_quote, trim_blocks=True, lstrip_blocks=True)
         .get_template("Dockerfile.jinja")
         .render(
             source=registry.source.rpartition("/")[2],
@@ -107,18 +107,6 @@ def _llvm(build: Build) -> int | None:
         return None
     major, minor = map(int, build.version.split(".")[:2])
     return _LLVM.get((major, minor))
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(asset("templates/docker")),
-        undefined=jinja2.StrictUndefined,
-        finalize=_quote,
-        autoescape=False,  # noqa: S701 - `_quote` escapes
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
 
 
 _UNQUOTED = re.compile(r"[A-Za-z0-9_./:@+=-]+")

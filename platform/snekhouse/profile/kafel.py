@@ -4,9 +4,7 @@ import textwrap
 from enum import IntEnum
 from functools import lru_cache
 
-import jinja2
-
-from snekhouse.assets import asset
+from snekhouse.assets import templates
 from snekhouse.host.system_calls import numbers, require_machine
 from snekhouse.profile.seccomp_policy import UNLISTED, policy
 from snekhouse.profile.seccomp_rules import ALLOW, Comparison, Condition, Rule
@@ -29,17 +27,16 @@ def render_policy(machine: str = "", *, memory_limited: bool, fork_server: bool 
         HostError: There is no policy for this machine.
     """
     machine = require_machine(machine)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(asset("templates/nsjail")),
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - no HTML here, and no value from outside
-        keep_trailing_newline=True,
-    )
-    environment.globals["lines"] = _in_lines
-    environment.globals["action"] = _action
-    environment.globals["calls"] = lambda rule: _calls(rule, machine)
-    return environment.get_template("kafel.jinja").render(
-        groups=policy(memory_limited=memory_limited, fork_server=fork_server, loopback=loopback), unlisted=UNLISTED
+    return (
+        templates("nsjail")
+        .get_template("kafel.jinja")
+        .render(
+            groups=policy(memory_limited=memory_limited, fork_server=fork_server, loopback=loopback),
+            unlisted=UNLISTED,
+            lines=_in_lines,
+            action=_action,
+            calls=lambda rule: _calls(rule, machine),
+        )
     )
 
 

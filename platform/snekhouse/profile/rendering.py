@@ -1,12 +1,11 @@
 """A runtime's profile: its NsJail configuration in protobuf text format."""
 
 import math
-from functools import lru_cache
 from pathlib import Path
 
 import jinja2
 
-from snekhouse.assets import asset
+from snekhouse.assets import templates
 from snekhouse.host.identity import Identity
 from snekhouse.host.ids import NOBODY
 from snekhouse.profile.kafel import render_policy
@@ -57,7 +56,7 @@ def render_profile(
     if fork_server:
         own.append((str(fork_server), _FORK_SERVER_INSIDE))
     return (
-        _environment()
+        templates("nsjail", finalize=quote)
         .get_template("profile.cfg.jinja")
         .render(
             runtime=runtime,
@@ -124,14 +123,3 @@ _PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b"\"\\'")
 
 def _quote_byte(byte: int) -> str:
     return chr(byte) if byte in _PLAIN else f"\\{byte:03o}"
-
-
-@lru_cache
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(asset("templates/nsjail")),
-        undefined=jinja2.StrictUndefined,
-        finalize=quote,
-        autoescape=False,  # noqa: S701 - no HTML here; `quote` is the escaping
-        keep_trailing_newline=True,
-    )
