@@ -7,7 +7,7 @@ through the x32 entry fail in this way. A call through the i386 entry kills the 
 import errno
 from enum import IntEnum
 
-from snekhouse.profile.seccomp_rules import ALLOW, Argument, Comparison, Group, Rule, always, among
+from snekhouse.profile.seccomp_rules import ALLOW, Argument, Comparison, Group, Rule, always, among, outside
 
 UNLISTED = errno.ENOSYS
 """The error of calls that no rule decides."""
@@ -141,7 +141,7 @@ _PROCESSES = Group(
     "No new namespaces. A filter cannot see the flags of clone3; libraries use clone instead. A jail dies with its "
     "NsJail, and no program can change that (PR_SET_PDEATHSIG).",
     (
-        Rule(errno.EPERM, ("clone",), ((Comparison(_FLAGS_OF_CLONE, 0, is_equal=False),),)),
+        Rule(errno.EPERM, ("clone",), outside(_FLAGS_OF_CLONE, 0)),
         Rule(
             errno.EPERM,
             ("prctl",),
@@ -152,16 +152,7 @@ _PROCESSES = Group(
             ("prctl",),
             tuple((Comparison(_OPTION, each),) for each in Prctl if each != Prctl.PR_SET_PDEATHSIG),
         ),
-        Rule(
-            errno.EPERM,
-            ("personality",),
-            (
-                (
-                    Comparison(_PERSONALITY, 0, is_equal=False),
-                    Comparison(_PERSONALITY, _PERSONALITY_QUERY, is_equal=False),
-                ),
-            ),
-        ),
+        Rule(errno.EPERM, ("personality",), outside(_PERSONALITY, 0, _PERSONALITY_QUERY)),
         always(errno.ENOSYS, "clone3"),
         always(
             ALLOW,
@@ -209,13 +200,9 @@ _SOCKETS = Group(
     "Sockets connect processes of the run; there is no network. The other families (netlink, packets, vsock, the "
     "kernel's cryptography, ...) expose much code of the kernel for little use.",
     (
-        Rule(errno.EAFNOSUPPORT, ("socket",), (tuple(Comparison(_FAMILY, each, is_equal=False) for each in Family),)),
-        Rule(errno.EAFNOSUPPORT, ("socketpair",), ((Comparison(_FAMILY, Family.AF_UNIX, is_equal=False),),)),
-        Rule(
-            errno.EPROTONOSUPPORT,
-            ("socket",),
-            (tuple(Comparison(_PROTOCOL, each, is_equal=False) for each in SocketProtocol),),
-        ),
+        Rule(errno.EAFNOSUPPORT, ("socket",), outside(_FAMILY, *Family)),
+        Rule(errno.EAFNOSUPPORT, ("socketpair",), outside(_FAMILY, Family.AF_UNIX)),
+        Rule(errno.EPROTONOSUPPORT, ("socket",), outside(_PROTOCOL, *SocketProtocol)),
         always(
             ALLOW,
             "socket socketpair bind listen accept accept4 connect shutdown getsockname getpeername getsockopt "
@@ -258,14 +245,14 @@ _REFUSED = Group(
 
 
 def _memory(*, limited: bool) -> Group:
-    huge = ((Comparison(_FLAGS_OF_MEMFD, 0, is_equal=False),),)
-    in_memory = (Rule(errno.EINVAL, ("memfd_create",), huge), always(ALLOW, "memfd_create")) if limited else ()
+    refused = Rule(errno.EINVAL, ("memfd_create",), outside(_FLAGS_OF_MEMFD, 0))
+    in_memory = (refused, always(ALLOW, "memfd_create")) if limited else ()
     return Group(
         "memory",
         "No cgroup of a run counts the huge pages that the host has reserved (hugetlbfs). Only a cgroup counts files "
         "of memfd_create.",
         (
-            Rule(errno.ENOMEM, ("mmap",), ((Comparison(_FLAGS_OF_MMAP, 0, is_equal=False),),)),
+            Rule(errno.ENOMEM, ("mmap",), outside(_FLAGS_OF_MMAP, 0)),
             always(
                 ALLOW,
                 "mmap brk munmap mremap mprotect madvise mincore msync mlock mlock2 munlock mlockall munlockall "

@@ -76,3 +76,8 @@ def always(action: int | None, names: str) -> Rule:
 def among(argument: Argument, values: type[IntEnum]) -> Condition:
     """Make a condition that holds if an argument has one of several values."""
     return tuple((Comparison(argument, value),) for value in values)
+
+
+def outside(argument: Argument, *values: int) -> Condition:
+    """Make a condition that holds if an argument has none of some values."""
+    return (tuple(Comparison(argument, value, is_equal=False) for value in values),)
