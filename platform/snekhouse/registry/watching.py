@@ -3,7 +3,6 @@
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
@@ -18,24 +17,14 @@ FIXED = ("bind", "workers", "uids", "allow_degraded", "log", "state")
 """Keys of `[server]` that take effect only when the server starts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reloaded:
-    """A registry that was loaded again.
-
-    Attributes:
-        registry: The new registry, with the fixed keys of the old one.
-        kept: The fixed keys that the file has changed.
-    """
-
-    registry: Registry
-    kept: tuple[str, ...]
-
-
-def reload(served: Registry) -> Reloaded:
+def reload(served: Registry) -> tuple[Registry, tuple[str, ...]]:
     """Load the file of a registry again, for the server that serves it.
 
     Args:
         served: The registry with which the server started.
+
+    Returns:
+        The new registry, with the fixed keys of the old one; and the fixed keys that the file has changed.
 
     Raises:
         RegistryError: The file cannot be used.
@@ -43,8 +32,7 @@ def reload(served: Registry) -> Reloaded:
     fresh = load(Path(served.source))
     fixed = {key: getattr(served.server, key) for key in FIXED}
     kept = tuple(f"server.{key}" for key, value in fixed.items() if getattr(fresh.server, key) != value)
-    registry = fresh.model_copy(update={"server": fresh.server.model_copy(update=fixed)})
-    return Reloaded(registry, kept)
+    return fresh.model_copy(update={"server": fresh.server.model_copy(update=fixed)}), kept
 
 
 _SETTLE_TIME_S = 0.1

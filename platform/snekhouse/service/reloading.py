@@ -74,18 +74,18 @@ class Reloader:
         """Load the file and serve it. If the file is refused, the result has the reason."""
         async with self._turn:
             try:
-                found = await anyio.to_thread.run_sync(watching.reload, self._served)
-                await self._service.change(self._share(found.registry))
+                registry, kept = await anyio.to_thread.run_sync(watching.reload, self._served)
+                await self._service.change(self._share(registry))
             except (RegistryError, HostError) as error:
                 _log.error("registry refused, the server keeps the current one: %s", error)
                 self.last = Reload(datetime.now(UTC), "refused", str(error))
             else:
-                _log.info("registry reloaded", extra={"digest": found.registry.digest[:12]})
-                for hint in hints(found.registry):
+                _log.info("registry reloaded", extra={"digest": registry.digest[:12]})
+                for hint in hints(registry):
                     _log.warning("registry: %s", hint)
-                if found.kept:
-                    _log.warning("restart the server to apply: %s", ", ".join(found.kept))
-                self.last = Reload(datetime.now(UTC), "reloaded", kept=found.kept)
+                if kept:
+                    _log.warning("restart the server to apply: %s", ", ".join(kept))
+                self.last = Reload(datetime.now(UTC), "reloaded", kept=kept)
             if self._is_counted:
                 self._service.metrics.reloaded(self.last.outcome)
             return self.last
