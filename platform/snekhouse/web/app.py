@@ -49,9 +49,17 @@ def create_app(
 
 
 # Coroutines, because Starlette runs plain functions in threads: a flood of errors would occupy all 40 threads.
-async def _on_http(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - the table below says so
-    return error_answer(error.status_code, _explain(error), error.headers)
+async def _on_error(_request: Request, error: Exception) -> Response:
+    match error:
+        case HTTPException():
+            return error_answer(error.status_code, _explain(error), error.headers)
+        case RequestError():
+            return error_answer(HTTPStatus.BAD_REQUEST, str(error), title=error.title)
+        case BusyError():
+            retry_after = {"Retry-After": str(error.retry_after)}
+            return error_answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after)
+        case _:  # RuntimeUnknownError
+            return error_answer(HTTPStatus.NOT_FOUND, str(error))
 
 
 def _explain(error: HTTPException) -> str:
@@ -63,29 +71,12 @@ def _explain(error: HTTPException) -> str:
     return error.detail
 
 
-async def _on_request(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestError)  # noqa: S101 - the table below says so
-    return error_answer(HTTPStatus.BAD_REQUEST, str(error), title=error.title)
-
-
-async def _on_unknown(_request: Request, error: Exception) -> Response:
-    return error_answer(HTTPStatus.NOT_FOUND, str(error))
-
-
-async def _on_busy(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, BusyError)  # noqa: S101 - the table below says so
-    return error_answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error), {"Retry-After": str(error.retry_after)})
-
-
 async def _on_bug(request: Request, error: Exception) -> Response:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return error_answer(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; the server's log has the details")
 
 
 _HANDLERS: dict[type[Exception] | int, ExceptionHandler] = {
-    HTTPException: _on_http,
-    RequestError: _on_request,
-    RuntimeUnknownError: _on_unknown,
-    BusyError: _on_busy,
+    **dict.fromkeys((HTTPException, RequestError, RuntimeUnknownError, BusyError), _on_error),
     Exception: _on_bug,
 }

@@ -1,6 +1,5 @@
 """Request bodies that the application does not read, because it refuses the request first."""
 
-from collections.abc import Iterable
 from contextlib import suppress
 
 import anyio
@@ -31,7 +30,8 @@ class BodyDiscard:
 
         async def send_after_reading(message: Message) -> None:
             if message["type"] == "http.response.start" and not await body.finish():
-                message = {**message, "headers": [*_others(message["headers"]), (b"connection", b"close")]}
+                others = [each for each in message["headers"] if each[0].lower() != b"connection"]
+                message = {**message, "headers": [*others, (b"connection", b"close")]}
             await send(message)
 
         with suppress(ClientDisconnect):  # there is no client to answer
@@ -56,7 +56,3 @@ class _Body:
             while not self._is_done:
                 await self.receive()
         return self._is_done
-
-
-def _others(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    return [(name, value) for name, value in headers if name.lower() != b"connection"]
