@@ -9,13 +9,12 @@ import errno
 import os
 import stat
 
-_PATH_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+from snekhouse.registry.root import MAX_LINKS, names_in
 
-_LINK_LIMIT = 40
-"""Links followed for one path; the kernel's own limit (path_resolution(7))."""
+PATH_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_DEPTH_LIMIT = 100
-"""Levels below the folder; each holds a descriptor."""
+DEPTH_LIMIT = 100
+"""Levels of folders below the home; each holds a descriptor."""
 
 
 def resolve(folder: int, path: str, *, root: str) -> int:
@@ -32,7 +31,7 @@ def resolve(folder: int, path: str, *, root: str) -> int:
     Raises:
         OSError: The path does not exist, leads out of the folder, is too deep, or has too many links.
     """
-    walk = _Walk(folder, _names(root))
+    walk = _Walk(folder, names_in(root))
     try:
         walk.go(path)
         return walk.stack.pop()
@@ -50,7 +49,7 @@ class _Walk:
         self._links = 0
 
     def go(self, path: str) -> None:
-        left = _names(path)[::-1]
+        left = names_in(path)[::-1]
         while left:
             left += self._step(left.pop())
         if self._above is not None:
@@ -64,9 +63,9 @@ class _Walk:
         if name == "..":
             self._ascend()
             return []
-        if len(self.stack) > _DEPTH_LIMIT:
+        if len(self.stack) > DEPTH_LIMIT:
             raise OSError(errno.ELOOP, "too deep")
-        found = os.open(name, _PATH_FLAGS, dir_fd=self.stack[-1])
+        found = os.open(name, PATH_FLAGS, dir_fd=self.stack[-1])
         if not stat.S_ISLNK(os.fstat(found).st_mode):
             self.stack.append(found)
             return []
@@ -90,14 +89,10 @@ class _Walk:
 
     def _target(self, link: str) -> list[str]:
         self._links += 1
-        if self._links > _LINK_LIMIT:
+        if self._links > MAX_LINKS:
             raise OSError(errno.ELOOP, "too many links")
         if link.startswith("/"):
             while len(self.stack) > 1:
                 self._ascend()
             self._above = []
-        return _names(link)
-
-
-def _names(path: str) -> list[str]:
-    return [name for name in path.split("/") if name not in {"", "."}]
+        return names_in(link)

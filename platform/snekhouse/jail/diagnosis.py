@@ -10,6 +10,7 @@ from pathlib import Path
 from snekhouse.jail.start import GuestExit
 from snekhouse.registry.discovery.mounts import loader_of
 from snekhouse.registry.models import Mount, Runtime
+from snekhouse.registry.root import MAX_LINKS
 from snekhouse.registry.user_base import seen
 from snekhouse.shortening import MESSAGE_SIZE, shortened
 
@@ -107,10 +108,6 @@ def _without_internals(complaint: str) -> str:
     return _INTERNAL_ROOT.sub("'/", complaint)
 
 
-_LINK_LIMIT = 40
-"""Links that the kernel follows in one path (path_resolution(7))."""
-
-
 def _exists(path: str, runtime: Runtime) -> bool:
     _, file = _followed(path, seen(runtime))
     return file is not None and file.exists()
@@ -118,7 +115,7 @@ def _exists(path: str, runtime: Runtime) -> bool:
 
 def _followed(path: str, mounts: Sequence[Mount]) -> tuple[str, Path | None]:
     """Resolve a path and its links as in the jail; return the path there, and the file on the host, if there is one."""
-    for _ in range(_LINK_LIMIT):
+    for _ in range(MAX_LINKS):
         path = posixpath.normpath(path)
         files = ((prefix, _on_host(prefix, mounts)) for prefix in _prefixes(path))
         link = next(((prefix, file) for prefix, file in files if file and file.is_symlink()), None)

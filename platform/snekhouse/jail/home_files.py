@@ -22,14 +22,11 @@ from typing import TypeVar
 
 from snekhouse.errors import SnekhouseError
 from snekhouse.evaluation import File
-from snekhouse.jail.beneath import resolve
+from snekhouse.jail.beneath import DEPTH_LIMIT, PATH_FLAGS, resolve
 from snekhouse.jail.protocol import Stamp
 from snekhouse.registry.models import HOME, Files
 
 _T = TypeVar("_T")
-
-_DEPTH_LIMIT = 100
-"""Levels of folders below the home; each holds a descriptor and a batch of names."""
 
 _PATH_LIMIT = 4096
 """Bytes of a path below the home: PATH_MAX (limits.h), the limit of a system call."""
@@ -40,7 +37,6 @@ _BATCH = 512
 _DEAD_ENDS = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV, errno.EACCES, errno.ENAMETOOLONG, errno.ENXIO}
 """Errors that a program can cause: links to nowhere, out of the home or in a loop, and missing permissions."""
 
-_PATH_FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -115,7 +111,7 @@ class _Collector:
 
     def _walk(self, folder: int, prefix: bytes = b"", depth: int = 0) -> Iterator[_Entry]:
         """List files and links, sorted by path, without following links."""
-        if depth > _DEPTH_LIMIT:
+        if depth > DEPTH_LIMIT:
             raise FilesError("FileParsingError: Exceeded directory depth limit while parsing attachments")
         for name in self._names(folder):
             path = prefix + name
@@ -169,7 +165,7 @@ class _Collector:
 
     def _target(self, entry: _Entry, path: str) -> int:
         """Open the file that a name leads to (O_PATH); the caller closes it."""
-        found = os.open(entry.name, _PATH_FLAGS, dir_fd=entry.folder)
+        found = os.open(entry.name, PATH_FLAGS, dir_fd=entry.folder)
         if not stat.S_ISLNK(os.fstat(found).st_mode):
             return found
         os.close(found)

@@ -14,7 +14,7 @@ PLACES = ("/usr", "/lib", "/lib32", "/lib64")
 _LOADER_CACHE = "/etc/ld.so.cache"
 """The loader's list of this system's libraries, wrong for any other system: ld.so(8)."""
 
-_MAX_LINKS = 40
+MAX_LINKS = 40
 """Symbolic links that the kernel follows in one path: path_resolution(7)."""
 
 
@@ -45,18 +45,18 @@ def beneath(root: str, path: str) -> Path:
         OSError: There are too many links.
     """
     top = found = Path(root)
-    left, links = _reversed_parts(path), 0
+    left, links = names_in(path)[::-1], 0
     while left:
         part = left.pop()
         if part == "..":
             found = top if found == top else found.parent
         elif (found / part).is_symlink():
             links += 1
-            if links > _MAX_LINKS:
+            if links > MAX_LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             target = (found / part).readlink()
             found = top if target.is_absolute() else found
-            left += _reversed_parts(str(target))
+            left += names_in(str(target))[::-1]
         else:
             found /= part
     return found
@@ -90,5 +90,6 @@ def wrong_with_root(root: str) -> str:
     return ""
 
 
-def _reversed_parts(path: str) -> list[str]:
-    return [part for part in reversed(path.split("/")) if part not in {"", "."}]
+def names_in(path: str) -> list[str]:
+    """Return the names in a path, without those that change nothing."""
+    return [name for name in path.split("/") if name not in {"", "."}]
