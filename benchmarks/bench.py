@@ -34,8 +34,9 @@ from plotting import plot
 from fidelity.plain import Plain
 from leftovers import descendants, guests
 from serving import Server, await_fork_servers, running_server
-from snekhouse.packages import Changes
-from snekhouse.registry.discovery import find_interpreters, render_registry
+from snekhouse.packages.changes import Changes
+from snekhouse.registry.discovery.interpreters import find_interpreters
+from snekhouse.registry.discovery.writing import render_registry
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
 

@@ -15,7 +15,8 @@ import pytest
 
 from serving import PATIENCE, SLOWNESS, Server, await_fork_servers, running_server
 from snekhouse.cli.probing import find_in_root
-from snekhouse.registry.discovery import find_interpreters, render_registry
+from snekhouse.registry.discovery.interpreters import find_interpreters
+from snekhouse.registry.discovery.writing import render_registry
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
 

@@ -15,7 +15,7 @@ import pytest
 
 from command import refused, snekhouse
 from serving import running_server
-from snekhouse.packages import executable_on_host
+from snekhouse.packages.site import executable_on_host
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
 from wheels import make_wheel

@@ -9,7 +9,7 @@ import pytest
 
 from command import refused, snekhouse
 from roots import make_telling_root
-from snekhouse.registry.discovery import candidates_in_root
+from snekhouse.registry.discovery.rooted import candidates_in_root
 from snekhouse.registry.loading import load
 
 OURS = Path(getattr(sys, "_base_executable", sys.executable)).resolve()

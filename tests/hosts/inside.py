@@ -21,7 +21,8 @@ from hosts.found import Found
 from hosts.remains import remains, server_pid
 from hosts.settings import Setting, settings
 from hosts.usage import evaluation_ms, measured
-from snekhouse.registry.discovery import find_interpreters, render_registry
+from snekhouse.registry.discovery.interpreters import find_interpreters
+from snekhouse.registry.discovery.writing import render_registry
 
 _FUNCTIONS = Path(__file__).with_name("shell.sh")
 _RESULTS = Path("/job/results")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from snekhouse.assets import asset
-from snekhouse.registry.discovery import find_interpreters
+from snekhouse.registry.discovery.interpreters import find_interpreters
 
 _COMPILE = (
     "import sys; compile(sys.stdin.buffer.read().decode('ascii'), sys.argv[1], 'exec', 0, True, int(sys.argv[2]))"

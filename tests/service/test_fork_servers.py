@@ -14,7 +14,7 @@ import pytest
 from leftovers import descendants, groups
 from serving import await_fork_servers, running_server
 from snekhouse.evaluation import Job, Result, Status
-from snekhouse.packages import site_on_host
+from snekhouse.packages.site import site_on_host
 from snekhouse.registry.loading import load
 from snekhouse.service import Service, open_service, supervisor
 

@@ -12,7 +12,9 @@ from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_json, print_table
 from snekhouse.errors import PackagesError
 from snekhouse.escaping import escaped
-from snekhouse.packages import Changes, find_site, installed
+from snekhouse.packages.changes import Changes
+from snekhouse.packages.jail import find_site
+from snekhouse.packages.site import installed
 from snekhouse.registry.loading import load
 
 app = typer.Typer(help="The third-party packages of a runtime.", no_args_is_help=True)

@@ -8,7 +8,8 @@ import tomli_w
 
 from snekhouse.errors import InterpreterError, UsageError
 from snekhouse.jail.probe import Probe
-from snekhouse.registry.discovery import Interpreter, candidates_in_root
+from snekhouse.registry.discovery.interpreters import Interpreter
+from snekhouse.registry.discovery.rooted import candidates_in_root
 from snekhouse.registry.loading import parse
 from snekhouse.registry.models import Registry
 from snekhouse.registry.root import beneath, wrong_with_root

@@ -19,14 +19,8 @@ from snekhouse.cli.releases import RELEASES, newer_release, newest_releases
 from snekhouse.errors import InterpreterError, Problem, RegistryError
 from snekhouse.host.identity import identity_for
 from snekhouse.host.survey import survey
-from snekhouse.registry.discovery import (
-    Interpreter,
-    find_interpreter,
-    find_interpreters,
-    render_registry,
-    render_runtime,
-    write_registry,
-)
+from snekhouse.registry.discovery.interpreters import Interpreter, find_interpreter, find_interpreters
+from snekhouse.registry.discovery.writing import render_registry, render_runtime, write_registry
 from snekhouse.registry.edits import appended, differences, remove, settings
 from snekhouse.registry.hints import hints
 from snekhouse.registry.loading import load

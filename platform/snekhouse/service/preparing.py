@@ -17,12 +17,12 @@ from snekhouse.assets import asset
 from snekhouse.errors import JailError, PackagesError
 from snekhouse.host.identity import Identity
 from snekhouse.host.state import State
-from snekhouse.host.survey import Host, bootstrap_source, identities_of
+from snekhouse.host.survey import Host, identities_of
 from snekhouse.jail.cold import ColdStart
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.probe import probe
 from snekhouse.jail.resources import RunResources
-from snekhouse.packages import executable_on_host, make_user_base, site_on_host
+from snekhouse.packages.site import executable_on_host, make_user_base, site_on_host
 from snekhouse.profile.bpf import compile_filter
 from snekhouse.profile.rendering import render_profile
 from snekhouse.profile.seccomp_policy import policy
@@ -58,7 +58,7 @@ class Preparer:
 
     def __init__(self, host: Host, state: State, resources: RunResources, metrics: Metrics, tasks: TaskGroup) -> None:
         self._host, self._state, self._resources, self._metrics, self._tasks = host, state, resources, metrics, tasks
-        self._source = bootstrap_source().read_text(encoding="utf-8")
+        self._source = asset("runtimes/bootstrap.py").read_text(encoding="utf-8")
         self._bootstrap = state.write("bootstrap.py", self._source)  # written once: many interpreters read it
         self._fork_server = state.write("fork_server.py", asset("runtimes/fork_server.py").read_bytes())
         self._numbers = count()

@@ -10,7 +10,7 @@ import anyio
 
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.probe import Probe
-from snekhouse.packages import Package, installed, site_on_host
+from snekhouse.packages.site import Package, installed, site_on_host
 from snekhouse.registry.models import Runtime
 from snekhouse.service.starting import Starter
 from snekhouse.service.supervisor import ForkServerSupervisor
