@@ -66,14 +66,14 @@ def state_folder(parent: Path | None, layout: Layout | None) -> Iterator[State]:
     """
     parent = private_folder(parent)
     with ExitStack() as held:
-        with _locked(parent / _LOCK):  # one server at a time: it could remove what another is making
+        with locked(parent / _LOCK):  # one server at a time: it could remove what another is making
             for folder in parent.glob(f"{_PREFIX}*"):
                 _sweep(folder)
             path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
             path.chmod(_MODE)
             if layout:
                 (path / _GROUPS).write_text("\n".join(layout.folders(_group_name(path))))
-            held.enter_context(_locked(path / _LOCK))  # the kernel frees it when the server ends, even by SIGKILL
+            held.enter_context(locked(path / _LOCK))  # the kernel frees it when the server ends, even by SIGKILL
         held.callback(_remove, path)
         held.enter_context(watchdogs_for(path))
         yield State(path, _group_name(path))
@@ -119,13 +119,17 @@ def shared_folder(parent: Path | None) -> Path:
 
 
 @contextmanager
-def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     """Lock a file that only its owner may open: a process that can open it can lock it.
+
+    Args:
+        path: The file; it is made if it does not exist.
+        wait: Whether to wait for another process that has the lock.
 
     Raises:
         BlockingIOError: Another process has the lock, and `wait` is false.
     """
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _LOCK_MODE), "w") as lock:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _LOCK_MODE), "w") as lock:
         os.fchmod(lock.fileno(), _LOCK_MODE)  # an earlier server may have made it readable by all
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
@@ -133,7 +137,7 @@ def _locked(path: Path, *, wait: bool = True) -> Iterator[None]:
 
 def _remove(folder: Path) -> None:
     """Remove a folder under the lock of all servers: otherwise a starting server could recreate its lock file."""
-    with _locked(folder.parent / _LOCK):
+    with locked(folder.parent / _LOCK):
         shutil.rmtree(folder)
 
 
@@ -142,7 +146,7 @@ def _group_name(folder: Path) -> str:
 
 
 def _sweep(folder: Path) -> None:
-    with suppress(BlockingIOError, FileNotFoundError), _locked(folder / _LOCK, wait=False):
+    with suppress(BlockingIOError, FileNotFoundError), locked(folder / _LOCK, wait=False):
         # The lock is free: its server is gone.
         end_jails(folder)
         with suppress(FileNotFoundError):

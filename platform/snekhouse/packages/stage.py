@@ -5,7 +5,6 @@ regular files and folders, and sets their modes itself.
 """
 
 import ctypes
-import fcntl
 import os
 import shutil
 import stat
@@ -16,6 +15,7 @@ from pathlib import Path, PurePath
 
 from snekhouse.errors import PackagesError
 from snekhouse.host.ids import HostIds
+from snekhouse.host.state import locked
 from snekhouse.packages.site import Site
 
 _UNLISTED = 0o711
@@ -163,7 +163,7 @@ def staged(site: Site, owner: HostIds) -> Iterator[Stage]:
     folder = base.with_name(f".{base.name}.change")
     try:
         _make_folders(base.parent)
-        with _locked(base.with_name(f".{base.name}.lock")):
+        with locked(base.with_name(f".{base.name}.lock")):
             remove_tree(folder)  # left by a change that was killed
             try:
                 yield Stage(site, _folder(folder, _UNLISTED), owner)
@@ -177,16 +177,6 @@ def remove_tree(folder: Path) -> None:
     """Remove a folder that a jail may have filled; `shutil.rmtree` fails if folders are nested too deep."""
     if os.path.lexists(folder):
         subprocess.run(["/bin/rm", "-rf", "--", folder], cwd="/", env={}, check=True, stdin=subprocess.DEVNULL)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
 
 
 def _folder(path: Path, mode: int) -> Path:
