@@ -13,7 +13,7 @@ class Backoff:
     """
 
     pauses: tuple[float, ...]
-    stable_after: float
+    stable_after: float = 60.0
     _failures: int = 0
 
     def pause(self, uptime: float) -> float:

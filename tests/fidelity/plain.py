@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from snekhouse.host.survey import bootstrap_source, survey_for
+from snekhouse.assets import asset
+from snekhouse.host.survey import survey_for
 from snekhouse.jail.nsjail import options
 from snekhouse.profile.rendering import render_profile
 from snekhouse.registry.models import Registry
@@ -42,7 +43,7 @@ class Plain:
         for runtime in registry.runtimes.values():
             identity = host.identities[runtime.name]
             bootstrap = folder / "bootstrap.py"
-            bootstrap.write_bytes(bootstrap_source().read_bytes())
+            bootstrap.write_bytes(asset("runtimes/bootstrap.py").read_bytes())
             profile = render_profile(
                 runtime, identity=identity, bootstrap=bootstrap, limited=frozenset({"memory", "pids", "cpu"})
             )

@@ -12,7 +12,7 @@ import pytest
 from system_calls import syscalls
 
 from crowds import until
-from snekhouse.host.nsjail_binary import find_nsjail
+from snekhouse.host.survey import find_nsjail
 from snekhouse.host.system_calls import numbers
 from snekhouse.profile.bpf import compile_filter
 from snekhouse.profile.kafel import render_policy

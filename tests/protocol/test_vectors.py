@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from snekhouse.host.survey import bootstrap_source
+from snekhouse.assets import asset
 from snekhouse.jail import protocol
 from snekhouse.profile.tmpfs import TmpfsMount
 
@@ -65,7 +65,7 @@ def test_host_expects_golden_hello() -> None:
 @pytest.fixture
 def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[ModuleType, socket.socket]]:
     """The bootstrap as a module whose control socket ends here, and whose home is a temporary folder."""
-    spec = importlib.util.spec_from_file_location("bootstrap", bootstrap_source())
+    spec = importlib.util.spec_from_file_location("bootstrap", asset("runtimes/bootstrap.py"))
     assert spec is not None
     assert spec.loader is not None
     bootstrap = importlib.util.module_from_spec(spec)

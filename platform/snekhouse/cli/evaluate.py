@@ -38,7 +38,9 @@ def evaluate(
     source = _source(code, program)
     if stdin_file == _STANDARD_INPUT and code == "-" and program is None:
         raise typer.BadParameter("standard input cannot be both the program and its input; use -f FILE for the program")
-    _log_to_standard_error()
+    logs.set_up_messages()
+    # The error that ends the command reports an unavailable runtime, so do not log it as well.
+    logging.getLogger("snekhouse.service").addFilter(lambda record: record.levelno < logging.ERROR)
     loaded = load(registry)
     chosen = loaded.resolve(runtime or loaded.default)
     job = Job(
@@ -60,12 +62,6 @@ def evaluate(
 
 
 _STANDARD_INPUT = Path("-")
-
-
-def _log_to_standard_error() -> None:
-    logs.set_up_messages()
-    # The error that ends the command reports an unavailable runtime, so do not log it as well.
-    logging.getLogger("snekhouse.service").addFilter(lambda record: record.levelno < logging.ERROR)
 
 
 def _source(code: str | None, program: Path | None) -> str:

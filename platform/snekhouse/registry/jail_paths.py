@@ -73,7 +73,8 @@ def check_tmpfs(name: str, table: Mapping[str, Any], defaults: Mapping[str, Any]
         defaults: The table `[defaults]`.
     """
     places = _places(name, table, defaults)
-    memory = _memory(table, defaults)
+    limits = {"memory": Limits().memory, **as_table(defaults.get("limits")), **as_table(table.get("limits"))}
+    memory = _size(limits["memory"])
     for place in places:
         if place.tmpfs is None:
             continue
@@ -89,9 +90,9 @@ def check_tmpfs(name: str, table: Mapping[str, Any], defaults: Mapping[str, Any]
 
 def _relation(tmpfs: _Place, other: _Place) -> str:
     """Describe how a tmpfs and another mount are nested, once for each pair; empty if they are not nested."""
-    if _is_below(tmpfs.target, other.target):
+    if tmpfs.target.startswith(f"{other.target}/"):
         return "is below"
-    return "would hide" if _is_below(other.target, tmpfs.target) and other.tmpfs is None else ""
+    return "would hide" if other.target.startswith(f"{tmpfs.target}/") and other.tmpfs is None else ""
 
 
 def _places(name: str, table: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[_Place]:
@@ -116,17 +117,8 @@ def _mounted(table: Location, settings: Mapping[str, Any]) -> Iterator[_Place]:
             yield _Place(normal_path(target), (*table, "mounts", index), mount.get("tmpfs"))
 
 
-def _memory(table: Mapping[str, Any], defaults: Mapping[str, Any]) -> ByteSize | None:
-    limits = {"memory": Limits().memory, **as_table(defaults.get("limits")), **as_table(table.get("limits"))}
-    return _size(limits["memory"])
-
-
 def _size(written: object) -> ByteSize | None:
     try:
         return _SIZE.validate_python(written)
     except ValidationError:
         return None
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path.startswith(f"{folder}/")

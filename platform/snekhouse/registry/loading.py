@@ -183,10 +183,8 @@ def _written(table: BaseModel) -> dict[str, Any]:
 
 def _default(file: RegistryFile) -> str:
     """Resolve the default to a runtime's name; a registry with one runtime may omit it."""
-    for name, table in file.runtimes.items():
-        if file.default is None or file.default == name or file.default in table.aliases:
-            return name
-    raise AssertionError("checked before")
+    named = (name for name, table in file.runtimes.items() if file.default in {None, name, *table.aliases})
+    return next(named)
 
 
 def _executables(runtimes: dict[str, Runtime]) -> dict[str, str]:

@@ -294,8 +294,7 @@ class Registry(_Table):
 
     def by_executable(self, path: str) -> Runtime | None:
         """Find a runtime by a path of its executable, without looking at the file system."""
-        name = self.executables.get(path)
-        return self.runtimes.get(name) if name else None
+        return self.runtimes.get(self.executables.get(path, ""))
 
     def names(self) -> tuple[str, ...]:
         """List every name and alias."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydantic import ByteSize
 
 from snekhouse.host.cgroups.capacity import memory_limit
-from snekhouse.registry.models import Registry, Server
+from snekhouse.registry.models import Registry
 
 _MAX_IN_TRANSIT = 1 << 30
 _IN_TRANSIT_DIVISOR = 4
@@ -35,20 +35,15 @@ class Worker:
 
     def share(self, registry: Registry) -> Registry:
         """Return the registry with this worker's share of each limit."""
-        return registry.model_copy(update={"server": self._share(registry.server)})
-
-    def _share(self, server: Server) -> Server:
+        server = registry.server
         in_transit = server.max_in_transit or min(_MAX_IN_TRANSIT, memory_limit() // _IN_TRANSIT_DIVISOR)
-        if server.workers == 1:
-            return server.model_copy(update={"max_in_transit": ByteSize(in_transit)})
-        return server.model_copy(
-            update={
-                "concurrency": self._part(server.places, server.workers),
-                "queue": self._part(server.queue, server.workers),
-                "connections": max(1, self._part(server.connections, server.workers)),
-                "max_in_transit": ByteSize(in_transit // server.workers),
-            }
-        )
+        shares = {
+            "concurrency": self._part(server.places, server.workers),
+            "queue": self._part(server.queue, server.workers),
+            "connections": max(1, self._part(server.connections, server.workers)),
+            "max_in_transit": ByteSize(in_transit // server.workers),
+        }
+        return registry.model_copy(update={"server": server.model_copy(update=shares)})
 
     def _part(self, whole: int, parts: int) -> int:
         return whole // parts + (self.number < whole % parts)

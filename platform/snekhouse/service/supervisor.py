@@ -25,9 +25,6 @@ RUN_LIMIT = 100_000
 _AGE_LIMIT_S = 24 * 3600.0
 """Seconds after which a fork server is replaced, for the same reason."""
 
-_STABLE_AFTER_S = 60.0
-"""Uptime in seconds that resets the pauses."""
-
 PAUSES_S = (0.1, 1.0, 5.0, 30.0, 300.0)
 """Seconds before the next start after one failure, two, ...; the last one repeats."""
 
@@ -86,7 +83,7 @@ class ForkServerSupervisor:
 
     async def keep(self) -> None:
         """Keep a fork server up until cancelled."""
-        backoff = Backoff(PAUSES_S, _STABLE_AFTER_S)
+        backoff = Backoff(PAUSES_S)
         async with anyio.create_task_group() as tasks:
             while True:
                 begin = time.monotonic()

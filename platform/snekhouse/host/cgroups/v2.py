@@ -21,17 +21,12 @@ class V2:
     """The hierarchy of this host.
 
     Attributes:
-        base: The folder below which the server makes its group. Its ``cgroup.subtree_control`` lists `controllers`.
-        controllers: Those of CONTROLLERS that are delegated to the server.
+        base: The folder below which the server makes its group. Its ``cgroup.subtree_control`` lists `walls`.
+        walls: Those of CONTROLLERS that are delegated to the server.
     """
 
     base: Path
-    controllers: frozenset[str]
-
-    @property
-    def walls(self) -> frozenset[str]:
-        """Which of ``memory``, ``pids`` and ``cpu`` this host can limit."""
-        return self.controllers
+    walls: frozenset[str]
 
     @property
     def limits_swap(self) -> bool:
@@ -50,7 +45,7 @@ class V2:
     def may_claim(self) -> bool:
         """Check whether children of the base can have limits, without changing anything."""
         control = self.base / "cgroup.subtree_control"
-        return self.controllers <= set(control.read_text().split()) or os.access(control, os.W_OK)
+        return self.walls <= set(control.read_text().split()) or os.access(control, os.W_OK)
 
     def claim(self) -> None:
         """Enable the controllers for children of the base; v2 allows that only if the base itself has no processes.
@@ -58,29 +53,29 @@ class V2:
         In a container or a service, the group that is delegated to the server contains the server and perhaps other
         processes. All of them move into a leaf first.
         """
-        if self.controllers <= set((self.base / "cgroup.subtree_control").read_text().split()):
+        if self.walls <= set((self.base / "cgroup.subtree_control").read_text().split()):
             return
         if (self.base / "cgroup.type").exists():  # not the root of the hierarchy, which is exempt
             leaf = self.base / LEAF
             leaf.mkdir(exist_ok=True)
             for pid in (self.base / "cgroup.procs").read_text().split():
                 (leaf / "cgroup.procs").write_text(pid)
-        _delegate(self.base, self.controllers)
+        _delegate(self.base, self.walls)
 
     def prepare(self, name: str) -> None:
         """Enable the controllers for children of the group `name`."""
-        _delegate(self.base / name, self.controllers)
+        _delegate(self.base / name, self.walls)
 
     def limit(self, name: str, limits: Limits) -> None:
         """Write the limits of the group `name`."""
         folder = f"{self.base}/{name}"
-        if "memory" in self.controllers:
+        if "memory" in self.walls:
             write(f"{folder}/memory.max", str(int(limits.memory)))
             with suppress(FileNotFoundError):  # the kernel does not count swap
                 write(f"{folder}/memory.swap.max", "0")
-        if "pids" in self.controllers:
+        if "pids" in self.walls:
             write(f"{folder}/pids.max", str(limits.processes))
-        if "cpu" in self.controllers:
+        if "cpu" in self.walls:
             write(f"{folder}/cpu.max", f"{int(limits.cpus * CFS_PERIOD_US)} {CFS_PERIOD_US}")
 
     def limit_sockets(self, name: str, size: int) -> None:
@@ -90,9 +85,9 @@ class V2:
         """Read the counters of the group `name`; memory.peak came with Linux 5.19."""
         folder, memory, oom_kills, refused_forks = f"{self.base}/{name}", None, 0, 0
         cpu_time = field(read(f"{folder}/cpu.stat"), "usage_usec") / 1e6
-        if "pids" in self.controllers:
+        if "pids" in self.walls:
             refused_forks = field(read(f"{folder}/pids.events"), "max")
-        if "memory" in self.controllers:
+        if "memory" in self.walls:
             oom_kills = field(read(f"{folder}/memory.events"), "oom_kill")
             with suppress(FileNotFoundError):
                 memory = int(read(f"{folder}/memory.peak"))
