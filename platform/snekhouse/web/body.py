@@ -1,8 +1,7 @@
 """The body of a request: check its media type, its size while it arrives, and its schema."""
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Mapping
 from http import HTTPStatus
 from itertools import islice
 from urllib.parse import parse_qsl
@@ -38,11 +37,11 @@ async def read_eval_request(request: Request, limit: int) -> EvalRequest:
         HTTPException: 408, 413 or 415.
         RequestError: The body does not fit the schema.
     """
-    if _is_form(request):
-        return _validate(_from_form(await _Reading(request, min(limit, _MAX_FORM)).read_whole()))
-    body = await _Reading(request, limit).read()
+    is_form = _is_form(request)
+    limit, inline = (min(limit, _MAX_FORM), _MAX_FORM) if is_form else (limit, _INLINE)
+    body = await _Reading(request, limit, inline).read()
     if isinstance(body, bytes):
-        return _validate(body)
+        return _validate(_from_form(body) if is_form else body)
     return await anyio.to_thread.run_sync(_validate, body.finish(), body.strings)
 
 
@@ -98,80 +97,49 @@ _MIN_BYTES_PER_S = 16 * 1024
 class _Reading:
     """A body while it is read."""
 
-    def __init__(self, request: Request, limit: int) -> None:
-        self._request = request
-        self._limit = limit
+    def __init__(self, request: Request, limit: int, inline: int) -> None:
+        self._request, self._limit, self._inline = request, limit, inline
         self._start = bytearray()
         self._outline: Outline | None = None
         self._size = 0
 
     async def read(self) -> bytes | Outline:
-        """Read the body: return a small one unchanged, and a large one as an outline.
+        """Read the body: return one of at most `inline` bytes unchanged, and a larger one as an outline.
 
         Raises:
             HTTPException: The body is too large or too slow.
             RequestError: The body is not JSON.
         """
-        async with self._chunks() as chunks:
-            async for chunk in chunks:
-                await self._add(chunk)
+        try:
+            await self._receive()
+        except BaseException:
+            # Free the bytes that have arrived: the traceback of the error would keep them until the rest is discarded.
+            self._outline = None
+            self._start.clear()
+            raise
         return self._outline or bytes(self._start)
 
-    async def read_whole(self) -> bytes:
-        """Read the body as it is, whatever its size.
-
-        Raises:
-            HTTPException: The body is too large or too slow.
-        """
-        async with self._chunks() as chunks:
-            async for chunk in chunks:
-                self._start += chunk
-        return bytes(self._start)
-
-    @asynccontextmanager
-    async def _chunks(self) -> AsyncIterator[AsyncIterator[bytes]]:
+    async def _receive(self) -> None:
         reservation = reservation_of(self._request.scope)
         deadline = anyio.current_time() + _BODY_TIMEOUT_S
-        with (
-            self._dropped_on_error(),
-            anyio.CancelScope(deadline=deadline) as clock,
-            reservation.waiting(clock) as waiting,
-        ):
-
-            async def chunks() -> AsyncIterator[bytes]:
-                async for chunk in self._request.stream():
-                    self._size += len(chunk)
-                    if self._size > self._limit:
-                        raise HTTPException(
-                            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {self._limit} bytes"
-                        )
-                    reservation.hold(self._size)
-                    yield chunk
-                    waiting.moved = self._size
-                    clock.deadline += len(chunk) / _MIN_BYTES_PER_S
-
-            yield chunks()
+        with anyio.CancelScope(deadline=deadline) as clock, reservation.waiting(clock) as waiting:
+            async for chunk in self._request.stream():
+                self._size += len(chunk)
+                if self._size > self._limit:
+                    raise HTTPException(
+                        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {self._limit} bytes"
+                    )
+                reservation.hold(self._size)
+                await self._add(chunk)
+                waiting.moved = self._size
+                clock.deadline += len(chunk) / _MIN_BYTES_PER_S
         if clock.cancelled_caught:
-            self._drop()
             raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the body arrives too slowly", {"Connection": "close"})
-
-    @contextmanager
-    def _dropped_on_error(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException:
-            self._drop()
-            raise
-
-    def _drop(self) -> None:
-        """Free the bytes that have arrived: the traceback of an error would keep them until the rest is discarded."""
-        self._outline = None
-        self._start.clear()
 
     async def _add(self, chunk: bytes) -> None:
         if self._outline is None:
             self._start += chunk
-            if len(self._start) <= _INLINE:
+            if len(self._start) <= self._inline:
                 return
             self._outline, chunk = Outline(), bytes(self._start)
             self._start.clear()
