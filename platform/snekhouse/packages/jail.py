@@ -198,7 +198,7 @@ def _widened(runtime: Runtime, mounts: Sequence[Mount], env: Mapping[str, str]) 
     kept_env = {name: value for name, value in runtime.env.items() if name in {"HOME", "LANG", "LD_LIBRARY_PATH"}}
     rooted = tuple(root_mounts(runtime.root)) if runtime.root else ()
     tools = tuple(_tools(runtime)) if runtime.packages_build == "source" else ()
-    own = tuple(_read_only(mount) for mount in runtime.mounts if not _is_among(mount, tools))
+    own = tuple(mount.model_copy(update={"writable": False}) for mount in runtime.mounts if not _is_among(mount, tools))
     network = (mount for mount in _present(_NETWORK_FILES) if not _is_below(mount.target, rooted))
     all_mounts = (*tools, *own, *_uv((*rooted, *tools, *own)), *network, *mounts)
     return runtime.model_copy(
@@ -221,10 +221,6 @@ def _tools(runtime: Runtime) -> Iterator[Mount]:
 
 def _present(paths: Sequence[str]) -> Iterator[Mount]:
     return (Mount(source=path, target=path) for path in paths if Path(path).exists())
-
-
-def _read_only(mount: Mount) -> Mount:
-    return mount.model_copy(update={"writable": False})
 
 
 def _is_among(mount: Mount, folders: Sequence[Mount]) -> bool:

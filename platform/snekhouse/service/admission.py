@@ -77,7 +77,7 @@ class Admission:
             runtime = next(iter(self._queues))
             queue = self._queues.pop(runtime)
             self._enter()
-            queue.popleft().admit()
+            queue.popleft().answered.set()
             if queue:
                 self._queues[runtime] = queue  # now the last
 
@@ -88,10 +88,10 @@ class Admission:
         try:
             await waiter.wait()
         except BaseException:
-            if waiter.is_admitted:
-                self._leave()
-            elif not waiter.is_refused:
+            if not waiter.answered.is_set():
                 self._remove(runtime, waiter)
+            elif not waiter.is_refused:
+                self._leave()
             raise
 
     def _make_room(self, runtime: str) -> None:
@@ -114,21 +114,14 @@ class _Waiter:
     """An evaluation that waits for a slot."""
 
     def __init__(self) -> None:
-        self._answered = anyio.Event()
+        self.answered = anyio.Event()
         self.is_refused = False
 
-    @property
-    def is_admitted(self) -> bool:
-        return self._answered.is_set() and not self.is_refused
-
     async def wait(self) -> None:
-        await self._answered.wait()
+        await self.answered.wait()
         if self.is_refused:
             raise BusyError("the queue is full, and this runtime has the most evaluations in it")
 
-    def admit(self) -> None:
-        self._answered.set()
-
     def refuse(self) -> None:
         self.is_refused = True
-        self._answered.set()
+        self.answered.set()
