@@ -85,6 +85,16 @@ def test_memory_is_not_limited_by_v1_where_the_kernel_has_it_in_v2_alone(tmp_pat
     assert "CONFIG_MEMCG_V1" in found.reason
 
 
+def test_memory_that_no_hierarchy_of_v1_has_is_told_with_the_kernels_setting(tmp_path: Path) -> None:
+    """Debian 13 without CONFIG_MEMCG_V1: systemd mounts no hierarchy for memory, and no process is in one."""
+    make(tmp_path / "cpu,cpuacct", tmp_path / "pids", tmp_path / "unified")
+    (tmp_path / "unified/cgroup.controllers").write_text("")
+    mounts = "".join(line for line in V1_MOUNTS.splitlines(keepends=True) if "memory" not in line)
+    found = detect(host(tmp_path, mounts, "3:cpu,cpuacct:/\n2:pids:/\n0::/\n"))
+    assert found.missing == {"memory"}
+    assert "CONFIG_MEMCG_V1" in found.reason
+
+
 V2_MOUNTS = "30 25 0:26 / {root}/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
 
 

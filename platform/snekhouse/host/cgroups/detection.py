@@ -122,7 +122,9 @@ def _detect_v1(mounts: list[_Mount], own: dict[str, str]) -> Detection:
         if folder := next(filter(_usable, folders), None):  # a container may mount one read-only and another writable
             bases[name] = folder
     remedy = _REMEDY
-    if "memory" in bases and not (bases["memory"] / v1.MEMORY_LIMIT).exists():
+    if bases and "memory" not in own:  # the kernel refuses to mount a hierarchy without files for v1
+        remedy = _NO_MEMORY_IN_V1
+    elif "memory" in bases and not (bases["memory"] / v1.MEMORY_LIMIT).exists():
         del bases["memory"]
         remedy = _NO_MEMORY_IN_V1
     missing = _ALL - set(bases)
