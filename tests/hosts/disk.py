@@ -33,6 +33,10 @@ _PACKAGES = (
 _BASE_PACKAGES = ("python3", "ca-certificates", "tzdata")
 """What the image of the project installs from Debian, as far as it matters for walls."""
 
+_NEWER_SUITE = "forky"
+_NEWER_PACKAGES = ("docker.io", "docker-cli", "containerd", "runc", "tini-static")
+"""Docker 28 or later, of the next Debian: unpacked beside the suite's own, whose libraries its programs use."""
+
 _TEST_REQUIREMENTS = ("httpx", "hypothesis", "pytest", "pytest-timeout")
 _SIZE = "16G"
 _GLIBC = range(17, 42)
@@ -106,6 +110,7 @@ def _make() -> None:
     (CACHE / "packages").mkdir(parents=True, exist_ok=True)
     try:
         _bootstrap(root, _PACKAGES)
+        _unpack_newer(root)
         _bootstrap(base, _BASE_PACKAGES)
         _run("tar", "-C", base, "-cf", root / "opt" / "base.tar", ".")
         _run("chroot", root, "python3", "-m", "venv", "--without-pip", "/opt/snekhouse")
@@ -124,6 +129,24 @@ def _make() -> None:
 def _bootstrap(folder: Path, packages: Iterable[str]) -> None:
     cache = f"--cache-dir={CACHE / 'packages'}"
     _run("debootstrap", "--variant=minbase", cache, f"--include={','.join(packages)}", SUITE, folder)
+    _run("chroot", folder, "apt-get", "clean")  # an image made of it takes minutes to import where it is emulated
+
+
+def _unpack_newer(root: Path) -> None:
+    """Unpack packages of the next Debian into ``/opt/newer``."""
+    sources = root / "etc" / "apt" / "sources.list"
+    own = sources.read_text()
+    sources.write_text(own.replace(SUITE, _NEWER_SUITE))
+    folder = root / "var" / "tmp" / "newer"
+    folder.mkdir()
+    in_folder: list[str | Path] = ["chroot", root, "env", "--chdir=/var/tmp/newer"]
+    _run(*in_folder, "apt-get", "--quiet", "--option=Acquire::Check-Valid-Until=false", "update")  # mirrors may be old
+    _run(*in_folder, "apt-get", "--quiet", "download", *_NEWER_PACKAGES)
+    for package in folder.iterdir():
+        _run("dpkg-deb", "--extract", package, root / "opt" / "newer")
+    shutil.rmtree(folder)
+    shutil.rmtree(root / "var" / "lib" / "apt" / "lists")
+    sources.write_text(own)
 
 
 def _configure(root: Path) -> None:

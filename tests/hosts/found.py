@@ -10,6 +10,7 @@ class Found:
     Attributes:
         slowness: How many times longer an interpreter takes to start in the machine than around it.
         walls: What ``snekhouse doctor`` says of each wall: whether it stands, and the detail.
+        refused: Whether a server that must not serve has ended by itself.
         notes: What the setting's own commands say, by title.
         usage: What programs use by their answers, by program: MiB of memory and seconds of CPU.
         evaluation_ms: How long one evaluation takes, forked.
@@ -28,6 +29,7 @@ class Found:
 
     slowness: float
     walls: dict[str, tuple[bool, str]] = field(default_factory=dict)
+    refused: bool | None = None
     notes: dict[str, str] = field(default_factory=dict)
     usage: dict[str, tuple[float, float]] = field(default_factory=dict)
     evaluation_ms: float | None = None

@@ -47,7 +47,7 @@ class Job:
 
     command: str
     kernel: str = ""
-    timeout_s: int = 7200
+    timeout_s: int = 6 * 3600
 
 
 def run(job: Job, out: Path) -> None:

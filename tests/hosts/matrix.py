@@ -92,6 +92,8 @@ def _standing(found: Found, wall: str) -> str:
 
 
 def _conduct(found: Found) -> list[str]:
+    if found.refused:
+        return ["the server refuses to start", "", "", "", "", "", _time(found)]
     if found.failure and not found.evaluations:
         return [f"none: {_first_line(found.failure)}", "", "", "", "", "", _time(found)]
     ends = ", ".join(f"{count:,} {status}" for status, count in found.hogs.items())

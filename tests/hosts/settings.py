@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _FILE = Path(__file__).with_name("settings.toml")
+_COMMANDS = ("start", "stop", "kill", "doctor", "log", "clear")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +30,9 @@ class Setting:
 
 def settings() -> dict[str, Setting]:
     """Read all settings, by name and in their order. One that is `like` another has its commands, and no more of it."""
-    tables = tomllib.loads(_FILE.read_text())
-    commands = ("start", "stop", "kill", "doctor", "log", "clear")
-    read = {}
-    for name, table in tables.items():
-        other = tables.get(table.pop("like", None), {})
-        inherited = {key: other[key] for key in commands if key in other}
+    read: dict[str, Setting] = {}
+    for name, table in tomllib.loads(_FILE.read_text()).items():
+        other = read.get(table.pop("like", ""))
+        inherited = {key: getattr(other, key) for key in _COMMANDS} if other else {}
         read[name] = Setting(**{**inherited, **table})
     return read

@@ -37,9 +37,39 @@ start_unit() {
   systemctl restart snekhouse
 }
 
+# Start Debian's Docker.
+start_docker() {
+  systemctl stop newer-docker newer-containerd 2>/dev/null || true
+  systemctl start docker
+}
+
+# Start Docker 28 or later in its place, with what it keeps in folders of its own. Its containerd is started before, since
+# dockerd waits 15 s for one that it starts itself, which is not enough where the machine is emulated.
+start_newer_docker() {
+  if systemctl is-active --quiet newer-docker; then return; fi
+  systemctl stop docker.socket docker containerd
+  as_newer newer-containerd /opt/newer/usr/bin/containerd \
+      --root /var/lib/newer-containerd --state /run/newer-containerd --address /run/newer-containerd/socket
+  as_newer newer-docker /opt/newer/usr/sbin/dockerd --data-root /var/lib/newer-docker --containerd /run/newer-containerd/socket
+}
+
+# Start a service of the newer packages: its unit, and its command.
+as_newer() {
+  systemd-run --unit="$1" --collect --service-type=notify -p Delegate=yes -p KillMode=process -p TimeoutStartSec=infinity \
+      --setenv=PATH=/opt/newer/usr/sbin:/opt/newer/usr/bin:$PATH "${@:2}"
+}
+
+# The command of the Docker that runs.
+docker() {
+  if systemctl is-active --quiet newer-docker; then
+    /opt/newer/usr/bin/docker "$@"
+  else
+    command docker "$@"
+  fi
+}
+
 # Make the image of the project for Docker, as its Dockerfile does, but with Debian's Python alone.
 make_image() {
-  systemctl start docker
   if docker image inspect snekhouse >/dev/null 2>&1; then return; fi
   docker import /opt/base.tar snekhouse-base
   local context=/var/tmp/image

@@ -72,9 +72,14 @@ def test_setting(lab: Lab, name: str) -> None:
     assert not found.failure, f"{found.failure}\n{found.log}"
     assert sorted(wall for wall, (stands, _) in found.walls.items() if not stands) == SETTINGS[name].missing
     if not SETTINGS[name].serves:
+        assert found.refused
         return
     assert set(found.evaluations) == {"ok"}
     assert found.survived
     assert found.drained
     assert (found.left_by_stop, found.left_by_kill) == ([], [])
-    assert not any("failed" in line or "error" in line for line in found.tests.values())
+    assert bool(found.tests) == bool(SETTINGS[name].tests)
+    for line in found.tests.values():
+        assert "passed" in line
+        assert "failed" not in line
+        assert "error" not in line

@@ -58,6 +58,11 @@ def test_a_server_that_did_not_serve_is_told_with_its_failure() -> None:
     assert "| a | none: waited in vain for the server |" in page
 
 
+def test_a_server_that_must_not_serve_is_told_to_have_refused() -> None:
+    page = merged(PAGE_BEFORE, {"a": Found(slowness=12, walls=WITHOUT_MEMORY, refused=True)}, ["a"])
+    assert "| a | the server refuses to start |" in page
+
+
 def test_a_server_that_ended_is_told() -> None:
     found = served(STANDING)
     found.survived, found.drained = False, None
