@@ -26,7 +26,6 @@ _LOG_FD = 4
 _LOG_LIMIT = 64 * 1024
 """Bytes of NsJail's log that are read, from its end."""
 
-
 _LINE = re.compile(r"^\[([DIWEF])\]\[[^\]]*\](?:\[\d+\])?(?: \S+\(\):\d+)? (.*)$", re.MULTILINE)
 """A line of the log: [level][timestamp][pid]? function():line? message"""
 

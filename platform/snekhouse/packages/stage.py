@@ -21,7 +21,6 @@ from snekhouse.packages.site import Site
 _UNLISTED = 0o711
 """Mode of folders that a jail may enter but not list."""
 
-
 CACHE = ".cache"
 """uv's cache, a folder in the jail's user base. Each change has its own cache, so that a build cannot alter the cache
 of a later change. It is in the same mount as the packages, so that uv can link files."""

@@ -183,8 +183,7 @@ def _written(table: BaseModel) -> dict[str, Any]:
 
 def _default(file: RegistryFile) -> str:
     """Resolve the default to a runtime's name; a registry with one runtime may omit it."""
-    named = (name for name, table in file.runtimes.items() if file.default in {None, name, *table.aliases})
-    return next(named)
+    return next(name for name, table in file.runtimes.items() if file.default in {None, name, *table.aliases})
 
 
 def _executables(runtimes: dict[str, Runtime]) -> dict[str, str]:
