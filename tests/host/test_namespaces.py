@@ -85,6 +85,13 @@ def test_the_setting_for_processes_without_a_profile_is_not_blamed_where_there_i
     assert "sysctl" not in said
 
 
+def test_no_filter_is_blamed_where_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "kernel").mkdir()
+    (tmp_path / "kernel" / "unprivileged_userns_clone").write_text("0\n")
+    said = explain_refusal("seccomp unshare", Confinement(False, "", privileged=False), tmp_path)
+    assert said.startswith("the kernel refuses namespaces (unshare): sysctl kernel.unprivileged_userns_clone=1")
+
+
 def test_where_neither_confines_both_are_ruled_out(tmp_path: Path) -> None:
     said = explain_refusal("unshare Operation not permitted", Confinement(False, "", privileged=True), tmp_path)
     assert "the cause is neither seccomp nor AppArmor" in said

@@ -89,12 +89,14 @@ def explain_refusal(printed: str, confinement: Confinement, sysctl: Path) -> str
         sysctl: Where the kernel's settings are.
     """
     call, _, rest = printed.partition(" ")
+    calls = rest.split()
     if call == "seccomp" and confinement.filtered:
-        return _by_seccomp(rest.split(), confinement)
+        return _by_seccomp(calls, confinement)
+    what = ", ".join(calls) if call == "seccomp" else f"{call}: {rest}"  # a setting can refuse before the kernel checks
     remedies = _settings(sysctl, confinement)
     if not remedies and confinement.apparmor:
         remedies = [_APPARMOR.format(confinement.apparmor)]
-    return f"the kernel refuses namespaces ({call}: {rest}): {'; '.join(remedies) or _UNKNOWN}"
+    return f"the kernel refuses namespaces ({what}): {'; '.join(remedies) or _UNKNOWN}"
 
 
 def _by_seccomp(calls: list[str], confinement: Confinement) -> str:
