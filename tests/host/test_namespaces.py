@@ -57,7 +57,7 @@ def test_a_filter_that_refuses_nothing_of_this_is_not_blamed() -> None:
 
 def test_apparmor_is_told_where_a_filter_lets_the_call_pass(tmp_path: Path) -> None:
     said = explain_refusal("mount Permission denied", Confinement(True, "docker-default", privileged=False), tmp_path)
-    assert "the AppArmor profile docker-default of this process refuses it" in said
+    assert "the AppArmor profile docker-default of this process refuses them" in said
     assert "seccomp" not in said
 
 
@@ -81,7 +81,7 @@ def test_the_setting_for_processes_without_a_profile_is_not_blamed_where_there_i
     (tmp_path / "kernel").mkdir()
     (tmp_path / "kernel" / "apparmor_restrict_unprivileged_userns").write_text("1\n")
     said = explain_refusal("unshare Permission denied", Confinement(True, "docker-default", privileged=False), tmp_path)
-    assert "the AppArmor profile docker-default of this process refuses it" in said
+    assert "the AppArmor profile docker-default of this process refuses them" in said
     assert "sysctl" not in said
 
 
