@@ -356,8 +356,8 @@ def test_a_build_has_the_network_unless_uv_is_offline(place: Place, offline: str
 
 
 _LEAVINGS = {
-    "folders that nobody can name": ("for _ in range(3000): os.mkdir('d'); os.chdir('d')", "cannot be read"),
-    "a file larger than the disk": ("open('sparse', 'w').truncate(1 << 43)", "bytes, and"),
+    "folders that nobody can name": ("for _ in range(3000): os.mkdir('d'); os.chdir('d')", "cannot read the packages"),
+    "a file larger than the disk": ("open('sparse', 'w').truncate(1 << 43)", "bytes, but"),
 }
 
 
