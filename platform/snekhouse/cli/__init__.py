@@ -2,7 +2,7 @@
 
 Exit codes: 0 success; 1 a check found a problem; 2 the command failed (the message says whether the usage, the
 registry or the host is wrong); 130 after Ctrl-C. `snekhouse eval` exits with the exit code of the program, or with
-255 if the jail failed.
+255 if the jail failed or the answer has no exit code.
 """
 
 import sys

@@ -164,7 +164,7 @@ class ForkServer:
         self.fork_ahead()
 
     def close(self) -> None:
-        """Release all forks; their processes end with the fork server."""
+        """Mark all forks as ended, and release the spare one; their processes end with the fork server."""
         for fork in self._forks.values():
             fork.ended.set()
         if self._spare:

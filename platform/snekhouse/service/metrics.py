@@ -95,7 +95,7 @@ class Metrics:
             yield
 
     def ended(self, runtime: str, status: str) -> None:
-        """Count an evaluation that has ended, was ``abandoned`` by its client, or was ``refused`` a slot."""
+        """Count an evaluation that has ended, was ``abandoned`` by its client, or was ``refused`` (`BusyError`)."""
         self._evals.labels(runtime, status).inc()
 
     def fork_server_started(self, runtime: str, reason: str) -> None:

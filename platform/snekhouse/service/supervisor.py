@@ -33,7 +33,7 @@ class ForkServerSupervisor:
     """Keeps a fork server of a runtime up: starts it, replaces an old one, and starts another if one is lost.
 
     Attributes:
-        reason: Why no fork server is up; empty if one is.
+        reason: Why no fork server is up, or why the next one did not start; empty otherwise.
         attempted: Set once the first fork server has started, or has failed to start.
     """
 
