@@ -159,6 +159,31 @@ async def test_no_two_runs_have_the_same_id_on_the_host_at_once(small: Registry)
     assert guests(*uids) == {}
 
 
+async def test_an_evaluation_that_the_end_of_the_server_cancels_is_counted_once(small: Registry) -> None:
+    uids = [1_900_000_020, 1_900_000_029]
+    registry = only(small, *small.runtimes.values(), state=small.server.state, uids=uids)
+    async with open_service(registry) as service:
+        async with anyio.create_task_group() as tasks:
+
+            async def one() -> None:
+                with pytest.raises(BusyError, match="shutting down"):
+                    await evaluate(service, "import time; time.sleep(60)")
+
+            tasks.start_soon(one)
+            with anyio.fail_after(20):
+                while not guests(*uids):  # noqa: ASYNC110 - what it waits for happens in other processes
+                    await anyio.sleep(0.01)
+            await service.drain(0)
+        gathered = service.metrics.collect(runtimes={}, digest="")
+    counted = {
+        sample.labels["status"]: sample.value
+        for family in gathered.collect()
+        for sample in family.samples
+        if sample.name == "snekhouse_evals_total"
+    }
+    assert counted == {"abandoned": 1}
+
+
 async def test_a_change_that_needs_more_ids_than_the_server_took_is_refused(small: Registry) -> None:
     server = {"state": small.server.state, "concurrency": 3, "uids": [1_900_000_010, 1_900_000_015]}
     async with open_service(only(small, *small.runtimes.values(), **server)) as service:

@@ -141,6 +141,8 @@ class Service:
         except BusyError:
             self.metrics.ended(runtime.name, "refused")
             raise
+        if result is None:
+            raise BusyError(_CLOSING)
         self.metrics.ended(runtime.name, result.status.value)
         _log.info("evaluation", extra=_job_fields(runtime, job) | _result_fields(result))
         if result.status is Status.INTERNAL_ERROR:
@@ -148,13 +150,15 @@ class Service:
             _log.error("internal error: %s", result.message)
         return result
 
-    async def _evaluate(self, state: RuntimeState, job: Job) -> Result:
+    async def _evaluate(self, state: RuntimeState, job: Job) -> Result | None:
+        """Evaluate a job; return None if `drain` cancelled it, which counts as abandoned."""
         if self._is_closing:
             raise BusyError(_CLOSING)
         if state.probe is None:
             raise BusyError(f"the runtime {state.runtime.name} is unavailable: {state.reason}", retry_after=60)
         with state.preparation.used(), self._cancellable(), _exhaustion_reported():
             return await self._admitted(state, job)
+        return None
 
     async def _admitted(self, state: RuntimeState, job: Job) -> Result:
         name = state.runtime.name
@@ -178,19 +182,13 @@ class Service:
 
     @contextmanager
     def _cancellable(self) -> Iterator[None]:
-        """Let `drain` cancel the body.
-
-        Raises:
-            BusyError: The body was cancelled.
-        """
+        """Let `drain` cancel the body, without an exception."""
         with anyio.CancelScope() as scope:
             self._accepted.add(scope)
             try:
                 yield
             finally:
                 self._accepted.discard(scope)
-        if scope.cancelled_caught:
-            raise BusyError(_CLOSING)
 
 
 _CLOSING = "the server is shutting down"
