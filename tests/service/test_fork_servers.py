@@ -139,6 +139,21 @@ async def test_a_fork_server_that_has_served_long_enough_is_replaced(
         await until(lambda: len(interpreters(service)) == 3)
 
 
+async def test_a_fork_server_that_cannot_be_replaced_goes_on_serving(
+    small: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervisor, "RUN_LIMIT", 1)
+    async with opened(small) as service:
+        await until(lambda: forks(service))
+        service.runtimes["only"].prepared.fork_server_profile.unlink()
+        for _ in range(2):
+            assert (await evaluate(service)).status is Status.OK
+        await until(lambda: "its fork server cannot be replaced" in caplog.text)
+        assert forks(service)
+        assert reason(service) == ""
+    assert "start cold" not in caplog.text
+
+
 async def test_packages_are_seen_at_once_and_by_the_next_fork_server(small: Path) -> None:
     code = "import fresh_module; print(fresh_module.x)"
     async with opened(small) as service:

@@ -33,7 +33,7 @@ class ForkServerSupervisor:
     """Keeps a fork server of a runtime up: starts it, replaces an old one, and starts another if one is lost.
 
     Attributes:
-        reason: Why no fork server is up, or why the next one did not start; empty otherwise.
+        reason: Why evaluations start cold; empty if they do not.
         attempted: Set once the first fork server has started, or has failed to start.
     """
 
@@ -135,7 +135,10 @@ class ForkServerSupervisor:
         self._due.set()
 
     def _set_reason(self, reason: str) -> None:
-        """Record why evaluations start cold; log a new reason."""
+        """Record why evaluations start cold, unless the current fork server still serves them; log a new reason."""
+        if self.is_up and self._packages_known == self._packages_changed():
+            _log.warning("runtime %s: its fork server cannot be replaced: %s", self._prepared.runtime.name, reason)
+            return
         if reason != self.reason:
             _log.warning("runtime %s: evaluations start cold: %s", self._prepared.runtime.name, reason)
         self.reason = reason
