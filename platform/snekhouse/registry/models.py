@@ -128,9 +128,7 @@ class Settings(_Table):
         tuple[MountTable, ...],
         Field(strict=False, description="Files and folders of the host that the runtime sees, and tmpfs."),
     ] = ()
-    loopback: Annotated[
-        bool, Field(description="Whether programs can connect to themselves over 127.0.0.1 and ::1.")
-    ] = False
+    loopback: Annotated[bool, Field(description="Whether programs can use 127.0.0.1 and ::1.")] = False
     root: Annotated[
         RootPath | None,
         Field(
