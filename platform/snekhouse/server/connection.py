@@ -64,7 +64,7 @@ class Connection(asyncio.StreamReaderProtocol):
             context: Shared by all connections; set when the server shuts down.
             ending: Shared by all connections; held while the application learns that the client is gone.
             http2: Whether the client may use HTTP/2.
-            turn: Shared by all connections; held while a pipelined request starts.
+            turn: Shared by all connections; held while a pipelined or multiplexed request starts.
         """
         self._loop = asyncio.get_running_loop()
         self._reader = asyncio.StreamReader(loop=self._loop)

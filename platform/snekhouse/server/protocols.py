@@ -57,9 +57,10 @@ class HttpProtocol:
         Args:
             parties: Arguments of Hypercorn's protocols; the last one sends events to the connection.
             http2: Whether clients may use HTTP/2.
-            turn: Shared by all connections; held while a pipelined request starts.
+            turn: Shared by all connections; held while a pipelined or multiplexed request starts.
         """
         self._parties = parties
+        self._turn = turn
         self._current: H11Protocol | H2Protocol = _Http1(*parties, http2=http2, turn=turn)
         self.is_http2 = False
 
@@ -82,7 +83,7 @@ class HttpProtocol:
     async def _upgrade(
         self, data: bytes, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None
     ) -> None:
-        protocol = self._current = _Http2(*self._parties)
+        protocol = self._current = _Http2(*self._parties, turn=self._turn)
         self.is_http2 = True
         await protocol.initiate(headers, settings)
         # Hypercorn regards a new HTTP/2 connection as busy: without a request it would stay open forever.
@@ -93,6 +94,12 @@ class HttpProtocol:
 
 class _RefusedError(Exception):
     """The request was refused before it reached the application. `HttpProtocol` handles it."""
+
+
+async def _next_turn(turn: asyncio.Lock) -> None:
+    """Wait for a turn of the event loop in which no other pipelined or multiplexed request starts."""
+    async with turn:
+        await asyncio.sleep(0)
 
 
 class _Http1(H11Protocol):
@@ -113,9 +120,8 @@ class _Http1(H11Protocol):
 
     async def _check_protocol(self, event: h11.Request) -> None:
         self._requests += 1
-        if self._requests > 1:  # pipelined: per turn of the event loop, one such request of all connections starts
-            async with self._turn:
-                await asyncio.sleep(0)
+        if self._requests > 1:  # pipelined
+            await _next_turn(self._turn)
         names = [name for name, _ in event.headers]
         has_coding = b"transfer-encoding" in names
         if has_coding and (b"content-length" in names or event.http_version == b"1.0"):
@@ -148,12 +154,24 @@ class _Http1(H11Protocol):
 
 
 class _Http2(H2Protocol):
+    def __init__(self, *parties: Any, turn: asyncio.Lock) -> None:
+        super().__init__(*parties)
+        self._turn = turn
+        self._requests = 0  # in the data that is handled now
+
+    async def handle(self, event: Event) -> None:
+        self._requests = 0
+        await super().handle(event)
+
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
         await super()._handle_events(events)
         if any(isinstance(event, h2.events.RequestReceived) for event in events):
             await self.send(Updated(idle=self.idle))  # Hypercorn regards a refused request as in progress
 
     async def _create_stream(self, request: h2.events.RequestReceived) -> None:
+        self._requests += 1
+        if self._requests > 1:
+            await _next_turn(self._turn)
         headers = dict(request.headers or ())
         if headers.get(b":method") == b"CONNECT" or not headers.get(b":path", b"").isascii():
             # Hypercorn opens a WebSocket for CONNECT that never ends, and cannot decode a path that is not ASCII.
