@@ -292,9 +292,9 @@ class TestDoctor:
 
     def test_tells_how_concurrency_and_memory_fit_this_machine(self, registry_path: Path) -> None:
         said = snekhouse("doctor", "-r", registry_path).stderr
-        places = load(registry_path).server.places
-        assert f"snekhouse: concurrency: {places} evaluations at once on " in said
-        assert f"snekhouse: memory: {places} evaluations of " in said
+        slots = load(registry_path).server.slots
+        assert f"snekhouse: concurrency: {slots} evaluations at once on " in said
+        assert f"snekhouse: memory: {slots} evaluations of " in said
 
     def test_names_the_filter_that_refuses_and_what_it_refuses(self, registry_path: Path) -> None:
         command = [*SNEKHOUSE, "doctor", "-r", str(registry_path), "--json"]

@@ -30,7 +30,7 @@ class OutputLimitError(SnekhouseError):
     """The program printed more than its limit. `run` turns it into a status."""
 
 
-class Budget:
+class OutputBudget:
     """How many bytes all streams of a run together may still keep."""
 
     def __init__(self, limit: int) -> None:
@@ -44,7 +44,7 @@ class Drain:
         writer: The program's end of the pipe; the server closes its copy as soon as the program has its own.
     """
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: OutputBudget) -> None:
         self._budget = budget
         self._content = bytearray()
         self._reader, self.writer = os.pipe2(os.O_CLOEXEC)
@@ -115,7 +115,7 @@ def output_streams(limit: int, *, apart: bool) -> Iterator[tuple[Drain, ...]]:
         limit: Bytes to keep of all streams together.
         apart: Whether stderr has a stream of its own.
     """
-    budget = Budget(limit)
+    budget = OutputBudget(limit)
     streams: list[Drain] = []
     try:
         for _ in range(2 if apart else 1):

@@ -241,7 +241,7 @@ class Server(_Table):
     ] = None
 
     @property
-    def places(self) -> int:
+    def slots(self) -> int:
         """How many evaluations may run at once."""
         return self.concurrency or os.cpu_count() or 1
 

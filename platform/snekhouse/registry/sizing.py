@@ -21,26 +21,26 @@ def advice(registry: Registry, cpus: float, memory: int) -> Iterator[str]:
         cpus: CPUs that the server may keep busy.
         memory: Bytes that the server and its runs may use.
     """
-    places = registry.server.places
+    slots = registry.server.slots
     wall_time = max(runtime.limits.wall_time for runtime in registry.runtimes.values())
     yield (
-        f"concurrency: {places} evaluations at once on {cpus:g} CPUs; a program that only waits also takes a slot, "
+        f"concurrency: {slots} evaluations at once on {cpus:g} CPUs; a program that only waits also takes a slot, "
         f"for at most {wall_time:g} s"
     )
-    if places > max(1, cpus):
+    if slots > max(1, cpus):
         yield (
-            f"concurrency: {places} is more than {cpus:g} CPUs; programs that compute take longer and exceed "
+            f"concurrency: {slots} is more than {cpus:g} CPUs; programs that compute take longer and exceed "
             f"wall_time more often; write concurrency = {max(1, int(cpus))}, unless most programs wait"
         )
-    yield _memory(registry, places, memory)
+    yield _memory(registry, slots, memory)
 
 
-def _memory(registry: Registry, places: int, memory: int) -> str:
+def _memory(registry: Registry, slots: int, memory: int) -> str:
     each = max(int(runtime.limits.memory) for runtime in registry.runtimes.values())
     standing = standing_memory(registry)
-    needed, most = standing + places * each, max(0, memory - standing) // each
+    needed, most = standing + slots * each, max(0, memory - standing) // each
     summary = (
-        f"memory: {places} evaluations of {_size(each)} each, fork servers and server need at most {_size(needed)}; "
+        f"memory: {slots} evaluations of {_size(each)} each, fork servers and server need at most {_size(needed)}; "
         f"the server may use {_size(memory)}"
     )
     if needed <= memory:

@@ -38,7 +38,7 @@ class Worker:
         server = registry.server
         in_transit = server.max_in_transit or min(_MAX_IN_TRANSIT, memory_limit() // _IN_TRANSIT_DIVISOR)
         shares = {
-            "concurrency": self._part(server.places, server.workers),
+            "concurrency": self._part(server.slots, server.workers),
             "queue": self._part(server.queue, server.workers),
             "connections": max(1, self._part(server.connections, server.workers)),
             "max_in_transit": ByteSize(in_transit // server.workers),

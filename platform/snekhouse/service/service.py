@@ -46,7 +46,7 @@ class Service:
         self._resources = resources
         self._preparer = preparer
         self._changing = anyio.Lock()
-        self._admission = Admission(registry.server.places, registry.server.queue)
+        self._admission = Admission(registry.server.slots, registry.server.queue)
         self._is_closing = False
         self._accepted: set[anyio.CancelScope] = set()
 
@@ -91,7 +91,7 @@ class Service:
                 _retire(runtimes, before)
                 raise
             self.registry, self.runtimes = registry, runtimes
-            self._admission.resize(registry.server.places, registry.server.queue)
+            self._admission.resize(registry.server.slots, registry.server.queue)
             _retire(before, runtimes)
 
     async def renew(self, name: str) -> RuntimeState:
@@ -214,7 +214,7 @@ def _require_ids(registry: Registry, ids: HostIdPool) -> None:
     Raises:
         RegistryError: There are too few.
     """
-    needed = ids_needed(registry.server.places, 1, len(registry.runtimes))
+    needed = ids_needed(registry.server.slots, 1, len(registry.runtimes))
     if ids.count < needed and not ids.shared:
         message = f"the server reserved {ids.count} of these ids at its start; this registry needs {needed}"
         raise RegistryError([Problem(registry.source, "server.uids", message, "restart the server")])
