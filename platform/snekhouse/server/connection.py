@@ -172,7 +172,7 @@ class Connection(asyncio.StreamReaderProtocol):
                 return
             finally:
                 self._is_handling = False
-            await asyncio.sleep(0)  # let other tasks run: a read does not let them if data has already arrived
+            await asyncio.sleep(0)  # let other tasks run: a read returns immediately if data has already arrived
 
     async def _finish(self) -> None:
         """Tell the application that the client is gone, and wait until it ends."""
@@ -193,7 +193,7 @@ class Connection(asyncio.StreamReaderProtocol):
             self._writer.transport.abort()
         async with self._ending:
             await self._protocol.handle(Closed())
-            await asyncio.sleep(0)  # let the application run before another connection tells it
+            await asyncio.sleep(0)  # let the application handle this before another connection reports its end
 
     async def _send(self, event: Event) -> None:
         """Handle an event of the protocol."""

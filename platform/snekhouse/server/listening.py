@@ -39,7 +39,8 @@ _EXHAUSTED_PAUSE_S = 0.1
 class Listener:
     """Accepts connections, and serves an application on them.
 
-    At the limit, a new connection replaces the one that has been idle longest. If none is idle, the new one is closed.
+    At the limit, a new connection replaces an idle one: of the address with the most connections, the one that has been
+    idle longest. If none is idle, the new one is closed.
     """
 
     def __init__(self, app: ASGIApp, config: Config, listener: socket.socket, settings: Callable[[], Server]) -> None:

@@ -22,7 +22,7 @@ _MAX_KINDS = 1_000
 """Kinds to count separately; further events are counted by logger and level only."""
 
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+")
-"""Parts that vary between equal messages of libraries: descriptors, addresses, counts."""
+"""Parts that vary between messages of one kind from libraries: descriptors, addresses, counts."""
 
 _MAX_KEY_LENGTH = 200
 """Characters of a message's first line that identify its kind."""

@@ -125,7 +125,7 @@ class _Http1(H11Protocol):
         names = [name for name, _ in event.headers]
         has_coding = b"transfer-encoding" in names
         if has_coding and (b"content-length" in names or event.http_version == b"1.0"):
-            # A proxy may find another end of this request, and then overlook the next one (RFC 9112, 6.1 and 11.2).
+            # A proxy may decide that this request ends elsewhere, and miss the next request (RFC 9112, 6.1 and 11.2).
             await self._refuse(400)
         if len(names) > _MAX_HEADERS:
             await self._refuse(431)

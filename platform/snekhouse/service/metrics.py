@@ -65,7 +65,7 @@ class Metrics:
         )
         self._fork_server_starts = Counter(
             "snekhouse_fork_server_starts_total",
-            "Fork servers that were started, by reason.",
+            "Attempts to start a fork server, by reason.",
             ("runtime", "reason"),
             registry=own,
         )
@@ -95,11 +95,11 @@ class Metrics:
             yield
 
     def ended(self, runtime: str, status: str) -> None:
-        """Count an evaluation that has ended, was ``abandoned`` by its client, or was ``refused`` (`BusyError`)."""
+        """Count an evaluation by its status, or as ``abandoned`` or ``refused`` (docs/reference/metrics.md)."""
         self._evals.labels(runtime, status).inc()
 
     def fork_server_started(self, runtime: str, reason: str) -> None:
-        """Count a fork server that was started."""
+        """Count an attempt to start a fork server."""
         self._fork_server_starts.labels(runtime, reason).inc()
 
     def reloaded(self, outcome: str) -> None:

@@ -144,7 +144,7 @@ class _Reading:
             self._outline, chunk = Outline(), bytes(self._start)
             self._start.clear()
         self._outline.feed(chunk)
-        await anyio.lowlevel.checkpoint()  # let other tasks run: reading what has arrived does not let them
+        await anyio.lowlevel.checkpoint()  # let other tasks run: a read returns immediately if data has already arrived
 
 
 _NOT_VALID = "Request data failed validation"

@@ -71,7 +71,7 @@ class OriginCheck:
     def _refuse_host(self, headers: Headers, settings: Server) -> Response | None:
         sent = headers.get("host", "")
         if not sent or not (self._on_loopback or settings.hosts):
-            return None  # a browser always sends one
+            return None  # nothing to check, or not a browser: browsers always send Host
         host = _name_of(sent)
         if _is_loopback(host) or any(_matches(host, pattern) for pattern in settings.hosts):
             return None

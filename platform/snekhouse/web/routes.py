@@ -110,7 +110,9 @@ _OPEN_METRICS = "application/openmetrics-text"
 
 
 def _format(accept: str) -> str:
-    """Choose the format of metrics; the library fails on some parameters of the header, and repeats others.
+    """Choose the format of metrics by the kinds that the header names, without their parameters.
+
+    The library fails on some parameters, and copies others into the answer's Content-Type.
 
     Args:
         accept: The Accept header of the request.
