@@ -1,6 +1,7 @@
 """The models of the registry: its runtimes, their limits and mounts, and the settings of the server.
 
-All models are frozen. Only this module has defaults; a test compares ``docs/reference/registry.md`` with them.
+All models are frozen. The defaults are here, in `build`, and in `environment` (those of `env`); a test compares
+``docs/reference/registry.md`` with them.
 """
 
 import os

@@ -26,7 +26,7 @@ def user_base(runtime: Runtime) -> Mount | None:
 
 
 def seen(runtime: Runtime) -> tuple[Mount, ...]:
-    """List everything that programs see of the host: its root, its mounts, which can cover the root, and packages."""
+    """List what programs see of the host, in the order of mounting: the runtime's root, its mounts, its packages."""
     root, packages = root_mounts(runtime.root) if runtime.root else (), user_base(runtime)
     return (*root, *runtime.mounts, *((packages,) if packages else ()))
 

@@ -29,7 +29,7 @@ class Starter:
     async def run(self, prepared: PreparedRuntime, job: Job) -> Result:
         """Evaluate a job; run it again, cold, if the fork server fails.
 
-        The lost run changed nothing outside its jail.
+        The lost run changed nothing outside its jail, except in writable mounts.
 
         Args:
             prepared: The runtime as the registry has it now.
