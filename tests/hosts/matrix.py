@@ -29,7 +29,11 @@ _HEADS = (
 )
 _INTRODUCTIONS = (
     "The state of each wall:",
-    "How the server behaved. The column `tests` has results if the setting names tests, for forked and cold evaluations:",
+    (
+        "How the server behaved. The column `tests` has results if the setting names tests, for forked and cold evaluations.\n"
+        "The column `took` also says how many times longer an interpreter takes to start in the virtual machine than on "
+        "its host:"
+    ),
     "Each missing wall, the reason, and the remedy:",
     "Other results:",
     "Time of `print(1)` over HTTP in milliseconds, and `usage.memory` (MiB) and `usage.cpu_time` (s) of each program:",
