@@ -49,7 +49,7 @@ def _section(page: str, title: str) -> str:
 
 
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Name each field of a wire model as the page does: `limits.memory`, `files[].path`."""
+    """Name each field of a request or an answer as the page does: `limits.memory`, `files[].path`."""
     for name, field in model.model_fields.items():
         inner = [each for each in (field.annotation, *_arguments(field.annotation)) if _is_model(each)]
         yield f"{prefix}{name}"

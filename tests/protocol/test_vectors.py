@@ -1,4 +1,4 @@
-"""Host and guest, each tested on the golden vectors."""
+"""Host and guest, each tested on the example messages."""
 
 import _socket
 import importlib.util
@@ -58,7 +58,7 @@ def test_host_refuses_unknown_report() -> None:
     assert protocol.report_size(b"?", 0) is None
 
 
-def test_host_expects_golden_hello() -> None:
+def test_host_expects_the_hello_of_the_examples() -> None:
     assert bytes.fromhex(_VECTORS["hello"]) == protocol.HELLO
 
 

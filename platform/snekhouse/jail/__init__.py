@@ -1,6 +1,6 @@
 """One evaluation in its jail.
 
 Start with `run`, which evaluates a job. `start` has the interface of a guest: `cold` starts an interpreter in a new
-jail, `fork` gets one from a fork server. `channel` sends and receives the frames of `protocol`, `streams` reads what
+jail, `fork` gets one from a fork server. `channel` sends and receives the messages of `protocol`, `streams` reads what
 the program prints, `home_files` reads the files that it leaves, and `verdict` decides how it ended.
 """

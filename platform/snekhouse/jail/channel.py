@@ -1,4 +1,4 @@
-"""The host's end of a control socket, which carries the frames of `protocol` to and from a guest or a fork server."""
+"""The host's end of a control socket, which carries the messages of `protocol` to and from a guest or a fork server."""
 
 import array
 import errno

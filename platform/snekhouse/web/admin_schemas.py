@@ -1,4 +1,4 @@
-"""Wire models of the admin API."""
+"""The models of the admin API's answers."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self

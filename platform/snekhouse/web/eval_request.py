@@ -1,4 +1,4 @@
-"""The wire model of an evaluation's request, and its conversion to a job."""
+"""The model of an evaluation's request, and its conversion to a job."""
 
 import operator
 import posixpath

@@ -1,4 +1,4 @@
-"""The wire models of answers, and their conversion from the models of the domain."""
+"""The models of answers, and their conversion from results, limits and the state of runtimes."""
 
 import binascii
 from http import HTTPStatus
@@ -18,7 +18,7 @@ def _to_base64(content: bytes) -> str:
 
 
 class _Converted(BaseModel):
-    """A model that reads the attributes of its counterpart in the domain."""
+    """A model that takes its fields from the attributes of another object, such as `evaluation.Usage`."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -150,7 +150,9 @@ class RuntimeOut(BaseModel):
     status: Literal["available", "unavailable"]
     reason: Annotated[str, Field(description="Why it is unavailable; otherwise empty.")]
     start: Annotated[Literal["fork", "cold"], Field(description="How its evaluations start now.")]
-    start_reason: Annotated[str, Field(description="Why evaluations do not fork although start is fork; else empty.")]
+    start_reason: Annotated[
+        str, Field(description="Why evaluations start cold although the registry has fork; else empty.")
+    ]
     implementation: str | None
     version: str | None
     free_threaded: bool | None
