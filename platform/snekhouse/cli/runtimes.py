@@ -215,7 +215,7 @@ def _wrong(ready: RuntimeState) -> str:
     """Return what is wrong with a runtime; empty if it works."""
     if ready.reason or not ready.cold_reason:
         return ready.reason
-    return f'evaluations cannot fork: {ready.cold_reason}; correct that, or write start = "cold"'
+    return f'evaluations start cold: {ready.cold_reason}; correct that, or write start = "cold"'
 
 
 def _row(ready: RuntimeState, registry: Registry) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def _resident(pid: int) -> int:
 
 
 def _proportional(pid: int) -> int:
-    """Return the bytes of a process without files, its share of shared pages included; 0 if the process is gone."""
+    """Return the bytes of a process, files left out, with its share of shared pages; 0 if the process is gone."""
     fields = dict(line.split(":", 1) for line in _read(f"/proc/{pid}/smaps_rollup").splitlines()[1:])
     sizes = {name: int(size.split()[0]) << 10 for name, size in fields.items()}
     own = sizes.get("Pss_Anon", 0) + sizes.get("SwapPss", 0)

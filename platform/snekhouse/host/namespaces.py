@@ -92,7 +92,8 @@ def explain_refusal(printed: str, confinement: Confinement, sysctl: Path) -> str
     calls = rest.split()
     if call == "seccomp" and confinement.filtered:
         return _by_seccomp(calls, confinement)
-    what = ", ".join(calls) if call == "seccomp" else f"{call}: {rest}"  # a setting can refuse before the kernel checks
+    # Without a filter, "seccomp" means that a setting refused the calls before the kernel checked their arguments.
+    what = ", ".join(calls) if call == "seccomp" else f"{call}: {rest}"
     remedies = _settings(sysctl, confinement)
     if not remedies and confinement.apparmor:
         remedies = [_APPARMOR.format(confinement.apparmor)]

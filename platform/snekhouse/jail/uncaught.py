@@ -70,7 +70,7 @@ def _parsed(block: str, *, is_group: bool = False) -> ProgramError | None:
 
 
 def _line(frames: Sequence[tuple[str, str]]) -> int | None:
-    """Find the innermost line of the program's file, that of the outermost frame; None for a library's file."""
+    """Find the innermost line in the file of the outermost frame; None if this file belongs to a library."""
     frames = [(file, line) for file, line in frames if file != "<frozen runpy>" and not file.endswith("/runpy.py")]
     program = frames[0][0] if frames else "/"
     if program.startswith(("/", "<frozen")) and not program.startswith(f"{HOME}/"):

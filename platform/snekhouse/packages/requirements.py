@@ -114,7 +114,8 @@ class Reader:
         return f"{prefix}{self._location(target.removesuffix(extras))}{extras}{rest}"
 
     def _location(self, target: str) -> str:
-        path = local_path(target, self.inputs.place)  # as pip: also for a requirements file in another folder
+        # Relative to the current folder, as in pip, wherever the requirements file is.
+        path = local_path(target, self.inputs.place)
         name = str(path) if path else urlsplit(target).path
         is_wheel = name.endswith(".whl") and not re.match(r"(git|hg|svn|bzr)\+", target)
         if not is_wheel and not self.builds:

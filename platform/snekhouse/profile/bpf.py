@@ -94,7 +94,7 @@ def _end(action: int | None) -> Instruction:
 
 
 def _alternative(comparisons: Sequence[Comparison], action: int | None) -> list[Instruction]:
-    """Emit instructions that return the action if all comparisons hold, and otherwise go on after it."""
+    """Emit instructions that return the action if all comparisons hold, and otherwise continue after all of them."""
     code: list[Instruction] = [_end(action)]
     for comparison in reversed(comparisons):
         skip = len(code)

@@ -39,7 +39,7 @@ _SETTLE_TIME_S = 0.1
 """Seconds without a change after which a file counts as completely written."""
 
 _POLL_INTERVAL_S = 0.5
-"""Seconds between checks: not every file system reports changes. Stopping may take as long."""
+"""Seconds between checks: not every file system reports changes. To stop watching may take as long."""
 
 
 async def file_changes(path: Path, known: str) -> AsyncIterator[None]:

@@ -118,7 +118,7 @@ def find_interpreter(executable: Path) -> Interpreter:
 def _candidates() -> Iterator[Path]:
     # findpython 0.9 cannot replace this: it misses conda's environments, /opt/python, and all names except python3 in
     # uv's folders. It also treats pyenv's shims as interpreters, and runs interpreters one after the other.
-    # The interpreter from which a venv was made has no public name.
+    # Only a private attribute of sys names the interpreter from which a venv was made.
     yield Path(getattr(sys, "_base_executable", sys.executable))
     # An empty or relative entry of PATH depends on the current folder.
     folders = [Path(each) for each in (*SYSTEM_FOLDERS, *os.get_exec_path()) if Path(each).is_absolute()]
