@@ -22,12 +22,16 @@ if TYPE_CHECKING:
 
 CONTROL = 3
 HOME = b"/home"
-FORK_SERVER = "/snekhouse/fork_server.py"
+GUEST_FILES = "/snekhouse/"
 HOOKS = None  # type: Hooks | None  # a forked run has those of its fork server; a cold start has none
+ASIDE = {}  # type: dict[str, ModuleType]  # modules that the fork server has set aside
 S_IFMT, S_IFREG = 0o170000, 0o100000  # inode(7)
 AT_START = (b"PYTHON", b"PYPY", b"LANG", b"LC_", b"LD_", b"GLIBC_", b"MALLOC_")
 LATER = (b"PYTHON_COLORS", b"PYTHONBREAKPOINT")
 """Prefixes of the variables that an interpreter reads when it starts, and those among them that it reads later."""
+EXIT_CODES = range(256)  # others are printed, or wrap
+TELLING = ("__subclasses__", "addaudithook")
+"""Words of programs that see in a fork what a new interpreter does not have: classes of modules that are set aside."""
 COERCED = list(posix.environ)[-1:] == [b"LC_CTYPE"]  # by the interpreter (PEP 538), which adds it at the end
 
 
@@ -52,6 +56,8 @@ def forget_bootstrap():  # type: () -> None
 
 def borrow(name):  # type: (str) -> ModuleType
     """Import a module without a trace in sys.modules."""
+    if name in ASIDE:
+        return ASIDE[name]
     had = name in sys.modules
     module = __import__(name)
     if not had:
@@ -62,11 +68,20 @@ def borrow(name):  # type: (str) -> ModuleType
 def await_fork():  # type: () -> Any
     """Become the fork server; in each run that it forks, take its hooks and return the module _socket."""
     global HOOKS
-    scope = {"__name__": "fork_server"}  # type: dict[str, Any]
-    with open(FORK_SERVER) as file:
-        exec(file.read(), scope)
-    _socket, HOOKS = scope["serve"]()
+    _socket, HOOKS = load("fork_server").serve()
     return _socket
+
+
+def load(name, origin="<string>", **given):  # type: (str, str, ModuleType) -> Any
+    """Execute a file of the fork server, which is given modules by name; return it as a module.
+
+    `origin` is the file that tracebacks show.
+    """
+    module = type(sys)(name)
+    module.__dict__.update(given)
+    with open(GUEST_FILES + name + ".py") as file:
+        exec(compile(file.read(), origin, "exec"), module.__dict__)
+    return module
 
 
 def meet_host(_socket, streams):  # type: (ModuleType, int) -> None
@@ -262,6 +277,8 @@ def stage_code(argv):  # type: (list[str]) -> Staged | None
     source = argv[1] + "\n"
     if sys.version_info >= (3, 14) and source.lstrip("\r\n\f")[:1].isspace():
         return None
+    if HOOKS is not None and any(word in source for word in TELLING):
+        return None
     main = set_stage(argv, ["-c", *argv[2:]], "", sys.modules["_frozen_importlib"].BuiltinImporter)
     if sys.version_info >= (3, 13):
         return lambda: (exec, (register_source(compile_quickly(source), source), main))
@@ -302,7 +319,7 @@ def stage_script(argv):  # type: (list[str]) -> Staged | None
     """Stage `FILE` if it is plain source that compiles; None for all else, which the interpreter treats differently."""
     path = argv[0]
     source = read_script(path)
-    if source is None:
+    if source is None or (HOOKS is not None and any(word.encode() in source for word in TELLING)):
         return None
     if sys.version_info >= (3, 9) and path[0] != "/":
         path = posix.getcwd() + "/" + path  # not normalised: nor is __file__
@@ -365,19 +382,25 @@ def set_stage(argv, arguments, folder, loader):  # type: (list[str], list[str], 
 
 def register_source(program, source):  # type: (CodeType, str) -> CodeType
     """Let tracebacks show the source of a program, as main.c does for -c from Python 3.13 on; return the program."""
-    if HOOKS is not None:
-        sys.modules.update(HOOKS.modules)
-        is_on_path = any(module.__spec__.origin != "frozen" for module in HOOKS.modules.values())
-        if is_on_path and sys.path[0] == "":
-            sys.modules["_frozen_importlib_external"].PathFinder._path_importer_cache("")  # as an import does
     linecache = __import__("linecache")
     key = program if hasattr(linecache, "_interactive_cache") else "<string>"
     linecache._register_code(key, source, "<string>")
     return program
 
 
-def report_failure(error):  # type: (BaseException) -> NoReturn
-    """Print an exception as PyErr_Print does, without the frames of the bootstrap; then end as main.c does."""
+def end_of(error):  # type: (BaseException) -> int
+    """Return the exit code after an exception, which is printed before; raise what the interpreter has to handle."""
+    if not isinstance(error, SystemExit):
+        report_failure(error)
+        return 1
+    code = 0 if error.code is None else error.code
+    if type(code) is not int or code not in EXIT_CODES:
+        raise error
+    return code
+
+
+def report_failure(error):  # type: (BaseException) -> None
+    """Print an exception as PyErr_Print does, without the frames of the bootstrap."""
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals is globals():
         trace = trace.tb_next
@@ -402,7 +425,6 @@ def report_failure(error):  # type: (BaseException) -> NoReturn
     if type(error) is KeyboardInterrupt or (sys.version_info >= (3, 14) and isinstance(error, KeyboardInterrupt)):
         sys.excepthook = lambda *_: None  # it is printed already; the interpreter still ends as SIGINT ends it
         raise KeyboardInterrupt
-    raise SystemExit(1)
 
 
 def complain(text):  # type: (str) -> None
@@ -418,16 +440,15 @@ if __name__ == "__main__":
     try:
         run, arguments = stage()
         run(*arguments)  # here, so that only one frame is below the program's
-    except SystemExit:
-        raise
     except BaseException as error:
         failure = error
     finally:
         stage = run = arguments = None  # the interpreter's end frees what is the program's: nothing here holds it
-    if failure is not None:
-        report_failure(globals().pop("failure"))
+    code = 0 if failure is None else end_of(globals().pop("failure"))
     if HOOKS is not None:
         for watchers in HOOKS.watchers:  # no function is called: they would see that
             if watchers == (None, None):
-                HOOKS.leave()
+                HOOKS.leave(code)
             break
+    if code:
+        raise SystemExit(code)

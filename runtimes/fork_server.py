@@ -11,9 +11,11 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
-    from typing import Any, Callable, Iterable, Iterator
+    from typing import Any, Callable, Iterator
 
     import bootstrap
+    import libc
+    from aside import Aside
 else:
     import __main__ as bootstrap
 
@@ -26,11 +28,13 @@ LOOPBACK_UP = b"lo".ljust(16, b"\0") + (1).to_bytes(2, sys.byteorder) + bytes(22
 SIGKILL = 9
 NOT_FORKED = (255 << 8).to_bytes(4, "big") + bytes(8)  # a status (wait(2)) and no CPU time, as of `reap`
 CAPABILITIES = 64
+IMPORTER = "<frozen importlib._bootstrap>"  # the interpreter's own import, whose frames are left out of tracebacks
 DESCRIPTORS = posix.sysconf("SC_OPEN_MAX")
 
-_ctypes = bootstrap.borrow("_ctypes")
 _socket = bootstrap.borrow("_socket")
 select = bootstrap.borrow("select")
+if not TYPE_CHECKING:
+    libc = bootstrap.load("libc")
 
 
 def serve():  # type: () -> tuple[ModuleType, Hooks]
@@ -45,9 +49,9 @@ def serve():  # type: () -> tuple[ModuleType, Hooks]
     control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, bootstrap.CONTROL)
     field, number = bootstrap.receive_field, bootstrap.receive_number
     seal = Seal(field(), number(), [(field(), field(), number()) for _ in range(number())])
-    hooks = preload([field().decode() for _ in range(number())])
+    aside, hooks = preload([field().decode() for _ in range(number())])
     control.sendall(b"snekhouse fork server 1\n")
-    Runs(control, seal).serve()
+    Runs(control, seal, aside).serve()
     return _socket, hooks
 
 
@@ -63,8 +67,8 @@ def outlive(fork_server):  # type: (int) -> int
 class Runs:
     """The runs that have not ended, by the number that the host gives each; a pidfd reports the end of each."""
 
-    def __init__(self, control, seal):  # type: (Any, Seal) -> None
-        self.control, self.seal, self.poll = control, seal, select.poll()
+    def __init__(self, control, seal, aside):  # type: (Any, Seal, Aside) -> None
+        self.control, self.seal, self.aside, self.poll = control, seal, aside, select.poll()
         self.pids, self.watches = {}, {}  # type: dict[bytes, int], dict[int, bytes]
         self.poll.register(bootstrap.CONTROL, select.POLLIN)
 
@@ -100,8 +104,9 @@ class Runs:
             if pid == 0:
                 self.control.detach()
                 settle(self.seal, user, control)
+                self.aside.note_fork()
                 return True
-            watch = call("syscall", SYS_PIDFD_OPEN, pid, 0)
+            watch = libc.call("syscall", SYS_PIDFD_OPEN, pid, 0)
             self.pids[number], self.watches[watch] = pid, number
             self.poll.register(watch, select.POLLIN)
         posix.close(control)
@@ -118,112 +123,30 @@ class Runs:
 class Hooks:
     """What the bootstrap uses in a forked run; started cold, it has no hooks."""
 
-    def __init__(self, modules, leave):  # type: (dict[str, Any], Callable[[], None]) -> None
-        self.modules = modules  # imported ahead for tracebacks, by name; not in sys.modules until a program needs them
+    def __init__(self, leave):  # type: (Callable[[int], None]) -> None
         self.leave = leave  # ends a run at once after its program, if nobody can see the difference; else returns
         # Gives the trace and the profile function without a call, which these functions would see.
         self.watchers = zip(iter(sys.gettrace, 0), iter(sys.getprofile, 0))  # type: Iterator[tuple[object, object]]
 
 
-def preload(modules):  # type: (list[str]) -> Hooks
-    """Import modules ahead, and exempt all objects so far from garbage collection; return the hooks of the runs."""
+def preload(modules):  # type: (list[str]) -> tuple[Aside, Hooks]
+    """Import modules ahead, and exempt all objects so far from garbage collection; return what runs need of it."""
+    gc = bootstrap.borrow("gc")
+    aside = bootstrap.load("aside", IMPORTER, libc=libc).Aside()  # type: Aside
+    if hasattr(gc, "freeze"):  # from Python 3.7 on
+        aside.fill()
     for name in modules:
         __import__(name)
-    aside = {}  # type: dict[str, ModuleType]
-    if sys.version_info >= (3, 13):
-        aside = import_aside("linecache")
-        compile("", "", "exec")  # makes all types of the module ast, once for all runs
-    gc = bootstrap.borrow("gc")
+    aside.note_visible()
+    compile("", "", "exec")  # makes all types of the module ast, once for all runs
     gc.collect()
     held = gc.get_objects()
     held.append(held)  # never freed: that would write to pages, and copy them in each run
-    hooks = Hooks(aside, Leaving(() if hasattr(gc, "freeze") else map(id, held)).leave)
-    if hasattr(gc, "freeze"):  # from Python 3.7 on
+    old = () if hasattr(gc, "freeze") else map(id, held)
+    hooks = Hooks(bootstrap.load("leaving").Leaving(aside, old).leave)
+    if hasattr(gc, "freeze"):
         gc.freeze()
-    return hooks
-
-
-class Leaving:
-    """How a run ends at once when its program has come to its end.
-
-    The interpreter's own end takes as long as everything before it. So it is skipped if it would change nothing that
-    anybody sees, and not in doubt. docs/protocol.md, "The end of a forked run", lists the conditions.
-    """
-
-    HARMLESS = frozenset(
-        "__main__ _bisect _blake2 _bootlocale _collections _contextvars _csv _datetime _decimal _elementtree _functools"
-        " _hashlib _heapq _json _locale _lsprof _md5 _opcode _operator _pickle _posixsubprocess _queue _random _sha1"
-        " _sha2 _sha256 _sha3 _sha512 _socket _sre _ssl _statistics _string _struct _symtable _tokenize _typing _uuid"
-        " _zoneinfo array binascii errno fcntl gc grp"
-        " itertools marshal math cmath pwd pyexpat resource select time unicodedata zlib".split()
-    )
-    """Modules written in C that keep nothing for the end, such as buffers of their own."""
-
-    MOST = 50000
-    """Number of objects above which the search for finalizers costs more than it saves."""
-
-    def __init__(self, old):  # type: (Iterable[int]) -> None
-        """Record the state before the program; `old` are the ids of objects that are not frozen, and stay."""
-        self.old = set(old)
-        self.atexit, self.gc, self.thread = (bootstrap.borrow(name) for name in ("atexit", "gc", "_thread"))
-        self.known = set(sys.modules)
-        self.streams = sys.stdout, sys.stderr
-        weakref = bootstrap.borrow("_weakref")
-        self.proxy, self.ref = weakref.ProxyType, weakref.ReferenceType
-        self.exit = posix._exit
-        # As the interpreter sees them, whatever a program's classes define:
-        self.bases, self.contents = type.__dict__["__mro__"].__get__, type.__dict__["__dict__"].__get__
-        self.callback = self.ref.__dict__["__callback__"].__get__
-
-    def leave(self):  # type: () -> None
-        """End the process, or return and let the interpreter do it."""
-        try:
-            if self.is_over() and self.has_no_finalizers():
-                for stream in self.streams:
-                    stream.flush()
-                self.exit(0)
-        except Exception:
-            return
-
-    def is_over(self):  # type: () -> bool
-        """Return whether no code of the program is still to be called, and nothing traces or profiles."""
-        if self.thread._count() or self.atexit._ncallbacks():
-            return False
-        if sys.stdout is not self.streams[0] or sys.stderr is not self.streams[1]:
-            return False
-        if self.gc.callbacks or self.gc.garbage or self.gc.get_debug():
-            return False
-        if hasattr(sys, "monitoring") and any(map(sys.monitoring.get_tool, range(6))):
-            return False
-        if "threading" in sys.modules and getattr(sys.modules["threading"], "_threading_atexits", None):
-            return False
-        return all(name in self.known or self.is_harmless(name, module) for name, module in sys.modules.items())
-
-    def is_harmless(self, name, module):  # type: (str, ModuleType) -> bool
-        """Return whether a module does nothing at the end; of one written in Python, only its objects can."""
-        file = module.__dict__.get("__file__") if type(module) is type(sys) else None
-        return name in self.HARMLESS or (type(file) is str and file.endswith((".py", ".pyc")))
-
-    def has_no_finalizers(self):  # type: () -> bool
-        """Return whether no object made since the fork does something when it is freed."""
-        objects = self.gc.get_objects()  # without frozen ones
-        if self.old:
-            objects = [each for each in objects if id(each) not in self.old]
-        if len(objects) > self.MOST:
-            return False
-        kinds = {type(each) for each in objects}
-        if any("__del__" in self.contents(base) for kind in kinds for base in self.bases(kind)):
-            return False
-        if any(issubclass(kind, self.proxy) for kind in kinds):
-            return False
-        return not any(self.callback(each) for each in objects if issubclass(type(each), self.ref))
-
-
-def import_aside(name):  # type: (str) -> dict[str, ModuleType]
-    """Import a module, and take all modules that came with it out of sys.modules; return them."""
-    before = set(sys.modules)
-    __import__(name)
-    return {name: sys.modules.pop(name) for name in list(sys.modules) if name not in before}
+    return aside, hooks
 
 
 def settle(seal, user, control):  # type: (Seal, int, int) -> None
@@ -258,39 +181,37 @@ class Seal:
 
     def __init__(self, policy, loopback, mounts):  # type: (bytes, int, list[tuple[bytes, bytes, int]]) -> None
         self.loopback, self.mounts = loopback, mounts
-        array = type("Array", (_ctypes.Array,), {"_type_": Byte, "_length_": len(policy)})  # type: Any
-        self.policy = array.from_buffer_copy(policy)  # its address stays
-        address = _ctypes.addressof(self.policy).to_bytes(8, sys.byteorder)
+        self.policy, address = libc.array(policy)
         self.program = (len(policy) // 8).to_bytes(8, sys.byteorder) + address  # struct sock_fprog
-        self.own_pid = call("syscall", SYS_PIDFD_OPEN, posix.getpid(), 0)
+        self.own_pid = libc.call("syscall", SYS_PIDFD_OPEN, posix.getpid(), 0)
         for capability in range(CAPABILITIES):
             try:
-                call("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0)
+                libc.call("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0)
             except OSError:
                 break  # the kernel has no more
-        call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+        libc.call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 
     def fork(self):  # type: () -> int
         """Fork a process that is the first of a PID namespace."""
-        call("setns", self.own_pid, CLONE_NEWPID)  # leaves the namespace of the run before
-        call("unshare", CLONE_NEWPID)
+        libc.call("setns", self.own_pid, CLONE_NEWPID)  # leaves the namespace of the run before
+        libc.call("unshare", CLONE_NEWPID)
         return posix.fork()
 
     def close(self, user):  # type: (int) -> None
         """Enter namespaces, folders and a user id of the run's own; give up all privileges for good."""
-        call("unshare", CLONE_OTHERS)
+        libc.call("unshare", CLONE_OTHERS)
         if self.loopback:
             carrier = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
-            call("ioctl", carrier.fileno(), SIOCSIFFLAGS, LOOPBACK_UP)  # the kernel gives it 127.0.0.1 and ::1
+            libc.call("ioctl", carrier.fileno(), SIOCSIFFLAGS, LOOPBACK_UP)  # the kernel gives it 127.0.0.1 and ::1
             carrier.close()
         if user != posix.getuid():
             posix.setresgid(user, user, user)
             posix.setresuid(user, user, user)
         for folder, options, flags in self.mounts:
-            call("mount", b"tmpfs", folder, b"tmpfs", flags, options)
+            libc.call("mount", b"tmpfs", folder, b"tmpfs", flags, options)
         posix.chdir("/home")
-        call("capset", b"\x22\x05\x08\x20" + bytes(4), bytes(24))  # _LINUX_CAPABILITY_VERSION_3, none of any set
-        call("prctl", PR_SET_SECCOMP, 2, self.program, 0, 0)
+        libc.call("capset", b"\x22\x05\x08\x20" + bytes(4), bytes(24))  # _LINUX_CAPABILITY_VERSION_3, none of any set
+        libc.call("prctl", PR_SET_SECCOMP, 2, self.program, 0, 0)
 
 
 def freshen():  # type: () -> None
@@ -303,21 +224,3 @@ def freshen():  # type: () -> None
         modules["tempfile"]._name_sequence = None
     if "uuid" in modules:
         modules["uuid"]._node = modules["uuid"]._last_timestamp = None
-
-
-Integer = type("Integer", (_ctypes._SimpleCData,), {"_type_": "i"})
-Byte = type("Byte", (_ctypes._SimpleCData,), {"_type_": "B"})
-Function = type("Function", (_ctypes.CFuncPtr,), {"_flags_": 1 | 8, "_restype_": Integer})  # C's convention, with errno
-FUNCTIONS = {
-    name: Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), name))
-    for name in ("capset", "ioctl", "mount", "prctl", "setns", "syscall", "unshare")
-}
-
-
-def call(name, *arguments):  # type: (str, int | bytes) -> int
-    """Call a function of the C library: integers of 32 bits, and bytes for pointers to them."""
-    result = FUNCTIONS[name](*arguments)  # type: int
-    if result < 0:
-        number = _ctypes.get_errno()
-        raise OSError(number, name + ": " + posix.strerror(number))
-    return result

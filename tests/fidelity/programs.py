@@ -702,8 +702,14 @@ EXCEPTIONS = (
         forked=True,
     ),
     Program(
-        "types of _ctypes are among the subclasses of object",
-        ("-c", "print([each for each in object.__subclasses__() if each.__module__ == '_ctypes'])"),
+        "classes of modules that are set aside are among the subclasses of others",
+        ("-c", "print([each for each in getattr(object, '__sub' 'classes__')() if each.__module__ == '_ctypes'])"),
+        forked=True,
+    ),
+    Program(
+        "a module written in C that was set aside does not begin anew",
+        ("-c", "import sys, re\ndel sys.modules['re']\nimport re, decimal\nprint('numbers' in sys.modules)"),
+        until=(3, 13),
         forked=True,
     ),
 )

@@ -8,8 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from fidelity.imports import IMPORTS
 from fidelity.plain import Outcome, Plain
 from fidelity.programs import EXCEPTIONS, PROGRAMS, Program
+from serving import Server
 from snekhouse.registry.models import Registry
 
 
@@ -58,6 +60,13 @@ def test_output_and_exit_code_are_those_of_plain_nsjail(
     program: Program, client: httpx.Client, plain: Plain, versions: dict[str, tuple[int, int]]
 ) -> None:
     assert differing(program, client, plain, suited(program, versions)) == {}
+
+
+@pytest.mark.parametrize("program", IMPORTS, ids=by_id)
+def test_nothing_tells_that_modules_were_set_aside(
+    program: Program, forking_server: Server, plain: Plain, versions: dict[str, tuple[int, int]]
+) -> None:
+    assert differing(program, forking_server.client, plain, suited(program, versions)) == {}
 
 
 @pytest.mark.parametrize("program", EXCEPTIONS, ids=by_id)

@@ -153,7 +153,7 @@ def test_loopback_is_down_unless_the_registry_says_otherwise() -> None:
 
 
 def test_only_fork_servers_that_raise_loopback_may_do_so() -> None:
-    plain, raising = (render(runtime(loopback=loopback), fork_server=Path("/t.py")) for loopback in (False, True))
+    plain, raising = (render(runtime(loopback=loopback), fork_server=[Path("/t.py")]) for loopback in (False, True))
     added = set(raising.splitlines()) - set(plain.splitlines())
     assert 'cap: "CAP_NET_ADMIN"' in added
     assert [line for line in added if "ioctl" in line] == ['seccomp_string: "  ALLOW { ioctl { cmd == 0x8914 } }"']

@@ -1,6 +1,7 @@
 """A runtime's profile: its NsJail configuration in protobuf text format."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import jinja2
@@ -16,9 +17,6 @@ from snekhouse.registry.user_base import seen
 BOOTSTRAP_INSIDE = "/snekhouse/bootstrap.py"
 """Path of the bootstrap in a jail; its bytecode has the suffix ``.pyc``."""
 
-_FORK_SERVER_INSIDE = "/snekhouse/fork_server.py"
-"""Path of the fork server's code in its jail; runtimes/bootstrap.py names it as well."""
-
 START_TIMEOUT_S = 15.0
 """Seconds for the bootstrap to say hello, and as many again to write the files; enough for a loaded host."""
 
@@ -31,7 +29,7 @@ def render_profile(
     identity: Identity,
     bootstrap: Path,
     limited: frozenset[str],
-    fork_server: Path | None = None,
+    fork_server: Sequence[Path] = (),
     network: bool = False,
     ids: int = 1,
 ) -> str:
@@ -42,7 +40,7 @@ def render_profile(
         identity: The ids that jails of the runtime map besides the run's own.
         bootstrap: The host's path of the bootstrap.
         limited: Which of ``memory``, ``pids`` and ``cpu`` cgroups limit.
-        fork_server: The host's path of `runtimes/fork_server.py` for the profile of a fork server; None for one run.
+        fork_server: The host's paths of the fork server's files for the profile of a fork server; none for one run.
         ids: How many user and group ids its runs may have inside, from `NOBODY` on.
         network: Whether the jail shares the network of the host, to install packages; jails of evaluations never do.
 
@@ -53,8 +51,7 @@ def render_profile(
         HostError: There is no seccomp policy for this machine.
     """
     own = [(str(bootstrap), bootstrap_inside(bootstrap))]
-    if fork_server:
-        own.append((str(fork_server), _FORK_SERVER_INSIDE))
+    own += [(str(path), str(Path(BOOTSTRAP_INSIDE).with_name(path.name))) for path in fork_server]
     return (
         templates("nsjail", finalize=quote)
         .get_template("profile.cfg.jinja")
@@ -67,10 +64,10 @@ def render_profile(
             accounts=_accounts(runtime, ids),
             writable=writable(runtime),
             pids_limited="pids" in limited,
-            fork_server=fork_server is not None,
+            fork_server=bool(fork_server),
             network=network,
             policy=render_policy(
-                memory_limited="memory" in limited, fork_server=fork_server is not None, loopback=runtime.loopback
+                memory_limited="memory" in limited, fork_server=bool(fork_server), loopback=runtime.loopback
             ).splitlines(),
             backstop=math.ceil(runtime.limits.wall_time + START_TIMEOUT_S),
             MIB=_MIB,

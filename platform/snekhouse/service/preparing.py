@@ -34,6 +34,9 @@ from snekhouse.service.starting import Starter
 from snekhouse.service.supervisor import ForkServerSupervisor
 from snekhouse.waiting import first
 
+_FORK_SERVER = ("fork_server.py", "libc.py", "aside.py", "leaving.py")
+"""The files in runtimes/ that a fork server executes."""
+
 _log = logging.getLogger(__package__)
 
 
@@ -60,7 +63,7 @@ class Preparer:
         self._host, self._state, self._resources, self._metrics, self._tasks = host, state, resources, metrics, tasks
         self._source = asset("runtimes/bootstrap.py").read_text(encoding="utf-8")
         self._bootstrap = state.write("bootstrap.py", self._source)  # written once: many interpreters read it
-        self._fork_server = state.write("fork_server.py", asset("runtimes/fork_server.py").read_bytes())
+        self._fork_server = [state.write(name, asset(f"runtimes/{name}").read_bytes()) for name in _FORK_SERVER]
         self._numbers = count()
 
     async def prepare_again(self, registry: Registry, before: Mapping[str, RuntimeState]) -> dict[str, RuntimeState]:

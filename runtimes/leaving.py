@@ -1,0 +1,163 @@
+"""How a forked run ends at once when its program has come to its end.
+
+The fork server executes this file. It is written for CPython 3.6 and every later one.
+"""
+
+import sys
+from posix import _exit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any, Iterable, Iterator
+
+    import bootstrap
+    from aside import Aside
+else:
+    import __main__ as bootstrap
+
+
+class Leaving:
+    """Ends a run, or leaves that to the interpreter.
+
+    The interpreter's own end takes as long as everything before it. So it is skipped if it would change nothing that
+    anybody sees, and not in doubt. docs/protocol.md, "The end of a forked evaluation", lists the conditions.
+    """
+
+    HARMLESS = frozenset(
+        "__main__ _bisect _blake2 _bootlocale _collections _contextvars _csv _datetime _decimal _elementtree _functools"
+        " _hashlib _heapq _json _locale _lsprof _md5 _opcode _operator _pickle _posixsubprocess _queue _random _sha1"
+        " _sha2 _sha256 _sha3 _sha512 _socket _sre _ssl _statistics _string _struct _symtable _tokenize _typing _uuid"
+        " _zoneinfo array binascii errno fcntl gc grp"
+        " itertools marshal math cmath pwd pyexpat resource select time unicodedata zlib".split()
+    )
+    """Modules written in C that keep nothing for the end, such as buffers of their own."""
+
+    CLEANERS = frozenset(("_destroy", "_localdummy_destroyed", "clear_locals"))
+    """Functions written in C that only remove a weak reference from a collection."""
+
+    FILES = (
+        "TextIOWrapper BufferedRWPair BufferedRandom BufferedWriter BufferedReader BytesIO StringIO FileIO"
+    ).split()
+    """Types of files, each before those that it writes to."""
+
+    MOST = 50000
+    """Number of objects above which the search for finalizers costs more than it saves."""
+
+    def __init__(self, aside, old):  # type: (Aside, Iterable[int]) -> None
+        """Record the state before the program; `old` are the ids of objects that are not frozen, and stay."""
+        self.aside, self.old = aside, set(old)
+        self.atexit, self.gc, self.thread = aside.atexit, bootstrap.borrow("gc"), bootstrap.borrow("_thread")
+        self.known = set(sys.modules).union(aside.hidden)
+        self.streams = sys.stdout, sys.stderr
+        self.cleaners = cleaners(aside)
+        self.warnings, io = sys.modules["_warnings"], sys.modules["_io"]  # type: Any, Any
+        self.filters = list(self.warnings.filters)
+        self.generator = type(iterate())  # type: Any
+        self.files = [getattr(io, name) for name in self.FILES]
+        weakref = bootstrap.borrow("_weakref")
+        self.proxy, self.ref = weakref.ProxyType, weakref.ReferenceType
+        self.exit = _exit
+        # As the interpreter sees them, whatever a program's classes define:
+        self.bases, self.contents = type.__dict__["__mro__"].__get__, type.__dict__["__dict__"].__get__
+        self.callback = self.ref.__dict__["__callback__"].__get__
+
+    def leave(self, code):  # type: (int) -> None
+        """Call what is registered for the end, and end the process with this code; or let the interpreter do it all."""
+        try:
+            if self.is_over():
+                self.call_back()
+                for stream in self.streams:
+                    stream.flush()
+                if self.has_no_finalizers():
+                    self.exit(code)
+        except Exception:
+            return
+
+    def call_back(self):  # type: () -> None
+        """Call what modules have registered, as the interpreter does, which finds nothing more to call then."""
+        if self.aside.thread_callbacks:
+            sys.modules["threading"]._shutdown()
+        try:
+            self.atexit._run_exitfuncs()
+        except BaseException:  # Python 3.9 and older raise again what they have printed
+            return
+
+    def is_over(self):  # type: () -> bool
+        """Return whether no code of the program is still to be called, and nothing traces or profiles."""
+        if self.thread._count() or not self.aside.knows_callbacks():
+            return False
+        if sys.stdout is not self.streams[0] or sys.stderr is not self.streams[1] or sys.stdout.closed:
+            return False
+        if self.gc.callbacks or self.gc.garbage or self.gc.get_debug():
+            return False
+        if hasattr(sys, "monitoring") and any(map(sys.monitoring.get_tool, range(6))):
+            return False
+        return all(name in self.known or self.is_harmless(name, module) for name, module in sys.modules.items())
+
+    def is_harmless(self, name, module):  # type: (str, ModuleType) -> bool
+        """Return whether a module does nothing at the end; of one written in Python, only its objects can."""
+        file = module.__dict__.get("__file__") if type(module) is type(sys) else None
+        return name in self.HARMLESS or (type(file) is str and file.endswith((".py", ".pyc")))
+
+    def has_no_finalizers(self):  # type: () -> bool
+        """Close files; return whether no other object made since the fork does something when it is freed."""
+        objects = self.gc.get_objects()  # without frozen ones
+        if self.old:
+            objects = [each for each in objects if id(each) not in self.old]
+        if len(objects) > self.MOST:
+            return False
+        kinds = {type(each) for each in objects}
+        if any(issubclass(kind, self.proxy) for kind in kinds):
+            return False
+        if not all(self.is_harmless_callback(each) for each in objects if issubclass(type(each), self.ref)):
+            return False
+        finalized = {kind for kind in kinds if any("__del__" in self.contents(base) for base in self.bases(kind))}
+        return self.close([each for each in objects if type(each) in finalized])
+
+    def is_harmless_callback(self, reference):  # type: (object) -> bool
+        """Return whether a weak reference has no callback, or one that only removes it from a collection."""
+        callback = self.callback(reference)  # type: Any
+        if type(callback) is type(len):
+            return callback.__name__ in self.CLEANERS
+        return callback is None or (type(callback) is type(cleaners) and callback.__code__ in self.cleaners)
+
+    def close(self, objects):  # type: (list[Any]) -> bool
+        """Close files as their finalizers do; return whether nobody sees that, and no other object has a finalizer."""
+        files = [each for each in objects if type(each) is not self.generator or each.gi_frame]
+        if any(type(each) not in self.files for each in files):
+            return False
+        files = [each for each in files if not each.closed]
+        descriptors = [each for each in files if type(each) is self.files[-1]]
+        if len(descriptors) > 1 or self.warnings.filters != self.filters:  # their order; a ResourceWarning
+            return False
+        for each in sorted(files, key=lambda file: self.files.index(type(file))):
+            each.close()
+        return True
+
+
+def iterate():  # type: () -> Iterator[None]
+    """Make a generator."""
+    yield
+
+
+def cleaners(aside):  # type: (Aside) -> set[object]
+    """Return the code of functions that only remove a weak reference from a collection of the standard library."""
+    found = set()  # type: set[object]
+    for name, places in CLEANING.items():
+        module = sys.modules.get(name) or aside.hidden.get(name)
+        for place in places if module else ():
+            function = module  # type: Any
+            for part in place.split("."):
+                function = getattr(function, part)
+            code = function.__code__
+            found.update(each for each in (code, *code.co_consts) if type(each) is type(code))
+    return found
+
+
+CLEANING = {
+    "_weakrefset": ("WeakSet.__init__",),
+    "logging": ("_removeHandlerRef",),
+    "weakref": ("WeakKeyDictionary.__init__", "WeakValueDictionary.__init__"),
+}
+"""Functions, by module, that are such callbacks, or make them."""
