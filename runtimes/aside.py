@@ -1,12 +1,12 @@
-"""Modules set aside: the fork server imports them ahead, out of sight; a program that imports one gets it at once.
+"""Modules set aside: the fork server imports and hides them; a program that imports one gets it immediately.
 
 The fork server executes this file. It is written for CPython 3.6 and every later one. A program must not see that a
-module was there already: everything that can be seen of an import happens when the program imports the module. Where
-this is uncertain, the interpreter's own import does it, then and for the rest of the run. docs/protocol.md, "Modules
-set aside", lists the conditions.
+module was there already: everything that can be seen of an import happens when the program imports the module. If this
+is uncertain, the interpreter's own import takes over for the rest of the run. docs/protocol.md, "Modules set aside",
+lists the conditions.
 
-A fork shares all memory until it writes. To take a reference to an object is to write: so programs find what they need
-here in few objects, and what is only compared is compared in memory.
+A fork shares each page of memory until something writes to it, and each new reference to an object is a write. So an
+import uses few objects of this file, and the global variables of modules are compared as bytes in memory.
 """
 
 import posix
@@ -31,10 +31,10 @@ MODULES = """
     tarfile tempfile textwrap threading time timeit token tokenize traceback types typing unicodedata unittest
     urllib.parse uuid warnings weakref zipfile zlib zoneinfo
 """.split()
-"""What programs import most, and whose import does nothing that can be seen but what `Record` and `RENEWED` know."""
+"""Modules that programs import most. `Record` and `RENEWED` know every effect of their import that can be seen."""
 
 UNWATCHED = {"sys", "__main__"}
-"""Modules whose names change all the time."""
+"""Modules whose global variables change all the time."""
 
 
 class Aside:
@@ -50,19 +50,19 @@ class Aside:
         self.main_thread = self.thread.get_ident()
         self.import_, self.find_and_load = self.builtins.__import__, self.importlib._find_and_load
         self.hidden = {}  # type: dict[str, Any]  # the modules set aside, by name
-        self.shown = set()  # type: set[str]  # those that became visible, which is only once
+        self.shown = set()  # type: set[str]  # those that have become visible; none does so twice
         self.order = {}  # type: dict[str, Order]
-        self.folders = {}  # type: dict[str, str]  # the entry of the path that a module lies in, unless it is built in
+        self.folders = {}  # type: dict[str, str]  # the entry of the path that has a module, unless it is built in
         self.effects = {}  # type: dict[str, list[Callable[[], object]]]  # what else an import does, in order
         self.visible = {}  # type: dict[str, int]  # the ids of the modules that programs have from the start
-        self.names = {}  # type: dict[str, Memory]  # the names of each module
-        self.finders = {}  # type: dict[str, Any]  # as of sys.path_importer_cache
+        self.names = {}  # type: dict[str, Memory]  # the global variables of each module
+        self.finders = {}  # type: dict[str, Any]  # as in sys.path_importer_cache
         self.path, self.meta_path, self.path_hooks = [], [], []  # type: list[str], list[Any], list[Any]
         # What preloaded modules, and modules that became visible, have registered for the end: in atexit, in threading.
         self.callbacks, self.thread_callbacks = 0, []  # type: int, list[object]
 
     def fill(self, names=MODULES):  # type: (Iterable[str]) -> None
-        """Import modules and set them aside, with all that they import; leave out what cannot be imported."""
+        """Import modules and set them aside, with all that they import; skip those that cannot be imported."""
         if not Memory.is_usable():
             return
         searched = dict(sys.path_importer_cache)
@@ -88,24 +88,24 @@ class Aside:
         self.note_visible()
 
     def note_visible(self):  # type: () -> None
-        """Note how everything is that programs have now."""
+        """Note the state that a program starts with: paths, finders, visible modules and callbacks."""
         self.path, self.meta_path, self.path_hooks = sys.path[:], sys.meta_path[:], sys.path_hooks[:]
         self.visible = {name: id(module) for name, module in sys.modules.items() if name not in self.hidden}
         self.note(*sys.modules)
         self.callbacks, self.thread_callbacks = self.atexit._ncallbacks(), thread_callbacks()
 
     def note_fork(self):  # type: () -> None
-        """Note how the preloaded modules are now that change after a fork (os.register_at_fork)."""
+        """Note again the state of the modules that a fork has changed (os.register_at_fork)."""
         self.note("threading", "random", "logging", "concurrent.futures.thread")
 
     def note(self, *names):  # type: (str) -> None
-        """Note what the names of modules stand for, if they are visible."""
+        """Note the global variables of modules; skip those that are not visible."""
         for name in names:
             if name in sys.modules and name not in UNWATCHED:
                 self.names[name] = Memory(sys.modules[name])
 
     def bring(self, name, import_):  # type: (str, Any) -> Any
-        """Import a module that is not in sys.modules: make it visible if it is set aside, else import it."""
+        """Import a module that is not in sys.modules: make it visible if it is set aside, otherwise import it."""
         if name in self.hidden and self.thread.get_ident() == self.main_thread:
             plan = self.plan(name) if self.is_undisturbed() else None
             if plan:
@@ -116,7 +116,7 @@ class Aside:
         return self.find_and_load(name, import_)
 
     def is_undisturbed(self):  # type: () -> bool
-        """Return whether imports work as the interpreter made them, and nothing watches them."""
+        """Return whether the program has not changed how imports work, and nothing traces or profiles them."""
         return (
             self.builtins.__import__ is self.import_
             and sys.meta_path == self.meta_path
@@ -126,7 +126,7 @@ class Aside:
         )
 
     def plan(self, name):  # type: (str) -> set[str] | None
-        """Return the modules that an import loads; None if it might load others than those that are set aside."""
+        """Return the modules that an import loads; None if they may differ from those that are set aside."""
         plan, folders = set(), {}  # type: set[str], dict[tuple[str, str], set[str]]
         for each in self.order[name].begins:
             if each in sys.modules:
@@ -166,7 +166,7 @@ class Aside:
         return any(finder.find_spec(name) for name in names)
 
     def finder(self, entry):  # type: (str) -> Any
-        """Return the finder of an entry of the path, as sys.path_importer_cache has it from now on."""
+        """Return the finder of an entry of the path, and leave it in sys.path_importer_cache as an import does."""
         if entry in self.finders and entry not in sys.path_importer_cache:
             sys.path_importer_cache[entry] = self.finders[entry]
         return self.external.PathFinder._path_importer_cache(entry)
@@ -185,29 +185,29 @@ class Aside:
                 self.callbacks += self.atexit._ncallbacks() - before
 
     def knows_callbacks(self):  # type: () -> bool
-        """Return whether nothing is registered for the end but by preloaded modules and those that became visible."""
+        """Return whether preloaded modules and those that became visible have registered all callbacks for the end."""
         return self.atexit._ncallbacks() == self.callbacks and thread_callbacks() == self.thread_callbacks
 
 
 class Order:
-    """All modules that an import loads: in the order of their begins, in that of sys.modules, in that of their ends."""
+    """All modules that an import loads, in three orders: as imports begin, as sys.modules has them, as imports end."""
 
     def __init__(self, begins, places, ends):  # type: (Sequence[str], Sequence[str], Sequence[str]) -> None
         self.begins, self.places, self.ends = begins, places, ends
 
 
 class Memory:
-    """What the names of a module stood for, as their dictionary has it in memory (Objects/dictobject.c).
+    """The global variables of a module at one time, as the bytes of their dictionary (Objects/dictobject.c).
 
-    The pointer to the table of keys and values is the third field of a dictionary; the table begins with three words
-    that change without the names.
+    The third field of a dictionary is the pointer to its table of keys and values. The table begins with three words
+    that are not compared: they may change when no variable does.
     """
 
     POINTER = object.__basicsize__ + 16
     START = 24
 
     def __init__(self, module):  # type: (Any) -> None
-        """Copy the memory."""
+        """Copy the bytes; none if this is not a plain module."""
         self.copy = b""
         if type(module) is type(sys):
             names = module.__dict__
@@ -217,14 +217,14 @@ class Memory:
             libc.copy(self.copy, self.table + self.START)
 
     def is_same(self):  # type: () -> bool
-        """Return whether all names stand for the same objects as before; True for what is not a module."""
+        """Return whether each variable still refers to the same object; True for what is not a plain module."""
         if not self.copy:
             return True
         return bool(self.pointer.value == self.table) and libc.equals(self.copy, self.table + self.START)
 
     @classmethod
     def is_usable(cls):  # type: () -> bool
-        """Return whether it finds changes: a later Python may have other dictionaries."""
+        """Return whether this class detects changes: later versions of Python may store dictionaries differently."""
         module = type(sys)("module")  # type: Any
         module.name = first = object()
         memory = cls(module)
@@ -235,18 +235,18 @@ class Memory:
 
 
 class Record:
-    """What importing the modules does, recorded while the fork server does it."""
+    """What the imports of the modules do, recorded while the fork server imports them."""
 
     def __init__(self, aside):  # type: (Aside) -> None
         self.aside = aside
         self.parts = {}  # type: dict[str, dict[str, None]]  # the modules that a module imports, in order
-        self.effects = {}  # type: dict[str, list[Callable[[], object]]]  # of the import, beside sys.modules
-        self.late = set()  # type: set[str]  # submodules that their parents do not import: the import sets an attribute
+        self.effects = {}  # type: dict[str, list[Callable[[], object]]]  # what an import does besides sys.modules
+        self.late = set()  # type: set[str]  # submodules that parents do not import; their import sets an attribute
         self.thread_callbacks = len(thread_callbacks())
-        self.extras = set()  # type: set[str]  # modules that others put into sys.modules, as typing does
+        self.extras = set()  # type: set[str]  # modules that other modules put into sys.modules, as typing does
         self.loading = []  # type: list[str]
-        self.base = set()  # type: set[str]
-        self.names = {}  # type: dict[str, tuple[Memory, dict[str, Any]]]  # of the modules that were there before
+        self.base = set()  # type: set[str]  # modules that were in sys.modules before
+        self.names = {}  # type: dict[str, tuple[Memory, dict[str, Any]]]  # of the modules of `base`
         self.atexit = aside.atexit  # type: Any
         if "atexit" not in sys.modules:
             aside.hidden["atexit"], self.parts["atexit"] = self.atexit, {}
@@ -264,18 +264,18 @@ class Record:
             self.names[name] = Memory(sys.modules[name]), dict(sys.modules[name].__dict__)
 
     def __exit__(self, *_):  # type: (object) -> None
-        """Leave everything as it was."""
+        """Restore the functions that `__enter__` replaced."""
         self.aside.builtins.__import__ = self.aside.import_
         self.atexit.register = self.register
         if self.at_fork:
             sys.modules["os"].register_at_fork = self.at_fork  # type: ignore[attr-defined]
 
     def take(self, root):  # type: (str) -> None
-        """Import a module, and take out of sight all that became visible."""
+        """Import a module, and hide every module that this added to sys.modules."""
         try:
             __import__(root)
         except Exception:
-            self.loading.clear()  # this Python has no such module
+            self.loading.clear()  # this version of Python has no such module
         new = [name for name in sys.modules if name not in self.base]
         for name in new:
             self.aside.hidden[name] = sys.modules.pop(name)
@@ -289,7 +289,7 @@ class Record:
                     self.late.add(name)
 
     def registering(self, threading, callback):  # type: (Any, object) -> Callable[[], object]
-        """Return what registers a callback of threading."""
+        """Return a function that registers a callback of threading."""
 
         def register():  # type: () -> None
             threading._threading_atexits.append(callback)
@@ -298,7 +298,7 @@ class Record:
         return register
 
     def order(self, name):  # type: (str) -> tuple[list[str], list[str], list[str]]
-        """Return all modules that the import of one loads, as of `Order`."""
+        """Return all modules that the import of this one loads, in the three orders of `Order`."""
         begins, places, ends = {}, [], []  # type: dict[str, None], list[str], list[str]
 
         def follow(name):  # type: (str) -> None
@@ -318,19 +318,19 @@ class Record:
     def folder(self, name, module):  # type: (str, Any) -> str
         """Return the entry of the path in which the interpreter finds a module; empty if it does not search for it."""
         spec = getattr(module, "__spec__", None)
-        if name not in self.extras and spec and spec.name != name:  # it replaces itself, as collections.abc does
+        if name not in self.extras and spec and spec.name != name:  # it replaced itself, as collections.abc does
             return self.aside.hidden[name.rpartition(".")[0]].__path__[0]  # type: ignore[no-any-return]
         if not spec or not spec.has_location:
             return ""
         return spec.origin.rsplit("/", 2 if spec.submodule_search_locations else 1)[0]  # type: ignore[no-any-return]
 
     def moves_to_end(self, name):  # type: (str) -> bool
-        """Return whether an import puts its module at the end of sys.modules when it ends; before 3.8, only in C."""
+        """Return whether an import ends by moving its module to the end of sys.modules; before 3.8, only those in C."""
         loader = getattr(getattr(self.aside.hidden.get(name), "__spec__", None), "loader", None)
         return sys.version_info >= (3, 8) or type(loader) is self.aside.external.ExtensionFileLoader
 
     def effects_of(self, name):  # type: (str) -> list[Callable[[], object]]
-        """Return what is to be done when a module becomes visible."""
+        """Return the functions to call when a module becomes visible."""
         effects, module = list(self.effects.get(name, ())), self.aside.hidden[name]
         parent, _, child = name.rpartition(".")
         if name in RENEWED:
@@ -342,7 +342,7 @@ class Record:
         return effects
 
     def find_and_load(self, name, import_):  # type: (str, Any) -> Any
-        """Import a module that is not in sys.modules, perhaps from what is set aside."""
+        """Import a module that is not in sys.modules; take it from the modules set aside if it is among them."""
         self.note_extras()
         if self.loading and not self.loading[-1].startswith(name + "."):
             self.parts[self.loading[-1]][name] = None
@@ -360,7 +360,7 @@ class Record:
             module = self.aside.find_and_load(name, import_)
             self.note_extras()
             self.undo(name)
-        except BaseException:  # what it imported before it failed is imported by the module that tried
+        except BaseException:  # count what the module imported before it failed as imports of its importer
             if len(self.loading) > 1:
                 found = self.parts[self.loading[-2]]
                 found.pop(name, None)
@@ -371,13 +371,13 @@ class Record:
         return module
 
     def note_extras(self):  # type: () -> None
-        """Note the modules that the module that is being imported put into sys.modules by itself, as typing does."""
+        """Note what the module that is being imported has put into sys.modules by itself, as typing does."""
         for extra in [name for name in sys.modules if name not in self.parts and name not in self.base]:
             self.parts[extra], self.parts[self.loading[-1]][extra] = {}, None
             self.extras.add(extra)
 
     def undo(self, name):  # type: (str) -> None
-        """Undo what the import of a module did beside itself; it is done when the module becomes visible."""
+        """Undo what the import of a module did to others; an effect does it again when the module becomes visible."""
         threading = sys.modules.get("threading")  # type: Any
         for callback in thread_callbacks()[self.thread_callbacks :]:
             threading._threading_atexits.remove(callback)
@@ -394,17 +394,17 @@ class Record:
             self.names[base] = Memory(module), names
 
     def redoing(self, base, names):  # type: (str, dict[str, Any]) -> Callable[[], object]
-        """Return what gives a module these names."""
+        """Return a function that sets these variables of a module again."""
 
         def redo():  # type: () -> None
             module = sys.modules[base]
             module.__dict__.update(names)
-            self.aside.note(base, module.__name__)  # importlib renames those that it is made of
+            self.aside.note(base, module.__name__)  # importlib renames the modules that it consists of
 
         return redo
 
     def import_(self, name, globals=None, locals=None, fromlist=(), level=0):  # type: ignore[no-untyped-def]  # noqa: A002
-        """Stand for `__import__`, and record what is imported, even if it is in sys.modules already."""
+        """Replace `__import__`: import, and record what is imported, even if it is in sys.modules already."""
         self.note_extras()
         try:
             return self.aside.import_(name, globals, locals, fromlist, level)
@@ -420,12 +420,12 @@ class Record:
                         found[each] = None
 
     def register_later(self, function, *arguments, **named):  # type: (Any, Any, Any) -> Any
-        """Stand for atexit.register: it waits until the module becomes visible."""
+        """Replace atexit.register: register the callback only when the module becomes visible."""
         self.effects.setdefault(self.loading[-1], []).append(lambda: self.register(function, *arguments, **named))
         return function
 
     def register_at_fork_later(self, **hooks):  # type: (Callable[[], object]) -> None
-        """Stand for os.register_at_fork: it waits until the module becomes visible, after a fork."""
+        """Replace os.register_at_fork: call and register the hooks when the module becomes visible, after a fork."""
 
         def effect():  # type: () -> None
             for hook in ("before", "after_in_child"):
@@ -437,35 +437,35 @@ class Record:
 
 
 def thread_callbacks():  # type: () -> list[object]
-    """Return what threading calls at the end, from Python 3.9 on."""
+    """Return the callbacks that threading calls at the end, from Python 3.9 on."""
     return list(getattr(sys.modules.get("threading"), "_threading_atexits", ()))
 
 
 def is_watched():  # type: () -> bool
-    """Return whether a function of the program traces or profiles calls."""
+    """Return whether the program traces, profiles or monitors calls."""
     if sys.gettrace() or sys.getprofile():
         return True
     return hasattr(sys, "monitoring") and any(map(sys.monitoring.get_tool, range(6)))
 
 
 def renew_logging(module):  # type: (Any) -> None
-    """Set the time when the module was imported."""
+    """Set the time of the import to now."""
     time = bootstrap.borrow("time")
     module._startTime = time.time_ns() if isinstance(module._startTime, int) else time.time()
 
 
 def renew_random(module):  # type: (Any) -> None
-    """Give the module random numbers of this run's own."""
+    """Seed the module anew: each run has its own random numbers."""
     module.seed()
 
 
 def renew_threading(module):  # type: (Any) -> None
-    """Make the module know the threads of this process."""
-    if sys.version_info < (3, 9):  # later ones do it themselves, after a fork
+    """Update the threads that the module knows to those of this process."""
+    if sys.version_info < (3, 9):  # later versions register this with os.register_at_fork
         module._after_fork()
     if sys.version_info >= (3, 8):
         module._main_thread._set_native_id()
 
 
 RENEWED = {"logging": renew_logging, "random": renew_random, "threading": renew_threading}
-"""What is done to modules when they become visible, because their import sees the time, chance or the process."""
+"""Functions to call when a module becomes visible: its import depends on the time, the process or randomness."""

@@ -31,12 +31,12 @@ LATER = (b"PYTHON_COLORS", b"PYTHONBREAKPOINT")
 """Prefixes of the variables that an interpreter reads when it starts, and those among them that it reads later."""
 EXIT_CODES = range(256)  # others are printed, or wrap
 TELLING = ("__subclasses__", "addaudithook")
-"""Words of programs that see in a fork what a new interpreter does not have: classes of modules that are set aside."""
-COERCED = list(posix.environ)[-1:] == [b"LC_CTYPE"]  # by the interpreter (PEP 538), which adds it at the end
+"""Words in a program that may see, in a fork, what a new interpreter does not have: classes of modules set aside."""
+COERCED = list(posix.environ)[-1:] == [b"LC_CTYPE"]  # the interpreter has appended its own LC_CTYPE (PEP 538)
 
 
 def main():  # type: () -> Staged
-    """Take one request from the host; return its program, staged."""
+    """Take one request from the host; return its program, prepared but not yet run (`Staged`)."""
     forget_bootstrap()
     if sys.argv[1:] == ["fork"]:
         meet_host(await_fork(), 3)
@@ -73,7 +73,7 @@ def await_fork():  # type: () -> Any
 
 
 def load(name, origin="<string>", **given):  # type: (str, str, ModuleType) -> Any
-    """Execute a file of the fork server, which is given modules by name; return it as a module.
+    """Execute a file of the fork server as a module, and return it; the file finds the modules `given` by their names.
 
     `origin` is the file that tracebacks show.
     """
@@ -85,7 +85,7 @@ def load(name, origin="<string>", **given):  # type: (str, str, ModuleType) -> A
 
 
 def meet_host(_socket, streams):  # type: (ModuleType, int) -> None
-    """Pass the home to the host, take so many standard streams from it, and join the cgroups whose `tasks` it passes.
+    """Send the home to the host, receive `streams` standard streams and the `tasks` files, and join their cgroups.
 
     Descriptors travel over the control socket both ways (SCM_RIGHTS, unix(7)).
     """
@@ -130,7 +130,7 @@ def write(file, content):  # type: (int, bytes) -> None
 
 
 def receive(size):  # type: (int) -> bytes
-    """Receive exactly so many bytes from the host; exit if it is gone."""
+    """Receive exactly `size` bytes from the host; exit if the host is gone."""
     chunks = []
     while size:
         chunks.append(posix.read(CONTROL, size))
@@ -195,7 +195,7 @@ def set_variables(variables):  # type: (Sequence[tuple[bytes, bytes]]) -> bool
 
 
 def become(args, variables=()):  # type: (list[bytes], Sequence[tuple[bytes, bytes]]) -> Staged
-    """Set the stage for `python ARGS`; return the program.
+    """Prepare this interpreter to run `python ARGS`; return the program, not yet run.
 
     It runs in place if nobody can distinguish that from a new interpreter. Otherwise execv starts a new one, which is
     always right but slower.
@@ -219,7 +219,7 @@ def become(args, variables=()):  # type: (list[bytes], Sequence[tuple[bytes, byt
 
 
 def execute(argv, anew=False):  # type: (list[str], bool) -> NoReturn
-    """Execute the interpreter on these arguments; `anew` if it is for the environment, whatever the arguments."""
+    """Execute the interpreter on these arguments; `anew` if the environment requires it, whatever the arguments are."""
     forget_coercion()
     try:
         posix.execv(sys.executable, [sys.executable, *argv])
@@ -241,7 +241,7 @@ def forget_coercion():  # type: () -> None
 
 
 def count_options(argv):  # type: (list[str]) -> int
-    """Count the arguments before -c, -m or a file, as the interpreter does (getopt(3)); 0 when they share one."""
+    """Count the arguments before -c, -m or a file, as getopt(3) does; 0 if -c or -m is not alone, as in `-Oc`."""
     index = 0
     while index < len(argv) and argv[index][:1] == "-" and argv[index] not in ("-", "--"):
         option = argv[index]
@@ -322,7 +322,7 @@ def stage_script(argv):  # type: (list[str]) -> Staged | None
     if source is None or (HOOKS is not None and any(word.encode() in source for word in TELLING)):
         return None
     if sys.version_info >= (3, 9) and path[0] != "/":
-        path = posix.getcwd() + "/" + path  # not normalised: nor is __file__
+        path = posix.getcwd() + "/" + path  # not normalized, like the interpreter's __file__
     try:
         program = compile(source, path, "exec", 0, True)
     except (SyntaxError, ValueError):
@@ -389,7 +389,7 @@ def register_source(program, source):  # type: (CodeType, str) -> CodeType
 
 
 def end_of(error):  # type: (BaseException) -> int
-    """Return the exit code after an exception, which is printed before; raise what the interpreter has to handle."""
+    """Print an exception and return the exit code; raise a SystemExit that the interpreter itself must handle."""
     if not isinstance(error, SystemExit):
         report_failure(error)
         return 1
@@ -443,10 +443,10 @@ if __name__ == "__main__":
     except BaseException as error:
         failure = error
     finally:
-        stage = run = arguments = None  # the interpreter's end frees what is the program's: nothing here holds it
+        stage = run = arguments = None  # hold no object of the program: the end of the interpreter must free them
     code = 0 if failure is None else end_of(globals().pop("failure"))
     if HOOKS is not None:
-        for watchers in HOOKS.watchers:  # no function is called: they would see that
+        for watchers in HOOKS.watchers:  # without a call: a trace or profile function would see it
             if watchers == (None, None):
                 HOOKS.leave(code)
             break

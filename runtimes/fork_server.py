@@ -26,7 +26,7 @@ SYS_PIDFD_OPEN = 434  # on every machine
 SIOCSIFFLAGS = 0x8914  # netdevice(7)
 LOOPBACK_UP = b"lo".ljust(16, b"\0") + (1).to_bytes(2, sys.byteorder) + bytes(22)  # struct ifreq, IFF_UP
 SIGKILL = 9
-NOT_FORKED = (255 << 8).to_bytes(4, "big") + bytes(8)  # a status (wait(2)) and no CPU time, as of `reap`
+NOT_FORKED = (255 << 8).to_bytes(4, "big") + bytes(8)  # a status (wait(2)) and no CPU time, encoded as by `reap`
 CAPABILITIES = 64
 IMPORTER = "<frozen importlib._bootstrap>"  # the interpreter's own import, whose frames are left out of tracebacks
 DESCRIPTORS = posix.sysconf("SC_OPEN_MAX")
@@ -56,7 +56,7 @@ def serve():  # type: () -> tuple[ModuleType, Hooks]
 
 
 def outlive(fork_server):  # type: (int) -> int
-    """Wait for every process of the jail, as its first one, until the fork server ends; return its exit code."""
+    """As the first process of the jail, reap all others until the fork server ends; return its exit code."""
     posix.close(bootstrap.CONTROL)
     while True:
         ended, status = posix.wait()
@@ -73,7 +73,7 @@ class Runs:
         self.poll.register(bootstrap.CONTROL, select.POLLIN)
 
     def serve(self):  # type: () -> None
-        """Follow orders and report ends, without end; return in each run."""
+        """Follow orders and report the ends of runs, forever; in each run, return."""
         while True:
             for descriptor, _ in self.poll.poll():
                 if descriptor != bootstrap.CONTROL:
@@ -193,7 +193,7 @@ class Seal:
 
     def fork(self):  # type: () -> int
         """Fork a process that is the first of a PID namespace."""
-        libc.call("setns", self.own_pid, CLONE_NEWPID)  # leaves the namespace of the run before
+        libc.call("setns", self.own_pid, CLONE_NEWPID)  # leaves the namespace of the previous run
         libc.call("unshare", CLONE_NEWPID)
         return posix.fork()
 

@@ -1,4 +1,4 @@
-"""How a forked run ends at once when its program has come to its end.
+"""How a forked run exits immediately after its program, without the normal end of the interpreter.
 
 The fork server executes this file. It is written for CPython 3.6 and every later one.
 """
@@ -18,10 +18,11 @@ else:
 
 
 class Leaving:
-    """Ends a run, or leaves that to the interpreter.
+    """Ends a run, or lets the interpreter end it normally.
 
-    The interpreter's own end takes as long as everything before it. So it is skipped if it would change nothing that
-    anybody sees, and not in doubt. docs/protocol.md, "The end of a forked evaluation", lists the conditions.
+    The normal end takes as long as a whole small program. So it is skipped if it would change nothing that anybody
+    sees. If that is uncertain, it is not skipped. docs/protocol.md, "The end of a forked evaluation", lists the
+    conditions.
     """
 
     HARMLESS = frozenset(
@@ -31,21 +32,21 @@ class Leaving:
         " _zoneinfo array binascii errno fcntl gc grp"
         " itertools marshal math cmath pwd pyexpat resource select time unicodedata zlib".split()
     )
-    """Modules written in C that keep nothing for the end, such as buffers of their own."""
+    """Modules that do nothing at the end: no buffers to write, no handlers to call. Most are written in C."""
 
     CLEANERS = frozenset(("_destroy", "_localdummy_destroyed", "clear_locals"))
-    """Functions written in C that only remove a weak reference from a collection."""
+    """Names of functions written in C that only remove a weak reference from a collection."""
 
     FILES = (
         "TextIOWrapper BufferedRWPair BufferedRandom BufferedWriter BufferedReader BytesIO StringIO FileIO"
     ).split()
-    """Types of files, each before those that it writes to."""
+    """Types of files, each before the types of the files that it writes to."""
 
     MOST = 50000
     """Number of objects above which the search for finalizers costs more than it saves."""
 
     def __init__(self, aside, old):  # type: (Aside, Iterable[int]) -> None
-        """Record the state before the program; `old` are the ids of objects that are not frozen, and stay."""
+        """Record the state before the program. `old` has the ids of the objects so far if gc cannot freeze them."""
         self.aside, self.old = aside, set(old)
         self.atexit, self.gc, self.thread = aside.atexit, bootstrap.borrow("gc"), bootstrap.borrow("_thread")
         self.known = set(sys.modules).union(aside.hidden)
@@ -58,12 +59,12 @@ class Leaving:
         weakref = bootstrap.borrow("_weakref")
         self.proxy, self.ref = weakref.ProxyType, weakref.ReferenceType
         self.exit = _exit
-        # As the interpreter sees them, whatever a program's classes define:
+        # What the interpreter itself reads, whatever the classes of a program define:
         self.bases, self.contents = type.__dict__["__mro__"].__get__, type.__dict__["__dict__"].__get__
         self.callback = self.ref.__dict__["__callback__"].__get__
 
     def leave(self, code):  # type: (int) -> None
-        """Call what is registered for the end, and end the process with this code; or let the interpreter do it all."""
+        """Call what is registered for the end, and exit with this code; or let the interpreter do the rest."""
         try:
             if self.is_over():
                 self.call_back()
@@ -75,7 +76,7 @@ class Leaving:
             return
 
     def call_back(self):  # type: () -> None
-        """Call what modules have registered, as the interpreter does, which finds nothing more to call then."""
+        """Call what modules have registered, as the interpreter does at its end; it then finds nothing more to call."""
         if self.aside.thread_callbacks:
             sys.modules["threading"]._shutdown()
         try:
@@ -84,7 +85,7 @@ class Leaving:
             return
 
     def is_over(self):  # type: () -> bool
-        """Return whether no code of the program is still to be called, and nothing traces or profiles."""
+        """Return whether the program left nothing that acts at the end: thread, callback, stream, tool or C module."""
         if self.thread._count() or not self.aside.knows_callbacks():
             return False
         if sys.stdout is not self.streams[0] or sys.stderr is not self.streams[1] or sys.stdout.closed:
@@ -96,12 +97,12 @@ class Leaving:
         return all(name in self.known or self.is_harmless(name, module) for name, module in sys.modules.items())
 
     def is_harmless(self, name, module):  # type: (str, ModuleType) -> bool
-        """Return whether a module does nothing at the end; of one written in Python, only its objects can."""
+        """Return whether a module does nothing at the end. For one in Python, its objects are checked separately."""
         file = module.__dict__.get("__file__") if type(module) is type(sys) else None
         return name in self.HARMLESS or (type(file) is str and file.endswith((".py", ".pyc")))
 
     def has_no_finalizers(self):  # type: () -> bool
-        """Close files; return whether no other object made since the fork does something when it is freed."""
+        """Close files; return whether no other object created since the fork does something when it is freed."""
         objects = self.gc.get_objects()  # without frozen ones
         if self.old:
             objects = [each for each in objects if id(each) not in self.old]
@@ -116,20 +117,20 @@ class Leaving:
         return self.close([each for each in objects if type(each) in finalized])
 
     def is_harmless_callback(self, reference):  # type: (object) -> bool
-        """Return whether a weak reference has no callback, or one that only removes it from a collection."""
+        """Return whether a weak reference has no callback, or one that only removes the reference from a collection."""
         callback = self.callback(reference)  # type: Any
         if type(callback) is type(len):
             return callback.__name__ in self.CLEANERS
         return callback is None or (type(callback) is type(cleaners) and callback.__code__ in self.cleaners)
 
     def close(self, objects):  # type: (list[Any]) -> bool
-        """Close files as their finalizers do; return whether nobody sees that, and no other object has a finalizer."""
+        """Close files as their finalizers do. If that can be seen, or others have finalizers, return False instead."""
         files = [each for each in objects if type(each) is not self.generator or each.gi_frame]
         if any(type(each) not in self.files for each in files):
             return False
         files = [each for each in files if not each.closed]
         descriptors = [each for each in files if type(each) is self.files[-1]]
-        if len(descriptors) > 1 or self.warnings.filters != self.filters:  # their order; a ResourceWarning
+        if len(descriptors) > 1 or self.warnings.filters != self.filters:  # their order, a ResourceWarning
             return False
         for each in sorted(files, key=lambda file: self.files.index(type(file))):
             each.close()
@@ -142,7 +143,7 @@ def iterate():  # type: () -> Iterator[None]
 
 
 def cleaners(aside):  # type: (Aside) -> set[object]
-    """Return the code of functions that only remove a weak reference from a collection of the standard library."""
+    """Return the code objects of callbacks that only remove a weak reference from a collection of the library."""
     found = set()  # type: set[object]
     for name, places in CLEANING.items():
         module = sys.modules.get(name) or aside.hidden.get(name)
@@ -160,4 +161,4 @@ CLEANING = {
     "logging": ("_removeHandlerRef",),
     "weakref": ("WeakKeyDictionary.__init__", "WeakValueDictionary.__init__"),
 }
-"""Functions, by module, that are such callbacks, or make them."""
+"""Functions by module. Each is such a callback, or its code contains some."""

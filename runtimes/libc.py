@@ -1,4 +1,4 @@
-"""Functions of the C library for the fork server, by `_ctypes` alone: it must not import ctypes for its programs.
+"""Functions of the C library for the fork server. They use `_ctypes` alone: no program must find ctypes imported.
 
 The fork server executes this file. It is written for CPython 3.6 and every later one.
 """
@@ -18,7 +18,7 @@ _ctypes = bootstrap.borrow("_ctypes")
 Integer = type("Integer", (_ctypes._SimpleCData,), {"_type_": "i"})
 Pointer = type("Pointer", (_ctypes._SimpleCData,), {"_type_": "P"})  # type: Any
 Byte = type("Byte", (_ctypes._SimpleCData,), {"_type_": "B"})
-Function = type("Function", (_ctypes.CFuncPtr,), {"_flags_": 1 | 8, "_restype_": Integer})  # C's convention, with errno
+Function = type("Function", (_ctypes.CFuncPtr,), {"_flags_": 1 | 8, "_restype_": Integer})  # cdecl, keeps errno
 FUNCTIONS = {
     name: Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), name))
     for name in ("capset", "ioctl", "memcmp", "memcpy", "mount", "prctl", "setns", "syscall", "unshare")
@@ -26,7 +26,7 @@ FUNCTIONS = {
 
 
 def call(name, *arguments):  # type: (str, int | bytes) -> int
-    """Call a function of the C library: integers of 32 bits, and bytes for pointers to them."""
+    """Call a function of the C library with 32-bit integers, and bytes where it takes a pointer to them."""
     result = FUNCTIONS[name](*arguments)  # type: int
     if result < 0:
         number = _ctypes.get_errno()
@@ -35,7 +35,7 @@ def call(name, *arguments):  # type: (str, int | bytes) -> int
 
 
 def copy(content, address):  # type: (bytes, int) -> None
-    """Fill new bytes with the memory at an address."""
+    """Overwrite bytes, which must be new and unused, with the memory at an address."""
     FUNCTIONS["memcpy"](content, Pointer(address), Pointer(len(content)))
 
 
@@ -45,7 +45,7 @@ def equals(content, address):  # type: (bytes, int) -> bool
 
 
 def array(content):  # type: (bytes) -> tuple[object, bytes]
-    """Copy bytes to where they stay; return what holds them, and a pointer to them as bytes."""
+    """Copy bytes to a fixed address; return the object that keeps them there, and the address as bytes."""
     kind = type("Array", (_ctypes.Array,), {"_type_": Byte, "_length_": len(content)})  # type: Any
     held = kind.from_buffer_copy(content)
     return held, _ctypes.addressof(held).to_bytes(8, sys.byteorder)
