@@ -57,7 +57,9 @@ class Aside:
         self.visible = {}  # type: dict[str, int]  # the ids of the modules that programs have from the start
         self.names = {}  # type: dict[str, Memory]  # the global variables of each module
         self.finders = {}  # type: dict[str, Any]  # as in sys.path_importer_cache
-        self.path, self.meta_path, self.path_hooks = [], [], []  # type: list[str], list[Any], list[Any]
+        self.record = Record(self)
+        self.library = set()  # type: set[str]  # the entries of the path in which these modules lie
+        self.meta_path, self.path_hooks = [], []  # type: list[Any], list[Any]
         # What preloaded modules, and modules that became visible, have registered for the end: in atexit, in threading.
         self.callbacks, self.thread_callbacks = 0, []  # type: int, list[object]
 
@@ -65,8 +67,7 @@ class Aside:
         """Import modules and set them aside, with all that they import; skip those that cannot be imported."""
         if not Memory.is_usable():
             return
-        searched = dict(sys.path_importer_cache)
-        record = Record(self)
+        searched, record = dict(sys.path_importer_cache), self.record
         self.importlib._find_and_load = record.find_and_load
         with record:
             for name in names:
@@ -85,11 +86,12 @@ class Aside:
                 self.folders[close[name]] = record.folder(name, module)
         self.hidden = bootstrap.ASIDE = {close[name]: module for name, module in self.hidden.items()}
         self.effects = {name: effects for name, effects in self.effects.items() if effects}
+        self.library = {folder for name, folder in self.folders.items() if "." not in name}
         self.note_visible()
 
     def note_visible(self):  # type: () -> None
         """Note the state that a program starts with: paths, finders, visible modules and callbacks."""
-        self.path, self.meta_path, self.path_hooks = sys.path[:], sys.meta_path[:], sys.path_hooks[:]
+        self.meta_path, self.path_hooks = sys.meta_path[:], sys.path_hooks[:]
         self.visible = {name: id(module) for name, module in sys.modules.items() if name not in self.hidden}
         self.note(*sys.modules)
         self.callbacks, self.thread_callbacks = self.atexit._ncallbacks(), thread_callbacks()
@@ -152,7 +154,7 @@ class Aside:
             finder = self.finder(entry)
             if entry == folder:
                 return True
-            if finder and entry not in self.path and self.has_any(finder, names):
+            if finder and entry not in self.library and self.has_any(finder, names):
                 return False
         return False
 
@@ -160,9 +162,10 @@ class Aside:
         """Return whether a finder finds one of these modules."""
         if type(finder) is self.external.FileFinder:
             try:
-                names = names.intersection([file.partition(".")[0] for file in posix.listdir(finder.path)])
+                files = {file.partition(".")[0] for file in posix.listdir(finder.path)}
             except OSError:
                 return False
+            names = {name for name in names if name.rpartition(".")[2] in files}
         return any(finder.find_spec(name) for name in names)
 
     def finder(self, entry):  # type: (str) -> Any
@@ -242,7 +245,7 @@ class Record:
         self.parts = {}  # type: dict[str, dict[str, None]]  # the modules that a module imports, in order
         self.effects = {}  # type: dict[str, list[Callable[[], object]]]  # what an import does besides sys.modules
         self.late = set()  # type: set[str]  # submodules that parents do not import; their import sets an attribute
-        self.thread_callbacks = len(thread_callbacks())
+        self.thread_callbacks = 0  # how many there were before
         self.extras = set()  # type: set[str]  # modules that other modules put into sys.modules, as typing does
         self.loading = []  # type: list[str]
         self.base = set()  # type: set[str]  # modules that were in sys.modules before
@@ -256,6 +259,7 @@ class Record:
     def __enter__(self):  # type: () -> None
         """Begin to record."""
         self.base = set(sys.modules)
+        self.thread_callbacks = len(thread_callbacks())
         self.aside.builtins.__import__ = self.import_
         self.atexit.register = self.register_later
         if self.at_fork:

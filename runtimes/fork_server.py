@@ -29,10 +29,15 @@ SIGKILL = 9
 NOT_FORKED = (255 << 8).to_bytes(4, "big") + bytes(8)  # a status (wait(2)) and no CPU time, encoded as by `reap`
 CAPABILITIES = 64
 IMPORTER = "<frozen importlib._bootstrap>"  # the interpreter's own import, whose frames are left out of tracebacks
+HELLO = b"snekhouse fork server 1\n"
+FOR_TRACEBACKS = ("linecache", "traceback", "ast") if sys.version_info >= (3, 13) else ()
+"""Modules that the interpreter imports by itself for programs that fail, and for each program given by -c."""
 DESCRIPTORS = posix.sysconf("SC_OPEN_MAX")
 
 _socket = bootstrap.borrow("_socket")
 select = bootstrap.borrow("select")
+gc = bootstrap.borrow("gc")  # type: Any
+CAN_FREEZE = hasattr(gc, "freeze")  # from Python 3.7 on
 if not TYPE_CHECKING:
     libc = bootstrap.load("libc")
 
@@ -50,9 +55,8 @@ def serve():  # type: () -> tuple[ModuleType, Hooks]
     field, number = bootstrap.receive_field, bootstrap.receive_number
     seal = Seal(field(), number(), [(field(), field(), number()) for _ in range(number())])
     aside, hooks = preload([field().decode() for _ in range(number())])
-    control.sendall(b"snekhouse fork server 1\n")
-    Runs(control, seal, aside).serve()
-    return _socket, hooks
+    control.sendall(HELLO)
+    return _socket, Runs(control, seal, aside, hooks).serve()
 
 
 def outlive(fork_server):  # type: (int) -> int
@@ -67,24 +71,27 @@ def outlive(fork_server):  # type: (int) -> int
 class Runs:
     """The runs that have not ended, by the number that the host gives each; a pidfd reports the end of each."""
 
-    def __init__(self, control, seal, aside):  # type: (Any, Seal, Aside) -> None
-        self.control, self.seal, self.aside, self.poll = control, seal, aside, select.poll()
+    def __init__(self, control, seal, aside, hooks):  # type: (Any, Seal, Aside, Hooks) -> None
+        self.control, self.seal, self.aside, self.hooks, self.poll = control, seal, aside, hooks, select.poll()
         self.pids, self.watches = {}, {}  # type: dict[bytes, int], dict[int, bytes]
         self.poll.register(bootstrap.CONTROL, select.POLLIN)
 
-    def serve(self):  # type: () -> None
-        """Follow orders and report the ends of runs, forever; in each run, return."""
+    def serve(self):  # type: () -> Hooks
+        """Follow orders and report the ends of runs, forever; in each run, return its hooks."""
         while True:
             for descriptor, _ in self.poll.poll():
                 if descriptor != bootstrap.CONTROL:
                     self.report_end(descriptor)
                 elif self.follow_order():
-                    return
+                    return self.hooks
 
     def follow_order(self):  # type: () -> bool
         """Follow one order of the host; return whether this process is the run that it asked for."""
         order, passed = self.control.recvmsg(9, _socket.CMSG_SPACE(4))[:2]
         kind, number = order[:1], order[1:5]
+        if kind == b"S":
+            self.begin_second(int.from_bytes(passed[0][2], sys.byteorder))
+            return False
         if kind == b"F":
             return self.start(number, int.from_bytes(order[5:], "big"), int.from_bytes(passed[0][2], sys.byteorder))
         if kind != b"K":
@@ -112,6 +119,20 @@ class Runs:
         posix.close(control)
         return False
 
+    def begin_second(self, control):  # type: (int) -> None
+        """Fork the second generation, which sets modules aside; it talks with the host over `control`."""
+        if not posix.fork():
+            posix.dup2(control, bootstrap.CONTROL)
+            posix.closerange(bootstrap.CONTROL + 1, DESCRIPTORS)
+            self.seal.note_process()
+            if CAN_FREEZE:
+                self.aside.fill()
+                self.aside.note_visible()
+                self.hooks = freeze(self.aside)
+            self.control.sendall(HELLO)
+        else:
+            posix.close(control)
+
     def report_end(self, watch):  # type: (int) -> None
         """Report to the host how the run of this pidfd ended."""
         number = self.watches.pop(watch)
@@ -130,23 +151,26 @@ class Hooks:
 
 
 def preload(modules):  # type: (list[str]) -> tuple[Aside, Hooks]
-    """Import modules ahead, and exempt all objects so far from garbage collection; return what runs need of it."""
-    gc = bootstrap.borrow("gc")
+    """Import modules ahead; return what runs need of that."""
     aside = bootstrap.load("aside", IMPORTER, libc=libc).Aside()  # type: Aside
-    if hasattr(gc, "freeze"):  # from Python 3.7 on
-        aside.fill()
+    if CAN_FREEZE:
+        aside.fill(FOR_TRACEBACKS)
     for name in modules:
         __import__(name)
     aside.note_visible()
     compile("", "", "exec")  # makes all types of the module ast, once for all runs
+    return aside, freeze(aside)
+
+
+def freeze(aside):  # type: (Aside) -> Hooks
+    """Exempt all objects so far from garbage collection; return the hooks of the runs."""
     gc.collect()
     held = gc.get_objects()
     held.append(held)  # never freed: that would write to pages, and copy them in each run
-    old = () if hasattr(gc, "freeze") else map(id, held)
-    hooks = Hooks(bootstrap.load("leaving").Leaving(aside, old).leave)
-    if hasattr(gc, "freeze"):
+    hooks = Hooks(bootstrap.load("leaving").Leaving(aside, () if CAN_FREEZE else map(id, held)).leave)
+    if CAN_FREEZE:
         gc.freeze()
-    return aside, hooks
+    return hooks
 
 
 def settle(seal, user, control):  # type: (Seal, int, int) -> None
@@ -183,13 +207,17 @@ class Seal:
         self.loopback, self.mounts = loopback, mounts
         self.policy, address = libc.array(policy)
         self.program = (len(policy) // 8).to_bytes(8, sys.byteorder) + address  # struct sock_fprog
-        self.own_pid = libc.call("syscall", SYS_PIDFD_OPEN, posix.getpid(), 0)
+        self.note_process()
         for capability in range(CAPABILITIES):
             try:
                 libc.call("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0)
             except OSError:
                 break  # the kernel has no more
         libc.call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+
+    def note_process(self):  # type: () -> None
+        """Note which process forks the runs."""
+        self.own_pid = libc.call("syscall", SYS_PIDFD_OPEN, posix.getpid(), 0)
 
     def fork(self):  # type: () -> int
         """Fork a process that is the first of a PID namespace."""

@@ -88,7 +88,11 @@ class Leaving:
         """Return whether the program left nothing that acts at the end: thread, callback, stream, tool or C module."""
         if self.thread._count() or not self.aside.knows_callbacks():
             return False
-        if sys.stdout is not self.streams[0] or sys.stderr is not self.streams[1] or sys.stdout.closed:
+        if (
+            sys.stdout is not self.streams[0]
+            or sys.stderr is not self.streams[1]
+            or any(each.closed for each in self.streams)
+        ):
             return False
         if self.gc.callbacks or self.gc.garbage or self.gc.get_debug():
             return False
@@ -132,7 +136,10 @@ class Leaving:
         descriptors = [each for each in files if type(each) is self.files[-1]]
         if len(descriptors) > 1 or self.warnings.filters != self.filters:  # their order, a ResourceWarning
             return False
-        for each in sorted(files, key=lambda file: self.files.index(type(file))):
+        files.sort(key=lambda file: self.files.index(type(file)))
+        for each in files:
+            each.flush()  # if this fails, the interpreter's own end fails too, and prints why from 3.13 on
+        for each in files:
             each.close()
         return True
 

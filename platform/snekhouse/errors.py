@@ -10,7 +10,7 @@
     ├── InterpreterError      no interpreter was found, or one cannot serve
     ├── HostError             this host lacks something a jail needs (NsJail, namespaces, cgroups)
     ├── JailError             a jail did not start, or broke its protocol; our failure, not the program's
-    │   └── ForkServerError   a fork server failed (jail.fork_server)
+    │   └── ForkServerError   a fork server failed (jail.generation)
     ├── OutputLimitError      a program printed too much (jail.streams); `run` turns it into a status
     ├── FilesError            the files of a run cannot be returned (jail.home_files); `run` turns it into a status
     ├── PackagesError         third-party packages could not be installed, removed or listed

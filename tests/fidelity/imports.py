@@ -144,6 +144,8 @@ IMPORTS = (
     _script("a folder without __init__ named json", f"import json\n{_STATE}", {"json/x": ""}),
     _script("a file of another kind", f"import json, random\n{_STATE}", {"json.txt": "", "random.d/x": ""}),
     _script("a folder first in the path", f"import sys\nsys.path.insert(0, 'lib')\nimport json, random\nprint(json)\n{_STATE}", {"lib/random": "print('mine')"}),
+    _script("a file found by the path of a package", "import urllib\nurllib.__path__.insert(0, 'lib')\nimport urllib.parse\nprint(urllib.parse)", {"lib/parse": "print('mine')"}),
+    _script("a file found by the path of a hidden package", "import json\njson.__path__.insert(0, 'lib')\nimport json.tool, json.decoder\nprint(json.tool)", {"lib/tool": "print('mine')"}),
     _script("a folder last in the path", f"import sys\nsys.path.append('/home/lib')\nimport json, random\n{_STATE}", {"lib/random": "print('mine')"}),
     code("a path without the library", "import sys\nsys.path[:] = ['/home']\nimport json"),
     code("a path in another order", f"import sys\nsys.path.reverse()\nimport json, random\n{_STATE}"),

@@ -99,6 +99,8 @@ _ENDINGS = {
     "a file": "f = open('f', 'w'); f.write('x' * 10000)\nimport atexit, os\natexit.register(lambda: print(os.stat('f').st_size))",
     "a file, seen by a child": "import os\nf = open('f', 'w'); f.write('x')\nif os.fork(): os.wait(); print(os.stat('f').st_size)",
     "a file on standard output": "f = open(1, 'w', closefd=False); f.write('from the file\\n'); print('a')",
+    "a file that cannot be written": "f = open('/home/f', 'w'); f.write('x'); import os, resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)",
+    "a closed standard error": "import sys\nprint('a', flush=True)\nsys.stderr.close()",
     "two files": "f = open(1, 'w', closefd=False); g = open(1, 'wb', closefd=False); f.write('f'); g.write(b'g')",
     "a kind of file": "import io\nclass F(io.StringIO):\n  def close(self): print('closed')\nf = F()",
     "a warning for a file": "import warnings\nwarnings.simplefilter('always')\nf = open('f', 'w')",

@@ -76,8 +76,8 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "fewer ids than evaluations at once": (
         _ONE + "[server]\nuids = [5000, 5001]\nconcurrency = 3",
         "server.uids",
-        "has 2 ids; 6 are needed: 3 for evaluations, and for each worker 2 for each",
-        "end the range at 5005 or later",
+        "has 2 ids; 8 are needed: 3 for evaluations, and for each worker 4 for each",
+        "end the range at 5007 or later",
     ),
     "more workers than evaluations at once": (
         _ONE + "[server]\nworkers = 4\nconcurrency = 3",

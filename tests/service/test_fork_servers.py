@@ -114,7 +114,7 @@ async def test_an_evaluation_that_is_lost_with_its_fork_server_is_run_again(smal
 
 
 async def test_a_fork_server_that_does_not_answer_is_replaced(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snekhouse.jail.fork_server.ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("snekhouse.jail.generation.ANSWER_TIMEOUT_S", 0.5)
     async with opened(small) as service:
         await until(lambda: forks(service))
         first = interpreters(service)

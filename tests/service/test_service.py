@@ -185,10 +185,10 @@ async def test_an_evaluation_that_the_end_of_the_server_cancels_is_counted_once(
 
 
 async def test_a_change_that_needs_more_ids_than_the_server_took_is_refused(small: Registry) -> None:
-    server = {"state": small.server.state, "concurrency": 3, "uids": [1_900_000_010, 1_900_000_015]}
+    server = {"state": small.server.state, "concurrency": 3, "uids": [1_900_000_010, 1_900_000_017]}
     async with open_service(only(small, *small.runtimes.values(), **server)) as service:
         before = service.runtimes
-        with pytest.raises(RegistryError, match="reserved 6 of these ids at its start; this registry needs 7; restart"):
+        with pytest.raises(RegistryError, match="reserved 8 of these ids at its start; this registry needs 9; restart"):
             await service.change(only(small, *small.runtimes.values(), **(server | {"concurrency": 4})))
         assert service.runtimes is before
         assert (await evaluate(service, "print(1)")).stdout == "1\n"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from snekhouse.host.cgroups import RunGroup
 from snekhouse.jail.channel import Hello
-from snekhouse.jail.fork_server import Fork, ForkServer
+from snekhouse.jail.generation import Fork, Generation
 from snekhouse.jail.inputs import Request
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.protocol import Refusal, Stamp
@@ -19,12 +19,12 @@ class ForkedGuest:
     """A guest that a fork server forked.
 
     Attributes:
-        server: The fork server.
+        server: What forked it.
         fork: The forked process.
         stdio: The standard streams of its program.
     """
 
-    server: ForkServer
+    server: Generation
     fork: Fork
     stdio: Stdio
 
@@ -65,10 +65,10 @@ class ForkStart:
     """Starts each guest as a fork of a fork server.
 
     Attributes:
-        server: A running fork server.
+        server: A running fork server, or its second generation.
     """
 
-    server: ForkServer
+    server: Generation
 
     @asynccontextmanager
     async def guest(self, prepared: PreparedRuntime, limits: Limits, stdio: Stdio) -> AsyncIterator[ForkedGuest]:

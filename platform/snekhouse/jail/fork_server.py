@@ -1,223 +1,80 @@
 """Fork servers: an interpreter that runs in a jail and forks the guest of each evaluation."""
 
-import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
-from itertools import count
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 
 import anyio
 
 from snekhouse.errors import JailError
-from snekhouse.host.cgroups import RunGroup
 from snekhouse.jail import protocol
-from snekhouse.jail.channel import Channel, Hello, opened_channel
+from snekhouse.jail.channel import opened_channel
 from snekhouse.jail.diagnosis import diagnose
+from snekhouse.jail.generation import ForkServerError, Generation
 from snekhouse.jail.inputs import stdin_file
 from snekhouse.jail.nsjail import NsJail, fork_server_options, started
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.resources import RunResources
-from snekhouse.jail.start import GuestExit
 from snekhouse.jail.streams import Drain, output_streams
 from snekhouse.profile.rendering import START_TIMEOUT_S, bootstrap_inside
 from snekhouse.profile.tmpfs import writable
-from snekhouse.registry.models import Runtime
 from snekhouse.waiting import first
 
-ANSWER_TIMEOUT_S = 5.0
-"""Seconds to wait for a hello or a report of a fork, which take milliseconds unless the host is loaded."""
+_log = logging.getLogger(__package__)
 
 _OUTPUT_LIMIT = 1 << 16
 """Bytes that preloaded modules may print."""
 
 
-class ForkServerError(JailError):
-    """A fork server failed; the evaluation can start cold."""
-
-
-@dataclass(slots=True)
-class Fork:
-    """A process that a fork server forked.
-
-    Attributes:
-        number: Its number in orders and reports.
-        channel: The channel to it.
-        group: Its cgroup with the runtime's limits, which it joins after its hello; None on a host without cgroups.
-        held: Releases its resources.
-        ended: Set once it has ended, or is lost with the fork server.
-        exit: How it ended; None while it runs, and if it is lost.
-    """
-
-    number: int
-    channel: Channel
-    group: RunGroup | None
-    held: ExitStack
-    ended: anyio.Event = field(default_factory=anyio.Event)
-    exit: GuestExit | None = None
-
-
 class ForkServer:
-    """A running fork server.
+    """A running fork server, and its second generation once that has set modules aside.
+
+    The second generation costs more for each fork, and saves programs that import much more than that.
 
     Attributes:
-        served: How many evaluations it has served.
+        plain: Forks evaluations that import nothing.
     """
 
-    def __init__(self, process: NsJail, runtime: Runtime, resources: RunResources, lost_forks: ExitStack) -> None:
-        """Take over a process.
+    def __init__(self, plain: Generation, second: Generation) -> None:
+        self.plain = plain
+        self._second = second
+        self._is_second_up = False
 
-        Args:
-            process: NsJail, with the fork server in its jail.
-            runtime: The runtime.
-            resources: The server's cgroups and host ids.
-            lost_forks: Releases the resources of lost forks, once the fork server's process is gone.
-        """
-        self._channel = process.channel
-        self._limits, self._loopback = runtime.limits, runtime.loopback
-        self._resources = resources
-        self._lost_forks = lost_forks
-        self._numbers = count()
-        self._forks: dict[int, Fork] = {}
-        self._spare: Fork | None = None
-        self._in_use = 0
-        self._idle = anyio.Event()
-        self._failure = anyio.Event()
-        self.served = 0
+    @property
+    def served(self) -> int:
+        """How many evaluations it has served."""
+        return self.plain.served + self._second.served
 
-    @contextmanager
-    def used(self) -> Iterator[Fork]:
-        """Take a fork, the spare one if there is one; the caller must `end` it before leaving.
-
-        Raises:
-            ForkServerError: The fork server does not accept orders.
-            OSError: The host is out of descriptors or ids.
-        """
-        fork, self._spare = self._spare or self._fork(), None
-        self._in_use += 1
-        self.served += 1
-        try:
-            yield fork
-        finally:
-            self._release(fork)
-            self._in_use -= 1
-            if not self._in_use:
-                self._idle.set()
-                self._idle = anyio.Event()
-
-    def fork_ahead(self) -> None:
-        """Fork a spare for the next evaluation; best called while the fork server has nothing else to do."""
-        if self._spare is None and not self._failure.is_set():
-            with suppress(OSError, ForkServerError):  # the next evaluation tries again
-                self._spare = self._fork()
-
-    async def hello_of(self, fork: Fork) -> Hello:
-        """Wait for the hello of a fork.
-
-        Raises:
-            ForkServerError: The fork did not say hello.
-        """
-        try:
-            with anyio.fail_after(ANSWER_TIMEOUT_S):
-                return await fork.channel.receive_hello()
-        except (JailError, TimeoutError) as error:
-            raise self._failed(str(error) or "the fork server does not answer") from error
-
-    async def end(self, fork: Fork) -> GuestExit:
-        """Kill a fork unless it has ended, and wait until it is reaped, even if the task is cancelled.
-
-        Raises:
-            ForkServerError: The fork server is gone, and so is the fork.
-        """
-        if not fork.ended.is_set():
-            with anyio.CancelScope(shield=True):
-                self._order(protocol.encode_kill(fork.number))
-                with anyio.move_on_after(ANSWER_TIMEOUT_S):
-                    await fork.ended.wait()
-        if fork.exit is None:
-            raise self._failed("the fork server is gone")
-        return fork.exit
+    def generation(self, *, imports: bool) -> Generation:
+        """Return what forks an evaluation, by whether it may import modules."""
+        return self._second if imports and self._is_second_up else self.plain
 
     async def idle(self) -> None:
         """Wait until no fork is in use."""
-        while self._in_use:
-            await self._idle.wait()
+        await self.plain.idle()
+        await self._second.idle()
 
     async def listen(self) -> None:
         """Receive reports of ended forks, until the fork server fails or is gone. The remaining forks are then lost."""
-        await first(self._receive_reports, self._failure.wait)
-        self._failure.set()
+        await first(self.plain.listen, self._run_second)
         self.close()
 
-    async def try_out(self) -> None:
-        """Fork a first process, to check that it can be sealed.
-
-        Raises:
-            JailError: It cannot be sealed; the text says why.
-        """
-        fork = self._fork()
-        try:
-            os.close((await self.hello_of(fork)).home)
-            self._order(protocol.encode_kill(fork.number))
-            await self._receive_report()
-        finally:
-            self._release(fork)
-        self.fork_ahead()
-
     def close(self) -> None:
-        """Mark all forks as ended, and release the spare one; their processes end with the fork server."""
-        for fork in self._forks.values():
-            fork.ended.set()
-        if self._spare:
-            self._release(self._spare)
-            self._spare = None
+        """Mark all forks as ended; their processes end with the fork server."""
+        self._is_second_up = False
+        self.plain.close()
+        self._second.close()
 
-    def _failed(self, reason: str) -> ForkServerError:
-        """Mark the fork server as failed; return the error to raise."""
-        self._failure.set()
-        return ForkServerError(reason)
-
-    def _order(self, order: bytes, *descriptors: int) -> None:
-        """Send an order.
-
-        Raises:
-            ForkServerError: The fork server is gone, or does not read.
-        """
+    async def _run_second(self) -> None:
+        """Run the second generation; if it does not start, imports take their time."""
         try:
-            self._channel.order(order, *descriptors)
-        except (BrokenPipeError, ConnectionResetError, BlockingIOError) as error:
-            raise self._failed("the fork server does not accept orders") from error
-
-    def _release(self, fork: Fork) -> None:
-        """Release the resources of a fork: now if it has ended, else when the fork server is gone."""
-        if fork.exit:
-            fork.held.close()
-        else:
-            self._lost_forks.enter_context(fork.held)
-
-    async def _receive_reports(self) -> None:
-        with suppress(JailError):
-            while True:
-                await self._receive_report()
-
-    async def _receive_report(self) -> None:
-        number, status, cpu_time = protocol.ENDED.unpack(await self._channel.receive(protocol.ENDED.size))
-        code = os.waitstatus_to_exitcode(status)
-        fork = self._forks.pop(number)
-        fork.exit = GuestExit(
-            code=code if code >= 0 else 128 - code, signal=-code if code < 0 else None, cpu_time=cpu_time / 1e6
-        )
-        fork.ended.set()
-
-    def _fork(self) -> Fork:
-        with ExitStack() as held:
-            host_ids = held.enter_context(self._resources.ids.lease())
-            group = held.enter_context(self._resources.group(self._limits, loopback=self._loopback))
-            channel, other = held.enter_context(opened_channel())
-            number = next(self._numbers)
-            with other:
-                self._order(protocol.encode_fork(number, host_ids.inside), other.fileno())
-            self._forks[number] = Fork(number, channel, group, held.pop_all())
-            return self._forks[number]
+            with anyio.fail_after(START_TIMEOUT_S):
+                await self._second.start()
+        except (JailError, TimeoutError, OSError) as error:
+            _log.warning("no modules are set aside: %s", str(error) or "the second generation does not answer")
+            await anyio.sleep_forever()
+        self._is_second_up = True
+        await self._second.listen()
 
 
 @asynccontextmanager
@@ -241,11 +98,15 @@ async def started_fork_server(prepared: PreparedRuntime, resources: RunResources
         lost_forks = held.enter_context(ExitStack())
         async with started(prepared.nsjail, options, command, stdio) as process:
             output.close_writer()
-            fork_server = ForkServer(process, prepared.runtime, resources, lost_forks)
+            channel, other = held.enter_context(opened_channel())
+            plain, second = (
+                Generation(each, prepared.runtime, resources, lost_forks) for each in (process.channel, channel)
+            )
+            fork_server = ForkServer(plain, second)
             try:
-                with anyio.fail_after(START_TIMEOUT_S):
-                    await _configure(process, prepared)
-                    await fork_server.try_out()
+                with anyio.fail_after(START_TIMEOUT_S), other:
+                    await _configure(process, prepared, other.fileno())
+                    await plain.start()
             except (JailError, TimeoutError) as error:
                 fork_server.close()
                 reason = str(error) if isinstance(error, ForkServerError) else await _reason(process, prepared, output)
@@ -256,19 +117,14 @@ async def started_fork_server(prepared: PreparedRuntime, resources: RunResources
                 fork_server.close()
 
 
-async def _configure(process: NsJail, prepared: PreparedRuntime) -> None:
-    """Send the settings, and wait for the hello.
-
-    Raises:
-        JailError: The fork server sent something else.
-    """
+async def _configure(process: NsJail, prepared: PreparedRuntime, second: int) -> None:
+    """Send the settings, and the control socket of the second generation."""
     runtime = prepared.runtime
     settings = protocol.encode_fork_server(
         prepared.policy, writable(runtime), runtime.preload, loopback=runtime.loopback
     )
     await process.channel.send(settings)
-    if await process.channel.receive(len(protocol.FORK_SERVER_HELLO)) != protocol.FORK_SERVER_HELLO:
-        raise JailError("the fork server did not say hello")
+    process.channel.order(protocol.SECOND, second)
 
 
 async def _reason(process: NsJail, prepared: PreparedRuntime, output: Drain) -> str:

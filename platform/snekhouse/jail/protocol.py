@@ -95,6 +95,9 @@ def encode_kill(number: int) -> bytes:
     return b"K" + _NUMBER.pack(number) + _NUMBER.pack(0)
 
 
+SECOND = b"S" + bytes(8)
+"""An order to fork the second generation. Its end of its own control socket is sent with the order (SCM_RIGHTS)."""
+
 ENDED = struct.Struct(">IIQ")
 """A fork server's report that a run has ended: its number, its status (wait(2)), its CPU time in microseconds."""
 

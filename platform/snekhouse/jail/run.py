@@ -18,7 +18,7 @@ from snekhouse.host.cgroups import GroupUsage
 from snekhouse.host.memory_watch import HAS_PROC_CHILDREN, MemoryWatch
 from snekhouse.jail.channel import Hello
 from snekhouse.jail.diagnosis import diagnose
-from snekhouse.jail.fork_server import ForkServerError
+from snekhouse.jail.generation import ForkServerError
 from snekhouse.jail.home_files import FilesError, collect, is_empty
 from snekhouse.jail.inputs import Request, stdin_file
 from snekhouse.jail.prepared import PreparedRuntime

@@ -74,8 +74,8 @@ def ids_needed(concurrency: int, workers: int, runtimes: int) -> int:
     return concurrency + (_SPARE_FORKS * runtimes + 1) * workers
 
 
-_SPARE_FORKS = 2
-"""Spare forks of a runtime: one, and a second while its fork server is replaced."""
+_SPARE_FORKS = 4
+"""Spare forks of a runtime: one for each generation of its fork server, and as many while that is replaced."""
 
 
 def _check_aliases(runtimes: _Tables) -> Iterator[Mistake]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from snekhouse.evaluation import Job, Result
 from snekhouse.jail.cold import ColdStart
 from snekhouse.jail.fork import ForkStart
-from snekhouse.jail.fork_server import ForkServerError
+from snekhouse.jail.generation import ForkServerError
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.run import run
 from snekhouse.service.supervisor import ForkServerSupervisor
@@ -40,7 +40,13 @@ class Starter:
         """
         if self.supervisor and (fork_server := self.supervisor.fork_server()):
             try:
-                return await run(prepared, job, ForkStart(fork_server))
+                return await run(prepared, job, ForkStart(fork_server.generation(imports=_may_import(job))))
             except ForkServerError as error:
                 _log.warning("runtime %s: an evaluation starts cold: %s", prepared.runtime.name, error)
         return await run(prepared, job, self.cold)
+
+
+def _may_import(job: Job) -> bool:
+    """Return whether a program may import modules, as its text says; a wrong answer costs time, and nothing else."""
+    args = (arg if isinstance(arg, bytes) else arg.encode(errors="replace") for arg in job.args)
+    return any(arg == b"-m" or b"import" in arg for arg in args) or any(b"import" in file.content for file in job.files)

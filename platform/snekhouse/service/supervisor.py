@@ -10,7 +10,8 @@ import anyio
 from anyio.abc import TaskStatus
 
 from snekhouse.backoff import Backoff
-from snekhouse.jail.fork_server import ForkServer, ForkServerError, started_fork_server
+from snekhouse.jail.fork_server import ForkServer, started_fork_server
+from snekhouse.jail.generation import ForkServerError
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.resources import RunResources
 from snekhouse.service.metrics import Metrics
