@@ -166,7 +166,7 @@ def memory(bench: Bench) -> dict[str, float]:
         client.wait()
     server = _pss(bench.forking.process.pid)
     return {
-        "a fork server with NsJail and one evaluation forked ahead": fork_servers,
+        "a fork server with its second generation, NsJail and two evaluations forked ahead": fork_servers,
         "one more evaluation": run,
         "the server": server,
     }

@@ -23,7 +23,7 @@ def test_what_fits_is_told_with_the_concurrency_that_memory_allows(load_text: Lo
         "concurrency: 4 evaluations at once on 4 CPUs; a program that only waits also takes a slot, for at most 6 s"
     )
     assert memory == (
-        "memory: 4 evaluations of 70.0MiB each, fork servers and server need at most 341.0MiB; the server may use "
+        "memory: 4 evaluations of 70.0MiB each, fork servers and server need at most 365.0MiB; the server may use "
         "1.0GiB; memory alone allows a concurrency of 13"
     )
 
@@ -56,4 +56,4 @@ def test_fork_servers_count_for_each_worker_and_not_where_runs_start_cold(load_t
     text = 'default = "a"\n' + _server("concurrency = 2", two)
     cold = standing_memory(load_text(text + '[defaults]\nstart = "cold"\n'))
     forked = standing_memory(load_text(text.replace("[server]", "[server]\nworkers = 2")))
-    assert forked == 2 * (cold + 2 * (14 << 20))
+    assert forked == 2 * (cold + 2 * (38 << 20))

@@ -6,8 +6,8 @@ from pydantic import ByteSize
 
 from snekhouse.registry.models import Registry
 
-_FORK_SERVER = 14 << 20
-"""Bytes of a fork server with its NsJail and a spare fork, as measured in docs/explanation/performance.md."""
+_FORK_SERVER = 38 << 20
+"""Bytes of a fork server, its second generation, NsJail and two spare forks (docs/explanation/performance.md)."""
 
 _SERVER = 47 << 20
 """Bytes of one worker process, from the same measurement."""
