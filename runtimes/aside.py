@@ -31,7 +31,7 @@ MODULES = """
     tarfile tempfile textwrap threading time timeit token tokenize traceback types typing unicodedata unittest
     urllib.parse uuid warnings weakref zipfile zlib zoneinfo
 """.split()
-"""Modules that programs import most. `Record` and `RENEWED` know every effect of their import that can be seen."""
+"""Modules that programs import most. `Record` and `RENEWED` cover every visible effect of importing these modules."""
 
 UNWATCHED = {"sys", "__main__"}
 """Modules whose global variables change all the time."""
@@ -60,7 +60,8 @@ class Aside:
         self.record = Record(self)
         self.library = set()  # type: set[str]  # the entries of the path in which these modules lie
         self.meta_path, self.path_hooks = [], []  # type: list[Any], list[Any]
-        # What preloaded modules, and modules that became visible, have registered for the end: in atexit, in threading.
+        # What preloaded modules, and modules that became visible, have registered for the end: how many callbacks in
+        # atexit, and which ones in threading.
         self.callbacks, self.thread_callbacks = 0, []  # type: int, list[object]
 
     def fill(self, names=MODULES):  # type: (Iterable[str]) -> None
@@ -243,13 +244,13 @@ class Record:
     def __init__(self, aside):  # type: (Aside) -> None
         self.aside = aside
         self.parts = {}  # type: dict[str, dict[str, None]]  # the modules that a module imports, in order
-        self.effects = {}  # type: dict[str, list[Callable[[], object]]]  # what an import does besides sys.modules
+        self.effects = {}  # type: dict[str, list[Callable[[], object]]]  # what an import does outside sys.modules
         self.late = set()  # type: set[str]  # submodules that parents do not import; their import sets an attribute
-        self.thread_callbacks = 0  # how many there were before
+        self.thread_callbacks = 0  # how many there were before `__enter__`
         self.extras = set()  # type: set[str]  # modules that other modules put into sys.modules, as typing does
         self.loading = []  # type: list[str]
-        self.base = set()  # type: set[str]  # modules that were in sys.modules before
-        self.names = {}  # type: dict[str, tuple[Memory, dict[str, Any]]]  # of the modules of `base`
+        self.base = set()  # type: set[str]  # modules that were in sys.modules before `__enter__`
+        self.names = {}  # type: dict[str, tuple[Memory, dict[str, Any]]]  # the global variables of modules in `base`
         self.atexit = aside.atexit  # type: Any
         if "atexit" not in sys.modules:
             aside.hidden["atexit"], self.parts["atexit"] = self.atexit, {}
@@ -329,7 +330,7 @@ class Record:
         return spec.origin.rsplit("/", 2 if spec.submodule_search_locations else 1)[0]  # type: ignore[no-any-return]
 
     def moves_to_end(self, name):  # type: (str) -> bool
-        """Return whether an import ends by moving its module to the end of sys.modules; before 3.8, only those in C."""
+        """Return whether an import moves its module to the end of sys.modules; before 3.8, only C modules move."""
         loader = getattr(getattr(self.aside.hidden.get(name), "__spec__", None), "loader", None)
         return sys.version_info >= (3, 8) or type(loader) is self.aside.external.ExtensionFileLoader
 
@@ -364,7 +365,7 @@ class Record:
             module = self.aside.find_and_load(name, import_)
             self.note_extras()
             self.undo(name)
-        except BaseException:  # count what the module imported before it failed as imports of its importer
+        except BaseException:  # what the module imported before it failed counts as imported by its importer
             if len(self.loading) > 1:
                 found = self.parts[self.loading[-2]]
                 found.pop(name, None)
@@ -403,7 +404,7 @@ class Record:
         def redo():  # type: () -> None
             module = sys.modules[base]
             module.__dict__.update(names)
-            self.aside.note(base, module.__name__)  # importlib renames the modules that it consists of
+            self.aside.note(base, module.__name__)  # importlib changes `__name__` of _frozen_importlib, for example
 
         return redo
 
@@ -429,7 +430,10 @@ class Record:
         return function
 
     def register_at_fork_later(self, **hooks):  # type: (Callable[[], object]) -> None
-        """Replace os.register_at_fork: call and register the hooks when the module becomes visible, after a fork."""
+        """Replace os.register_at_fork: register the hooks only when the module becomes visible.
+
+        First call the hooks `before` and `after_in_child`, as the fork of this run would have done.
+        """
 
         def effect():  # type: () -> None
             for hook in ("before", "after_in_child"):

@@ -29,9 +29,9 @@ S_IFMT, S_IFREG = 0o170000, 0o100000  # inode(7)
 AT_START = (b"PYTHON", b"PYPY", b"LANG", b"LC_", b"LD_", b"GLIBC_", b"MALLOC_")
 LATER = (b"PYTHON_COLORS", b"PYTHONBREAKPOINT")
 """Prefixes of the variables that an interpreter reads when it starts, and those among them that it reads later."""
-EXIT_CODES = range(256)  # others are printed, or wrap
+EXIT_CODES = range(256)  # the interpreter reduces other integers to 8 bits, and prints other objects
 TELLING = ("__subclasses__", "addaudithook")
-"""Words in a program that may see, in a fork, what a new interpreter does not have: classes of modules set aside."""
+"""Words of programs that start in a new interpreter: a fork has more classes, and its audit hooks miss imports."""
 COERCED = list(posix.environ)[-1:] == [b"LC_CTYPE"]  # the interpreter has appended its own LC_CTYPE (PEP 538)
 
 
@@ -73,7 +73,7 @@ def await_fork():  # type: () -> Any
 
 
 def load(name, origin="<string>", **given):  # type: (str, str, ModuleType) -> Any
-    """Execute a file of the fork server as a module, and return it; the file finds the modules `given` by their names.
+    """Execute a file of the fork server as a module, and return this module; its global variables include `given`.
 
     `origin` is the file that tracebacks show.
     """

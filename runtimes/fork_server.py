@@ -43,10 +43,10 @@ if not TYPE_CHECKING:
 
 
 def serve():  # type: () -> tuple[ModuleType, Hooks]
-    """Fork a run for each request of the host. Return in each run, sealed; in the fork server, never.
+    """Fork a run for each request of the host. Return in each run, after sealing it; never return in the fork server.
 
-    The fork server is not the first process of its jail, while each run is. So their process ids differ, which is how
-    libraries such as OpenSSL detect a fork.
+    The fork server is not the first process of its PID namespace, but each run is the first process of its own. So
+    their process ids differ, which is how libraries such as OpenSSL detect a fork.
     """
     fork_server = posix.fork()
     if fork_server:
@@ -95,7 +95,7 @@ class Runs:
         if kind == b"F":
             return self.start(number, int.from_bytes(order[5:], "big"), int.from_bytes(passed[0][2], sys.byteorder))
         if kind != b"K":
-            posix._exit(0)  # the host is gone, and the jail ends with this process
+            posix._exit(0)  # the host is gone; the jail ends when the first generation exits
         if number in self.pids:
             posix.kill(self.pids[number], SIGKILL)
         return False
@@ -151,7 +151,7 @@ class Hooks:
 
 
 def preload(modules):  # type: (list[str]) -> tuple[Aside, Hooks]
-    """Import modules ahead; return what runs need of that."""
+    """Import modules ahead; return the modules set aside, and the hooks of the runs."""
     aside = bootstrap.load("aside", IMPORTER, libc=libc).Aside()  # type: Aside
     if CAN_FREEZE:
         aside.fill(FOR_TRACEBACKS)

@@ -106,7 +106,10 @@ class Leaving:
         return name in self.HARMLESS or (type(file) is str and file.endswith((".py", ".pyc")))
 
     def has_no_finalizers(self):  # type: () -> bool
-        """Close files; return whether no other object created since the fork does something when it is freed."""
+        """Return whether no object created since the fork, other than files, does something when it is freed.
+
+        If so, close the files. If that can be seen, return False instead.
+        """
         objects = self.gc.get_objects()  # without frozen ones
         if self.old:
             objects = [each for each in objects if id(each) not in self.old]
@@ -134,11 +137,11 @@ class Leaving:
             return False
         files = [each for each in files if not each.closed]
         descriptors = [each for each in files if type(each) is self.files[-1]]
-        if len(descriptors) > 1 or self.warnings.filters != self.filters:  # their order, a ResourceWarning
+        if len(descriptors) > 1 or self.warnings.filters != self.filters:  # order or ResourceWarning can be seen
             return False
         files.sort(key=lambda file: self.files.index(type(file)))
         for each in files:
-            each.flush()  # if this fails, the interpreter's own end fails too, and prints why from 3.13 on
+            each.flush()  # if this fails, the interpreter's own end fails too; from 3.13 on, it prints the reason
         for each in files:
             each.close()
         return True
@@ -168,4 +171,4 @@ CLEANING = {
     "logging": ("_removeHandlerRef",),
     "weakref": ("WeakKeyDictionary.__init__", "WeakValueDictionary.__init__"),
 }
-"""Functions by module. Each is such a callback, or its code contains some."""
+"""Functions by module. Each is a callback that only removes a weak reference, or its code contains such callbacks."""

@@ -1,4 +1,4 @@
-"""Functions of the C library for the fork server. They use `_ctypes` alone: no program must find ctypes imported.
+"""Functions of the C library for the fork server. They use only `_ctypes`: programs must not find ctypes imported.
 
 The fork server executes this file. It is written for CPython 3.6 and every later one.
 """

@@ -15,7 +15,7 @@
     ├── FilesError            the files of a run cannot be returned (jail.home_files); `run` turns it into a status
     ├── PackagesError         third-party packages could not be installed, removed or listed
     ├── RequestError          a request that cannot be evaluated as sent
-    │   └── OutlineError      a body that is not JSON, or whose outline is too large (web.json_outline)
+    │   └── OutlineError      a body that is not JSON, or is too large even without long strings (web.json_outline)
     └── BusyError             the queue is full, a resource is used up, the runtime is unavailable, or the server stops
 
 A failure of a guest program is never an exception: it is a value, `Result.status`.

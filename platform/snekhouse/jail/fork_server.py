@@ -29,10 +29,10 @@ _OUTPUT_LIMIT = 1 << 16
 class ForkServer:
     """A running fork server, and its second generation once that has set modules aside.
 
-    The second generation costs more for each fork, and saves programs that import much more than that.
+    Each fork of the second generation takes longer, but a program that imports modules saves much more time than that.
 
     Attributes:
-        plain: Forks evaluations that import nothing.
+        plain: Forks evaluations that import nothing, and all evaluations while the second generation is not up.
     """
 
     def __init__(self, plain: Generation, second: Generation) -> None:
@@ -46,7 +46,7 @@ class ForkServer:
         return self.plain.served + self._second.served
 
     def generation(self, *, imports: bool) -> Generation:
-        """Return what forks an evaluation, by whether it may import modules."""
+        """Return the generation that forks an evaluation; `imports` is whether its program probably imports modules."""
         return self._second if imports and self._is_second_up else self.plain
 
     async def idle(self) -> None:
@@ -66,7 +66,7 @@ class ForkServer:
         self._second.close()
 
     async def _run_second(self) -> None:
-        """Run the second generation; if it does not start, imports take their time."""
+        """Run the second generation; if it does not start, `plain` forks all evaluations."""
         try:
             with anyio.fail_after(START_TIMEOUT_S):
                 await self._second.start()

@@ -139,10 +139,10 @@ class Generation:
         self.close()
 
     async def start(self) -> None:
-        """Wait for its hello, and fork a first process, to check that it can be sealed.
+        """Wait for the hello of this generation, and fork a first process, to check that forks can be sealed.
 
         Raises:
-            JailError: It sent something else, or the process cannot be sealed; the text says why.
+            JailError: The generation sent something else, or the fork cannot be sealed; the text says why.
         """
         if await self._channel.receive(len(protocol.FORK_SERVER_HELLO)) != protocol.FORK_SERVER_HELLO:
             raise JailError("the fork server did not say hello")

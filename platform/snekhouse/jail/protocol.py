@@ -96,7 +96,10 @@ def encode_kill(number: int) -> bytes:
 
 
 SECOND = b"S" + bytes(8)
-"""An order to fork the second generation. Its end of its own control socket is sent with the order (SCM_RIGHTS)."""
+"""An order to fork the second generation.
+
+The second generation's end of a new control socket is sent with the order (SCM_RIGHTS).
+"""
 
 ENDED = struct.Struct(">IIQ")
 """A fork server's report that a run has ended: its number, its status (wait(2)), its CPU time in microseconds."""

@@ -75,7 +75,7 @@ def ids_needed(concurrency: int, workers: int, runtimes: int) -> int:
 
 
 _SPARE_FORKS = 4
-"""Spare forks of a runtime: one for each generation of its fork server, and as many while that is replaced."""
+"""Spare forks of a runtime: one for each generation of its fork server, and two more while a new one replaces it."""
 
 
 def _check_aliases(runtimes: _Tables) -> Iterator[Mistake]:

@@ -47,6 +47,6 @@ class Starter:
 
 
 def _may_import(job: Job) -> bool:
-    """Return whether a program may import modules, as its text says; a wrong answer costs time, and nothing else."""
+    """Return whether a program probably imports modules, judged by its text; a wrong answer costs only time."""
     args = (arg if isinstance(arg, bytes) else arg.encode(errors="replace") for arg in job.args)
     return any(arg == b"-m" or b"import" in arg for arg in args) or any(b"import" in file.content for file in job.files)

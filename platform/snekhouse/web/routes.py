@@ -110,7 +110,7 @@ _OPEN_METRICS = "application/openmetrics-text"
 
 
 def _format(accept: str) -> str:
-    """Choose the format of metrics by the kinds that the header names, without their parameters.
+    """Choose the format of metrics by the media types in the header, without their parameters.
 
     The library fails on some parameters, and copies others into the answer's Content-Type.
 

@@ -151,7 +151,7 @@ class RuntimeOut(BaseModel):
     reason: Annotated[str, Field(description="Why it is unavailable; otherwise empty.")]
     start: Annotated[Literal["fork", "cold"], Field(description="How its evaluations start now.")]
     start_reason: Annotated[
-        str, Field(description="Why evaluations start cold although the registry has fork; else empty.")
+        str, Field(description="Why evaluations start cold although the registry says start = fork; otherwise empty.")
     ]
     implementation: str | None
     version: str | None
