@@ -90,8 +90,7 @@ class Runs:
         order, passed = self.control.recvmsg(9, _socket.CMSG_SPACE(4))[:2]
         kind, number = order[:1], order[1:5]
         if kind == b"S":
-            self.begin_second(int.from_bytes(passed[0][2], sys.byteorder))
-            return False
+            return self.begin_second(int.from_bytes(passed[0][2], sys.byteorder))
         if kind == b"F":
             return self.start(number, int.from_bytes(order[5:], "big"), int.from_bytes(passed[0][2], sys.byteorder))
         if kind != b"K":
@@ -119,19 +118,25 @@ class Runs:
         posix.close(control)
         return False
 
-    def begin_second(self, control):  # type: (int) -> None
-        """Fork the second generation, which sets modules aside; it talks with the host over `control`."""
-        if not posix.fork():
-            posix.dup2(control, bootstrap.CONTROL)
-            posix.closerange(bootstrap.CONTROL + 1, DESCRIPTORS)
-            self.seal.note_process()
-            if CAN_FREEZE:
-                self.aside.fill()
-                self.aside.note_visible()
-                self.hooks = freeze(self.aside)
-            self.control.sendall(HELLO)
-        else:
+    def begin_second(self, control):  # type: (int) -> bool
+        """Fork the second generation, which sets modules aside; return whether this process is a run of that.
+
+        The second generation talks with the host over `control`.
+        """
+        libc.call("setns", self.seal.own_pid, CLONE_NEWPID)  # leaves the namespace of the previous run
+        if posix.fork():
             posix.close(control)
+            return False
+        posix.dup2(control, bootstrap.CONTROL)
+        posix.closerange(bootstrap.CONTROL + 1, DESCRIPTORS)
+        self.seal.note_process()
+        if CAN_FREEZE:
+            self.aside.fill()
+            self.aside.note_visible()
+            self.hooks = freeze(self.aside)
+        self.control.sendall(HELLO)
+        self.hooks = Runs(self.control, self.seal, self.aside, self.hooks).serve()
+        return True
 
     def report_end(self, watch):  # type: (int) -> None
         """Report to the host how the run of this pidfd ended."""

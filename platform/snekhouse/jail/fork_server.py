@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from socket import socket
 
 import anyio
 
@@ -29,15 +30,24 @@ _OUTPUT_LIMIT = 1 << 16
 class ForkServer:
     """A running fork server, and its second generation once that has set modules aside.
 
-    Each fork of the second generation takes longer, but a program that imports modules saves much more time than that.
+    The second generation begins when a program first imports modules: until then, its memory is saved. Each fork of it
+    takes longer, but a program that imports modules saves much more time than that.
 
     Attributes:
         plain: Forks evaluations that import nothing, and all evaluations while the second generation is not up.
     """
 
-    def __init__(self, plain: Generation, second: Generation) -> None:
+    def __init__(self, plain: Generation, second: Generation, second_end: socket) -> None:
+        """Take over both generations.
+
+        Args:
+            plain: The fork server.
+            second: Its second generation, which has not begun.
+            second_end: The second generation's end of its control socket.
+        """
         self.plain = plain
-        self._second = second
+        self._second, self._second_end = second, second_end
+        self._is_second_wanted = anyio.Event()
         self._is_second_up = False
 
     @property
@@ -47,6 +57,8 @@ class ForkServer:
 
     def generation(self, *, imports: bool) -> Generation:
         """Return the generation that forks an evaluation; `imports` is whether its program probably imports modules."""
+        if imports:
+            self._is_second_wanted.set()
         return self._second if imports and self._is_second_up else self.plain
 
     async def idle(self) -> None:
@@ -66,8 +78,11 @@ class ForkServer:
         self._second.close()
 
     async def _run_second(self) -> None:
-        """Run the second generation; if it does not start, `plain` forks all evaluations."""
+        """Run the second generation once it is wanted; if it does not start, `plain` forks all evaluations."""
+        await self._is_second_wanted.wait()
         try:
+            with self._second_end as control:
+                self.plain.begin_second(control.fileno())
             with anyio.fail_after(START_TIMEOUT_S):
                 await self._second.start()
         except (JailError, TimeoutError, OSError) as error:
@@ -102,10 +117,10 @@ async def started_fork_server(prepared: PreparedRuntime, resources: RunResources
             plain, second = (
                 Generation(each, prepared.runtime, resources, lost_forks) for each in (process.channel, channel)
             )
-            fork_server = ForkServer(plain, second)
+            fork_server = ForkServer(plain, second, other)
             try:
-                with anyio.fail_after(START_TIMEOUT_S), other:
-                    await _configure(process, prepared, other.fileno())
+                with anyio.fail_after(START_TIMEOUT_S):
+                    await _configure(process, prepared)
                     await plain.start()
             except (JailError, TimeoutError) as error:
                 fork_server.close()
@@ -117,14 +132,13 @@ async def started_fork_server(prepared: PreparedRuntime, resources: RunResources
                 fork_server.close()
 
 
-async def _configure(process: NsJail, prepared: PreparedRuntime, second: int) -> None:
-    """Send the settings, and the control socket of the second generation."""
+async def _configure(process: NsJail, prepared: PreparedRuntime) -> None:
+    """Send the settings."""
     runtime = prepared.runtime
     settings = protocol.encode_fork_server(
         prepared.policy, writable(runtime), runtime.preload, loopback=runtime.loopback
     )
     await process.channel.send(settings)
-    process.channel.order(protocol.SECOND, second)
 
 
 async def _reason(process: NsJail, prepared: PreparedRuntime, output: Drain) -> str:

@@ -138,6 +138,17 @@ class Generation:
         self._failure.set()
         self.close()
 
+    def begin_second(self, control: int) -> None:
+        """Order this process, the fork server, to begin the second generation.
+
+        Args:
+            control: The second generation's end of its control socket.
+
+        Raises:
+            ForkServerError: The fork server is gone, or does not read.
+        """
+        self._order(protocol.SECOND, control)
+
     async def start(self) -> None:
         """Wait for the hello of this generation, and fork a first process, to check that forks can be sealed.
 
