@@ -124,9 +124,16 @@ class Aside:
             self.builtins.__import__ is self.import_
             and sys.meta_path == self.meta_path
             and sys.path_hooks == self.path_hooks
-            and not is_watched()
+            and not self.is_watched()
             and self.names["builtins"].is_same()
         )
+
+    @staticmethod
+    def is_watched():  # type: () -> bool
+        """Return whether the program traces, profiles or monitors calls."""
+        if sys.gettrace() or sys.getprofile():
+            return True
+        return hasattr(sys, "monitoring") and any(map(sys.monitoring.get_tool, range(6)))
 
     def plan(self, name):  # type: (str) -> set[str] | None
         """Return the modules that an import loads; None if they may differ from those that are set aside."""
@@ -447,13 +454,6 @@ class Record:
 def thread_callbacks():  # type: () -> list[object]
     """Return the callbacks that threading calls at the end, from Python 3.9 on."""
     return list(getattr(sys.modules.get("threading"), "_threading_atexits", ()))
-
-
-def is_watched():  # type: () -> bool
-    """Return whether the program traces, profiles or monitors calls."""
-    if sys.gettrace() or sys.getprofile():
-        return True
-    return hasattr(sys, "monitoring") and any(map(sys.monitoring.get_tool, range(6)))
 
 
 def renew_logging(module):  # type: (Any) -> None

@@ -123,8 +123,12 @@ class Runs:
 
         The second generation talks with the host over `control`.
         """
-        libc.call("setns", self.seal.own_pid, CLONE_NEWPID)  # leaves the namespace of the previous run
-        if posix.fork():
+        try:
+            libc.call("setns", self.seal.own_pid, CLONE_NEWPID)  # leaves the namespace of the previous run
+            pid = posix.fork()
+        except OSError:
+            pid = -1  # the host sees its socket closed
+        if pid:
             posix.close(control)
             return False
         posix.dup2(control, bootstrap.CONTROL)
@@ -132,7 +136,6 @@ class Runs:
         self.seal.note_process()
         if CAN_FREEZE:
             self.aside.fill()
-            self.aside.note_visible()
             self.hooks = freeze(self.aside)
         self.control.sendall(HELLO)
         self.hooks = Runs(self.control, self.seal, self.aside, self.hooks).serve()

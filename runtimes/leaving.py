@@ -94,9 +94,7 @@ class Leaving:
             or any(each.closed for each in self.streams)
         ):
             return False
-        if self.gc.callbacks or self.gc.garbage or self.gc.get_debug():
-            return False
-        if hasattr(sys, "monitoring") and any(map(sys.monitoring.get_tool, range(6))):
+        if self.gc.callbacks or self.gc.garbage or self.gc.get_debug() or self.aside.is_watched():
             return False
         return all(name in self.known or self.is_harmless(name, module) for name, module in sys.modules.items())
 

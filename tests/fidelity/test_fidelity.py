@@ -94,6 +94,17 @@ def test_nothing_tells_that_modules_were_set_aside(
     assert differing(program, importing, plain, suited(program, versions)) == {}
 
 
+@pytest.mark.parametrize("name", ["json", "re", "asyncio", "logging", "typing", "dataclasses", "random", "unittest"])
+def test_imports_take_what_was_set_aside(
+    name: str, importing: httpx.Client, versions: dict[str, tuple[int, int]]
+) -> None:
+    """A module that was imported before the fork is frozen, and the garbage collector does not list it."""
+    program = f"import gc, {name}; print(any(each is {name} for each in gc.get_objects()))"
+    runtimes = [runtime for runtime, version in versions.items() if version >= (3, 7)]
+    printed = {each: importing.post(f"/eval/{each}", json={"input": program}).json()["stdout"] for each in runtimes}
+    assert printed == dict.fromkeys(runtimes, "False\n")
+
+
 @pytest.mark.parametrize("program", EXCEPTIONS, ids=by_id)
 def test_what_cannot_be_identical_differs_as_documented(
     program: Program, client: httpx.Client, plain: Plain, versions: dict[str, tuple[int, int]]

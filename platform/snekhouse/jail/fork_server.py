@@ -37,15 +37,16 @@ class ForkServer:
         plain: Forks evaluations that import nothing, and all evaluations while the second generation is not up.
     """
 
-    def __init__(self, plain: Generation, second: Generation, second_end: socket) -> None:
+    def __init__(self, name: str, plain: Generation, second: Generation, second_end: socket) -> None:
         """Take over both generations.
 
         Args:
+            name: The runtime's, for the log.
             plain: The fork server.
             second: Its second generation, which has not begun.
             second_end: The second generation's end of its control socket.
         """
-        self.plain = plain
+        self._name, self.plain = name, plain
         self._second, self._second_end = second, second_end
         self._is_second_wanted = anyio.Event()
         self._is_second_up = False
@@ -86,7 +87,8 @@ class ForkServer:
             with anyio.fail_after(START_TIMEOUT_S):
                 await self._second.start()
         except (JailError, TimeoutError, OSError) as error:
-            _log.warning("no modules are set aside: %s", str(error) or "the second generation does not answer")
+            reason = str(error) or "the second generation does not answer"
+            _log.warning("runtime %s: no modules are set aside: %s", self._name, reason)
             await anyio.sleep_forever()
         self._is_second_up = True
         await self._second.listen()
@@ -117,7 +119,7 @@ async def started_fork_server(prepared: PreparedRuntime, resources: RunResources
             plain, second = (
                 Generation(each, prepared.runtime, resources, lost_forks) for each in (process.channel, channel)
             )
-            fork_server = ForkServer(plain, second, other)
+            fork_server = ForkServer(prepared.runtime.name, plain, second, other)
             try:
                 with anyio.fail_after(START_TIMEOUT_S):
                     await _configure(process, prepared)
