@@ -28,7 +28,7 @@ _TREES = (
     "tests",
 )
 """What of the project the tests in the machine need beside the installed package."""
-_SEALED = ("platform/snekhouse",)
+_PACKAGE = ROOT / "platform" / "snekhouse"
 """What is left out of them: the installed package is tested, and not what it was built from."""
 
 _START = "import asyncio, json, subprocess"
@@ -102,8 +102,7 @@ def _pack(job: Job, folder: Path) -> None:
     for name in _TREES:
         source = ROOT / name
         if source.is_dir():
-            left_out = shutil.ignore_patterns("__pycache__", *(Path(each).name for each in _SEALED))
-            shutil.copytree(source, root / "snekhouse" / name, ignore=left_out)
+            shutil.copytree(source, root / "snekhouse" / name, ignore=_left_out)
         else:
             shutil.copy(source, root / "snekhouse" / name)
     wheels = folder / "wheels"
@@ -121,6 +120,10 @@ def _pack(job: Job, folder: Path) -> None:
     )
     script.chmod(0o755)
     subprocess.run(["tar", "-C", root, "-cf", folder / "job.tar", "."], check=True)
+
+
+def _left_out(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name == "__pycache__" or Path(folder, name) == _PACKAGE]
 
 
 def _qemu(*, kvm: bool) -> list[str]:
