@@ -1,12 +1,13 @@
-"""Modules set aside: the fork server imports and hides them; a program that imports one gets it immediately.
+"""Modules set aside: a fork server imports and hides them; a program that imports one gets it immediately.
 
 The fork server executes this file. It is written for CPython 3.6 and every later one. A program must not see that a
 module was there already: everything that can be seen of an import happens when the program imports the module. If this
-is uncertain, the interpreter's own import takes over for the rest of the run. docs/protocol.md, "Modules set aside",
-lists the conditions.
+is uncertain, the interpreter's own import takes over: in the main thread for the rest of the run, in another thread
+only for this import. docs/protocol.md, "Modules set aside", lists the conditions.
 
-A fork shares each page of memory until something writes to it, and each new reference to an object is a write. So an
-import uses few objects of this file, and the global variables of modules are compared as bytes in memory.
+A fork shares each page of memory until something writes to it, and each new reference to an object is a write. So when
+a program imports a module, this code touches few objects, and compares the global variables of modules as bytes in
+memory.
 """
 
 import posix
@@ -41,7 +42,7 @@ class Aside:
     """The modules set aside, and how they become visible."""
 
     def __init__(self):  # type: () -> None
-        """Set nothing aside yet."""
+        """Set nothing aside yet, except atexit, which the fork server itself has imported."""
         self.importlib = sys.modules["_frozen_importlib"]  # type: Any
         self.external = sys.modules["_frozen_importlib_external"]  # type: Any
         self.builtins = sys.modules["builtins"]  # type: Any
@@ -50,7 +51,7 @@ class Aside:
         self.main_thread = self.thread.get_ident()
         self.import_, self.find_and_load = self.builtins.__import__, self.importlib._find_and_load
         self.hidden = {}  # type: dict[str, Any]  # the modules set aside, by name
-        self.shown = set()  # type: set[str]  # those that have become visible; none does so twice
+        self.shown = set()  # type: set[str]  # those that have become visible; each does so only once
         self.order = {}  # type: dict[str, Order]
         self.folders = {}  # type: dict[str, str]  # the entry of the path that has a module, unless it is built in
         self.effects = {}  # type: dict[str, list[Callable[[], object]]]  # what else an import does, in order
@@ -91,7 +92,7 @@ class Aside:
         self.note_visible()
 
     def note_visible(self):  # type: () -> None
-        """Note the state that a program starts with: paths, finders, visible modules and callbacks."""
+        """Note the state that a program starts with: finders, path hooks, visible modules and callbacks."""
         self.meta_path, self.path_hooks = sys.meta_path[:], sys.path_hooks[:]
         self.visible = {name: id(module) for name, module in sys.modules.items() if name not in self.hidden}
         self.note(*sys.modules)
@@ -196,7 +197,7 @@ class Aside:
                 self.callbacks += self.atexit._ncallbacks() - before
 
     def knows_callbacks(self):  # type: () -> bool
-        """Return whether preloaded modules and those that became visible have registered all callbacks for the end."""
+        """Return whether all callbacks for the end are of preloaded modules, or of modules that became visible."""
         return self.atexit._ncallbacks() == self.callbacks and thread_callbacks() == self.thread_callbacks
 
 
@@ -372,7 +373,7 @@ class Record:
             module = self.aside.find_and_load(name, import_)
             self.note_extras()
             self.undo(name)
-        except BaseException:  # what the module imported before it failed counts as imported by its importer
+        except BaseException:  # the parts of this module become parts of its importer
             if len(self.loading) > 1:
                 found = self.parts[self.loading[-2]]
                 found.pop(name, None)

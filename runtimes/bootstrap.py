@@ -31,7 +31,7 @@ LATER = (b"PYTHON_COLORS", b"PYTHONBREAKPOINT")
 """Prefixes of the variables that an interpreter reads when it starts, and those among them that it reads later."""
 EXIT_CODES = range(256)  # the interpreter reduces other integers to 8 bits, and prints other objects
 TELLING = ("__subclasses__", "addaudithook")
-"""Words of programs that start in a new interpreter: a fork has more classes, and its audit hooks miss imports."""
+"""A program with one of these words starts in a new interpreter: a fork has more classes, and misses audit events."""
 COERCED = list(posix.environ)[-1:] == [b"LC_CTYPE"]  # the interpreter has appended its own LC_CTYPE (PEP 538)
 
 
@@ -389,7 +389,10 @@ def register_source(program, source):  # type: (CodeType, str) -> CodeType
 
 
 def end_of(error):  # type: (BaseException) -> int
-    """Print an exception and return the exit code; raise a SystemExit that the interpreter itself must handle."""
+    """Return the exit code; print an exception first, unless it is a SystemExit.
+
+    Raise again a SystemExit that the interpreter itself must handle.
+    """
     if not isinstance(error, SystemExit):
         report_failure(error)
         return 1
@@ -443,7 +446,7 @@ if __name__ == "__main__":
     except BaseException as error:
         failure = error
     finally:
-        stage = run = arguments = None  # hold no object of the program: the end of the interpreter must free them
+        stage = run = arguments = None  # hold no objects of the program: the end of the interpreter must free them
     code = 0 if failure is None else end_of(globals().pop("failure"))
     if HOOKS is not None:
         for watchers in HOOKS.watchers:  # without a call: a trace or profile function would see it

@@ -31,7 +31,7 @@ CAPABILITIES = 64
 IMPORTER = "<frozen importlib._bootstrap>"  # the interpreter's own import, whose frames are left out of tracebacks
 HELLO = b"snekhouse fork server 1\n"
 FOR_TRACEBACKS = ("linecache", "traceback", "ast") if sys.version_info >= (3, 13) else ()
-"""Modules that the interpreter imports by itself for programs that fail, and for each program given by -c."""
+"""Modules that the interpreter imports by itself for programs that fail; the first one also for programs given by -c."""
 DESCRIPTORS = posix.sysconf("SC_OPEN_MAX")
 
 _socket = bootstrap.borrow("_socket")
@@ -60,7 +60,7 @@ def serve():  # type: () -> tuple[ModuleType, Hooks]
 
 
 def outlive(fork_server):  # type: (int) -> int
-    """As the first process of the jail, reap all others until the fork server ends; return its exit code."""
+    """As the first process of the jail, reap orphans until the fork server ends; return its exit code."""
     posix.close(bootstrap.CONTROL)
     while True:
         ended, status = posix.wait()
@@ -119,7 +119,7 @@ class Runs:
         return False
 
     def begin_second(self, control):  # type: (int) -> bool
-        """Fork the second generation, which sets modules aside; return whether this process is a run of that.
+        """Fork the second generation, which sets modules aside; return whether this process is a run that it has forked.
 
         The second generation talks with the host over `control`.
         """
@@ -171,7 +171,7 @@ def preload(modules):  # type: (list[str]) -> tuple[Aside, Hooks]
 
 
 def freeze(aside):  # type: (Aside) -> Hooks
-    """Exempt all objects so far from garbage collection; return the hooks of the runs."""
+    """Exempt all objects so far from garbage collection, from Python 3.7 on; return the hooks of the runs."""
     gc.collect()
     held = gc.get_objects()
     held.append(held)  # never freed: that would write to pages, and copy them in each run

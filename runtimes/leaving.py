@@ -104,9 +104,9 @@ class Leaving:
         return name in self.HARMLESS or (type(file) is str and file.endswith((".py", ".pyc")))
 
     def has_no_finalizers(self):  # type: () -> bool
-        """Return whether no object created since the fork, other than files, does something when it is freed.
+        """Return whether freeing the objects created since the fork would do nothing that anybody sees.
 
-        If so, close the files. If that can be seen, return False instead.
+        If only files have finalizers, close them, unless somebody could see that.
         """
         objects = self.gc.get_objects()  # without frozen ones
         if self.old:
@@ -129,7 +129,7 @@ class Leaving:
         return callback is None or (type(callback) is type(cleaners) and callback.__code__ in self.cleaners)
 
     def close(self, objects):  # type: (list[Any]) -> bool
-        """Close files as their finalizers do. If that can be seen, or others have finalizers, return False instead."""
+        """Close files as their finalizers do; False if this can be seen, or if objects of other kinds have finalizers."""
         files = [each for each in objects if type(each) is not self.generator or each.gi_frame]
         if any(type(each) not in self.files for each in files):
             return False

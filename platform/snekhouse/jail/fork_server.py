@@ -28,13 +28,13 @@ _OUTPUT_LIMIT = 1 << 16
 
 
 class ForkServer:
-    """A running fork server, and its second generation once that has set modules aside.
+    """A running fork server, and its second generation as soon as this generation has set modules aside.
 
-    The second generation begins when a program first imports modules: until then, its memory is saved. Each fork of it
-    takes longer, but a program that imports modules saves much more time than that.
+    The second generation begins when the first evaluation comes that probably imports modules; until then, it takes no
+    memory. Each process that it forks takes longer to fork, but a program that imports modules saves much more time.
 
     Attributes:
-        plain: Forks evaluations that import nothing, and all evaluations while the second generation is not up.
+        plain: Forks evaluations that probably import nothing, and all of them while the second generation is not up.
     """
 
     def __init__(self, name: str, plain: Generation, second: Generation, second_end: socket) -> None:
@@ -68,7 +68,10 @@ class ForkServer:
         await self._second.idle()
 
     async def listen(self) -> None:
-        """Receive reports of ended forks, until the fork server fails or is gone. The remaining forks are then lost."""
+        """Receive reports of ended forks, and run the second generation once it is wanted.
+
+        Return when one of the two processes fails or is gone. The remaining forks are then lost.
+        """
         await first(self.plain.listen, self._run_second)
         self.close()
 

@@ -156,7 +156,7 @@ class Generation:
             JailError: The generation sent something else, or the fork cannot be sealed; the text says why.
         """
         if await self._channel.receive(len(protocol.FORK_SERVER_HELLO)) != protocol.FORK_SERVER_HELLO:
-            raise JailError("the fork server did not say hello")
+            raise JailError("the process that forks evaluations did not say hello")
         fork = self._fork()
         try:
             os.close((await self.hello_of(fork)).home)

@@ -84,7 +84,7 @@ def encode_fork(number: int, user: int) -> bytes:
     """Encode an order to fork a run. The run's end of its control socket is sent with the order (SCM_RIGHTS).
 
     Args:
-        number: A number that no other run of the fork server has.
+        number: A number that no other run of the same generation has.
         user: Its user and group id inside.
     """
     return b"F" + _NUMBER.pack(number) + _NUMBER.pack(user)
