@@ -31,7 +31,7 @@ CAPABILITIES = 64
 IMPORTER = "<frozen importlib._bootstrap>"  # the interpreter's own import, whose frames are left out of tracebacks
 HELLO = b"snekhouse fork server 1\n"
 FOR_TRACEBACKS = ("linecache", "traceback", "ast") if sys.version_info >= (3, 13) else ()
-"""Modules that the interpreter imports by itself for programs that fail; the first one also for programs given by -c."""
+"""Modules that the interpreter imports by itself for programs that fail; the first one also for those of -c."""
 DESCRIPTORS = posix.sysconf("SC_OPEN_MAX")
 
 _socket = bootstrap.borrow("_socket")
@@ -119,7 +119,7 @@ class Runs:
         return False
 
     def begin_second(self, control):  # type: (int) -> bool
-        """Fork the second generation, which sets modules aside; return whether this process is a run that it has forked.
+        """Fork the second generation, which sets modules aside; return whether this process is a run that it forked.
 
         The second generation talks with the host over `control`.
         """

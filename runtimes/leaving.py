@@ -129,7 +129,7 @@ class Leaving:
         return callback is None or (type(callback) is type(cleaners) and callback.__code__ in self.cleaners)
 
     def close(self, objects):  # type: (list[Any]) -> bool
-        """Close files as their finalizers do; False if this can be seen, or if objects of other kinds have finalizers."""
+        """Close files as their finalizers do; False if this can be seen, or if other objects have finalizers."""
         files = [each for each in objects if type(each) is not self.generator or each.gi_frame]
         if any(type(each) not in self.files for each in files):
             return False

@@ -82,6 +82,15 @@ make_image() {
   DOCKER_BUILDKIT=0 docker build --network none --tag snekhouse $context
 }
 
+# Give the machine a default route, which leads nowhere: Podman gives its containers a copy of it.
+give_route() {
+  if ip route show default | grep -q .; then return; fi
+  ip link add outside type dummy
+  ip address add 192.0.2.2/24 dev outside
+  ip link set outside up
+  ip route add default via 192.0.2.1
+}
+
 # Give that image to the tester's Podman.
 share_image() {
   if as_tester podman image exists snekhouse; then return; fi

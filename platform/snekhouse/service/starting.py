@@ -47,7 +47,7 @@ class Starter:
 
 
 _LOOKED_AT = 1 << 16
-"""How many characters or bytes of each text are searched: requests may have megabytes, and this is on the event loop."""
+"""How many characters or bytes of each text are searched: some have megabytes, and this is on the event loop."""
 
 
 def _may_import(job: Job) -> bool:
