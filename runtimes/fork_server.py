@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     import bootstrap
     import libc
+    import process
     from aside import Aside
+    from record import Record
 else:
     import __main__ as bootstrap
 
@@ -28,6 +30,7 @@ LOOPBACK_UP = b"lo".ljust(16, b"\0") + (1).to_bytes(2, sys.byteorder) + bytes(22
 SIGKILL = 9
 NOT_FORKED = (255 << 8).to_bytes(4, "big") + bytes(8)  # a status (wait(2)) and no CPU time, encoded as by `reap`
 CAPABILITIES = 64
+REASON = 200  # bytes
 IMPORTER = "<frozen importlib._bootstrap>"  # the interpreter's own import, whose frames are left out of tracebacks
 HELLO = b"snekhouse fork server 1\n"
 FOR_TRACEBACKS = ("linecache", "traceback", "ast") if sys.version_info >= (3, 13) else ()
@@ -40,6 +43,7 @@ gc = bootstrap.borrow("gc")  # type: Any
 CAN_FREEZE = hasattr(gc, "freeze")  # from Python 3.7 on
 if not TYPE_CHECKING:
     libc = bootstrap.load("libc")
+    process = bootstrap.load("process", libc=libc)
 
 
 def serve():  # type: () -> tuple[ModuleType, Hooks]
@@ -54,9 +58,9 @@ def serve():  # type: () -> tuple[ModuleType, Hooks]
     control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, bootstrap.CONTROL)
     field, number = bootstrap.receive_field, bootstrap.receive_number
     seal = Seal(field(), number(), [(field(), field(), number()) for _ in range(number())])
-    aside, hooks = preload([field().decode() for _ in range(number())])
+    record, hooks = preload([field().decode() for _ in range(number())])
     control.sendall(HELLO)
-    return _socket, Runs(control, seal, aside, hooks).serve()
+    return _socket, Forks(control, seal, record, hooks).serve()
 
 
 def outlive(fork_server):  # type: (int) -> int
@@ -68,16 +72,19 @@ def outlive(fork_server):  # type: (int) -> int
             return posix.WTERMSIG(status) + 128 if posix.WIFSIGNALED(status) else posix.WEXITSTATUS(status)
 
 
-class Runs:
-    """The runs that have not ended, by the number that the host gives each; a pidfd reports the end of each."""
+class Forks:
+    """The forked processes that have not ended, by the number that the host gives each: runs, and other generations.
 
-    def __init__(self, control, seal, aside, hooks):  # type: (Any, Seal, Aside, Hooks) -> None
-        self.control, self.seal, self.aside, self.hooks, self.poll = control, seal, aside, hooks, select.poll()
+    A pidfd reports the end of each.
+    """
+
+    def __init__(self, control, seal, record, hooks):  # type: (Any, Seal, Record, Hooks) -> None
+        self.control, self.seal, self.record, self.hooks, self.poll = control, seal, record, hooks, select.poll()
         self.pids, self.watches = {}, {}  # type: dict[bytes, int], dict[int, bytes]
         self.poll.register(bootstrap.CONTROL, select.POLLIN)
 
     def serve(self):  # type: () -> Hooks
-        """Follow orders and report the ends of runs, forever; in each run, return its hooks."""
+        """Follow orders and report ends, forever; in each run, return its hooks."""
         while True:
             for descriptor, _ in self.poll.poll():
                 if descriptor != bootstrap.CONTROL:
@@ -89,60 +96,58 @@ class Runs:
         """Follow one order of the host; return whether this process is the run that it asked for."""
         order, passed = self.control.recvmsg(9, _socket.CMSG_SPACE(4))[:2]
         kind, number = order[:1], order[1:5]
-        if kind == b"S":
-            return self.begin_second(int.from_bytes(passed[0][2], sys.byteorder))
-        if kind == b"F":
-            return self.start(number, int.from_bytes(order[5:], "big"), int.from_bytes(passed[0][2], sys.byteorder))
-        if kind != b"K":
+        if kind == b"K":
+            if number in self.pids:
+                posix.kill(self.pids[number], SIGKILL)
+            return False
+        if kind not in (b"F", b"G"):
             posix._exit(0)  # the host is gone; the jail ends when the first generation exits
-        if number in self.pids:
-            posix.kill(self.pids[number], SIGKILL)
-        return False
-
-    def start(self, number, user, control):  # type: (bytes, int, int) -> bool
-        """Fork a run that talks with the host over `control`; return whether this process is it."""
+        control = int.from_bytes(passed[0][2], sys.byteorder)
         try:
-            pid = self.seal.fork()
+            pid = self.seal.fork(new_namespace=kind == b"F")
         except OSError as error:
             refuse(control, error)
             self.control.sendall(number + NOT_FORKED)
-        else:
-            if pid == 0:
+            pid = -1
+        if pid == 0:
+            if kind == b"F":
                 self.control.detach()
-                settle(self.seal, user, control)
-                self.aside.note_fork()
-                return True
+                settle(self.seal, int.from_bytes(order[5:], "big"), control)
+                self.record.aside.note_fork()
+            else:
+                self.hooks = self.begin_generation(control)
+            return True
+        posix.close(control)
+        if pid > 0:
             watch = libc.call("syscall", SYS_PIDFD_OPEN, pid, 0)
             self.pids[number], self.watches[watch] = pid, number
             self.poll.register(watch, select.POLLIN)
-        posix.close(control)
         return False
 
-    def begin_second(self, control):  # type: (int) -> bool
-        """Fork the second generation, which sets modules aside; return whether this process is a run that it forked.
-
-        The second generation talks with the host over `control`.
-        """
-        try:
-            libc.call("setns", self.seal.own_pid, CLONE_NEWPID)  # leaves the namespace of the previous run
-            pid = posix.fork()
-        except OSError:
-            pid = -1  # the host sees its socket closed
-        if pid:
-            posix.close(control)
-            return False
+    def begin_generation(self, control):  # type: (int) -> Hooks
+        """Become another generation, which talks with the host over `control`; return in each run that it forks."""
         posix.dup2(control, bootstrap.CONTROL)
         posix.closerange(bootstrap.CONTROL + 1, DESCRIPTORS)
         self.seal.note_process()
+        names = [bootstrap.receive_field().decode() for _ in range(bootstrap.receive_number())]
         if CAN_FREEZE:
-            self.aside.fill()
-            self.hooks = freeze(self.aside)
+            before = process.memory()
+
+            def report(kind, reason):  # type: (bytes, str) -> None
+                grown = max(0, process.memory() - before)
+                text = reason.encode(errors="replace")[:REASON]
+                self.control.sendall(kind + grown.to_bytes(4, "big") + len(text).to_bytes(4, "big") + text)
+
+            if names:
+                self.record.fill_with_packages(names, report)
+            else:
+                self.record.fill()
+            self.hooks = freeze(self.record.aside)
         self.control.sendall(HELLO)
-        self.hooks = Runs(self.control, self.seal, self.aside, self.hooks).serve()
-        return True
+        return Forks(self.control, self.seal, self.record, self.hooks).serve()
 
     def report_end(self, watch):  # type: (int) -> None
-        """Report to the host how the run of this pidfd ended."""
+        """Report to the host how the process of this pidfd ended."""
         number = self.watches.pop(watch)
         self.poll.unregister(watch)
         posix.close(watch)
@@ -158,16 +163,17 @@ class Hooks:
         self.watchers = zip(iter(sys.gettrace, 0), iter(sys.getprofile, 0))  # type: Iterator[tuple[object, object]]
 
 
-def preload(modules):  # type: (list[str]) -> tuple[Aside, Hooks]
-    """Import modules ahead; return the modules set aside, and the hooks of the runs."""
-    aside = bootstrap.load("aside", IMPORTER, libc=libc).Aside()  # type: Aside
+def preload(modules):  # type: (list[str]) -> tuple[Record, Hooks]
+    """Import modules ahead; return the record of the modules set aside, and the hooks of the runs."""
+    asides = bootstrap.load("aside", IMPORTER, libc=libc)
+    record = bootstrap.load("record", IMPORTER, asides=asides, process=process).Record(asides.Aside())  # type: Record
     if CAN_FREEZE:
-        aside.fill(FOR_TRACEBACKS)
+        record.fill(FOR_TRACEBACKS)
     for name in modules:
         __import__(name)
-    aside.note_visible()
+    record.aside.note_visible()
     compile("", "", "exec")  # makes all types of the module ast, once for all runs
-    return aside, freeze(aside)
+    return record, freeze(record.aside)
 
 
 def freeze(aside):  # type: (Aside) -> Hooks
@@ -175,7 +181,7 @@ def freeze(aside):  # type: (Aside) -> Hooks
     gc.collect()
     held = gc.get_objects()
     held.append(held)  # never freed: that would write to pages, and copy them in each run
-    hooks = Hooks(bootstrap.load("leaving").Leaving(aside, () if CAN_FREEZE else map(id, held)).leave)
+    hooks = Hooks(bootstrap.load("leaving", libc=libc).Leaving(aside, () if CAN_FREEZE else map(id, held)).leave)
     if CAN_FREEZE:
         gc.freeze()
     return hooks
@@ -200,7 +206,7 @@ def refuse(control, error):  # type: (int, BaseException) -> None
 
 
 def reap(pid):  # type: (int) -> bytes
-    """Wait for a run that has ended; encode its status and its microseconds of CPU time."""
+    """Wait for a process that has ended; encode its status and its microseconds of CPU time."""
     had = "resource" in sys.modules  # wait4 imports it
     _, status, usage = posix.wait4(pid, 0)
     if not had:
@@ -227,10 +233,11 @@ class Seal:
         """Note which process forks the runs."""
         self.own_pid = libc.call("syscall", SYS_PIDFD_OPEN, posix.getpid(), 0)
 
-    def fork(self):  # type: () -> int
-        """Fork a process that is the first of a PID namespace."""
+    def fork(self, new_namespace):  # type: (bool) -> int
+        """Fork a process: the first one of a new PID namespace, or another one in this process's own."""
         libc.call("setns", self.own_pid, CLONE_NEWPID)  # leaves the namespace of the previous run
-        libc.call("unshare", CLONE_NEWPID)
+        if new_namespace:
+            libc.call("unshare", CLONE_NEWPID)
         return posix.fork()
 
     def close(self, user):  # type: (int) -> None

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any, Iterable, Iterator
 
     import bootstrap
+    import libc
     from aside import Aside
 else:
     import __main__ as bootstrap
@@ -58,7 +59,11 @@ class Leaving:
         self.files = [getattr(io, name) for name in self.FILES]
         weakref = bootstrap.borrow("_weakref")
         self.proxy, self.ref = weakref.ProxyType, weakref.ReferenceType
-        self.exit = _exit
+        library = sys.modules["os"].__file__.rpartition("/")[0]  # type: ignore[union-attr]
+        # Modules in C of packages: their libraries may have registered something with atexit(3).
+        self.foreign = {
+            name for name, module in [*sys.modules.items(), *aside.hidden.items()] if is_foreign(module, library)
+        }
         # What the interpreter itself reads, whatever the classes of a program define:
         self.bases, self.contents = type.__dict__["__mro__"].__get__, type.__dict__["__dict__"].__get__
         self.callback = self.ref.__dict__["__callback__"].__get__
@@ -71,7 +76,9 @@ class Leaving:
                 for stream in self.streams:
                     stream.flush()
                 if self.has_no_finalizers():
-                    self.exit(code)
+                    if not self.foreign.isdisjoint(sys.modules):
+                        libc.call("exit", code)
+                    _exit(code)
         except Exception:
             return
 
@@ -135,14 +142,20 @@ class Leaving:
             return False
         files = [each for each in files if not each.closed]
         descriptors = [each for each in files if type(each) is self.files[-1]]
-        if len(descriptors) > 1 or self.warnings.filters != self.filters:  # order or ResourceWarning can be seen
-            return False
+        if len(descriptors) > 1 or (descriptors and self.warnings.filters != self.filters):
+            return False  # the order of closing, or a ResourceWarning, can be seen
         files.sort(key=lambda file: self.files.index(type(file)))
         for each in files:
             each.flush()  # if this fails, the interpreter's own end fails too; from 3.13 on, it prints the reason
         for each in files:
             each.close()
         return True
+
+
+def is_foreign(module, library):  # type: (Any, str) -> bool
+    """Return whether a module is written in C and does not lie in the folder of the standard library."""
+    file = getattr(module, "__file__", None)
+    return type(file) is str and file.endswith(".so") and not file.startswith(library + "/lib-dynload/")
 
 
 def iterate():  # type: () -> Iterator[None]

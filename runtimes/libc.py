@@ -21,7 +21,7 @@ Byte = type("Byte", (_ctypes._SimpleCData,), {"_type_": "B"})
 Function = type("Function", (_ctypes.CFuncPtr,), {"_flags_": 1 | 8, "_restype_": Integer})  # cdecl, keeps errno
 FUNCTIONS = {
     name: Function(_ctypes.dlsym(_ctypes.dlopen(None, 0), name))
-    for name in ("capset", "ioctl", "memcmp", "memcpy", "mount", "prctl", "setns", "syscall", "unshare")
+    for name in ("capset", "exit", "ioctl", "memcmp", "memcpy", "mount", "prctl", "setns", "syscall", "unshare")
 }
 
 

@@ -159,7 +159,10 @@ def test_host_speaks_to_fork_servers() -> None:
     )
     assert told == bytes.fromhex(vector["bytes"])
     assert bytes.fromhex(vector["hello"]) == protocol.FORK_SERVER_HELLO
-    assert bytes.fromhex(vector["second"]) == protocol.SECOND
+    assert protocol.encode_generation(7) == bytes.fromhex(vector["generation"])
+    assert protocol.encode_modules(["numpy"]) == bytes.fromhex(vector["modules"])
+    taking = bytes.fromhex(vector["taking"])
+    assert protocol.TAKING.unpack(taking[: protocol.TAKING.size]) == (protocol.Taking.UNFIT.value, 1 << 14, 17)
     assert protocol.encode_fork(7, 65534) == bytes.fromhex(vector["fork"])
     assert protocol.encode_kill(7) == bytes.fromhex(vector["kill"])
     assert protocol.ENDED.unpack(bytes.fromhex(vector["ended"])) == (7, 3 << 8, 1_500_000)

@@ -1,19 +1,20 @@
 """Fork servers: an interpreter that runs in a jail and forks the guest of each evaluation."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
-from socket import socket
+from functools import partial
 
 import anyio
 
 from snekhouse.errors import JailError
 from snekhouse.jail import protocol
-from snekhouse.jail.channel import opened_channel
 from snekhouse.jail.diagnosis import diagnose
 from snekhouse.jail.generation import ForkServerError, Generation
 from snekhouse.jail.inputs import stdin_file
+from snekhouse.jail.learned import Learned
 from snekhouse.jail.nsjail import NsJail, fork_server_options, started
+from snekhouse.jail.package_generations import PackageGenerations
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.resources import RunResources
 from snekhouse.jail.streams import Drain, output_streams
@@ -28,82 +29,106 @@ _OUTPUT_LIMIT = 1 << 16
 
 
 class ForkServer:
-    """A running fork server, and its second generation as soon as this generation has set modules aside.
+    """A running fork server, and the other generations once they have set modules aside.
 
-    The second generation begins when the first evaluation comes that probably imports modules; until then, it takes no
-    memory. Each process that it forks takes longer to fork, but a program that imports modules saves much more time.
+    The second generation sets modules of the standard library aside. It begins when the first evaluation comes that
+    probably imports modules; until then, it takes no memory. Each process that it forks takes longer to fork, but a
+    program that imports modules saves much more time. The second one forks a third one, which also sets the modules of
+    packages aside that programs import most, and is replaced when these are more.
 
     Attributes:
-        plain: Forks evaluations that probably import nothing, and all of them while the second generation is not up.
+        served: How many evaluations it has served.
     """
 
-    def __init__(self, name: str, plain: Generation, second: Generation, second_end: socket) -> None:
-        """Take over both generations.
+    def __init__(self, name: str, plain: Generation, learned: Learned | None) -> None:
+        """Take over a fork server.
 
         Args:
             name: The runtime's, for the log.
-            plain: The fork server.
-            second: Its second generation, which has not begun.
-            second_end: The second generation's end of its control socket.
+            plain: The process that forks evaluations that probably import nothing, and all until others are up.
+            learned: The modules that programs import from packages; None to set none of them aside.
         """
-        self._name, self.plain = name, plain
-        self._second, self._second_end = second, second_end
-        self._is_second_wanted = anyio.Event()
-        self._is_second_up = False
+        self._name, self._plain, self._learned = name, plain, learned
+        self._library: Generation | None = None
+        self._packages: PackageGenerations | None = None
+        self._imports_seen = anyio.Event()
+        self.served = 0
 
     @property
-    def served(self) -> int:
-        """How many evaluations it has served."""
-        return self.plain.served + self._second.served
+    def packages(self) -> Generation | None:
+        """The generation that has set modules of packages aside, if there is one."""
+        return self._packages.current if self._packages else None
 
-    def generation(self, *, imports: bool) -> Generation:
-        """Return the generation that forks an evaluation; `imports` is whether its program probably imports modules."""
-        if imports:
-            self._is_second_wanted.set()
-        return self._second if imports and self._is_second_up else self.plain
+    def generation_for(self, imports: Collection[str] | None) -> Generation:
+        """Choose the generation that forks an evaluation.
+
+        Args:
+            imports: The modules that its program probably imports; None if it probably imports nothing.
+        """
+        self.served += 1
+        if imports is None:
+            return self._plain
+        self._imports_seen.set()
+        if self._learned:
+            self._learned.note(imports)
+        with_packages = self._packages.generation_for(imports) if self._packages else None
+        return with_packages or self._library or self._plain
 
     async def idle(self) -> None:
         """Wait until no fork is in use."""
-        await self.plain.idle()
-        await self._second.idle()
+        while busy := next((each for each in self._generations() if each.in_use), None):
+            await busy.idle()
 
     async def listen(self) -> None:
-        """Receive reports of ended forks, and run the second generation once it is wanted.
+        """Receive reports of ended forks, and run the other generations.
 
-        Return when one of the two processes fails or is gone. The remaining forks are then lost.
+        Return when one of the processes fails or is gone. The remaining forks are then lost.
         """
-        await first(self.plain.listen, self._run_second)
+        await first(self._plain.listen, self._run_library)
         self.close()
 
     def close(self) -> None:
         """Mark all forks as ended; their processes end with the fork server."""
-        self._is_second_up = False
-        self.plain.close()
-        self._second.close()
+        for generation in self._generations():
+            generation.close()
+        self._library = self._packages = None
 
-    async def _run_second(self) -> None:
+    def _generations(self) -> list[Generation]:
+        library = [self._library] if self._library else []
+        return [self._plain, *library, *(self._packages.alive if self._packages else ())]
+
+    async def _run_library(self) -> None:
         """Run the second generation once it is wanted; if it does not start, `plain` forks all evaluations."""
-        await self._is_second_wanted.wait()
-        try:
-            with self._second_end as control:
-                self.plain.begin_second(control.fileno())
-            with anyio.fail_after(START_TIMEOUT_S):
-                await self._second.start()
-        except (JailError, TimeoutError, OSError) as error:
-            reason = str(error) or "the second generation does not answer"
-            _log.warning("runtime %s: no modules are set aside: %s", self._name, reason)
+        await self._imports_seen.wait()
+        async with AsyncExitStack() as held:
+            try:
+                self._library = await held.enter_async_context(self._plain.next())
+            except (JailError, TimeoutError, OSError) as error:
+                reason = str(error) or "the second generation does not answer"
+                _log.warning("runtime %s: no modules are set aside: %s", self._name, reason)
+                await anyio.sleep_forever()
+                raise
+            await first(self._library.listen, partial(self._run_packages, self._library))
+
+    async def _run_packages(self, library: Generation) -> None:
+        """Run the third generation; return if it is lost."""
+        if not self._learned:
             await anyio.sleep_forever()
-        self._is_second_up = True
-        await self._second.listen()
+            return
+        self._packages = PackageGenerations(self._name, library, self._learned)
+        await self._packages.run()
 
 
 @asynccontextmanager
-async def started_fork_server(prepared: PreparedRuntime, resources: RunResources) -> AsyncIterator[ForkServer]:
+async def started_fork_server(
+    prepared: PreparedRuntime, resources: RunResources, learned: Learned | None
+) -> AsyncIterator[ForkServer]:
     """Start a fork server of a runtime, and check that it can fork; kill it and all its forks on leaving.
 
     Args:
         prepared: The runtime.
         resources: The server's cgroups and host ids.
+        learned: The modules that programs import from packages; None to set none of them aside.
 
     Raises:
         ForkServerError: It does not start, or cannot seal runs; the text says why.
@@ -118,11 +143,8 @@ async def started_fork_server(prepared: PreparedRuntime, resources: RunResources
         lost_forks = held.enter_context(ExitStack())
         async with started(prepared.nsjail, options, command, stdio) as process:
             output.close_writer()
-            channel, other = held.enter_context(opened_channel())
-            plain, second = (
-                Generation(each, prepared.runtime, resources, lost_forks) for each in (process.channel, channel)
-            )
-            fork_server = ForkServer(prepared.runtime.name, plain, second, other)
+            plain = Generation(process.channel, prepared.runtime, resources, lost_forks)
+            fork_server = ForkServer(prepared.runtime.name, plain, learned)
             try:
                 with anyio.fail_after(START_TIMEOUT_S):
                     await _configure(process, prepared)
@@ -141,7 +163,7 @@ async def _configure(process: NsJail, prepared: PreparedRuntime) -> None:
     """Send the settings."""
     runtime = prepared.runtime
     settings = protocol.encode_fork_server(
-        prepared.policy, writable(runtime), runtime.preload, loopback=runtime.loopback
+        prepared.policy, writable(runtime), runtime.preload or (), loopback=runtime.loopback
     )
     await process.channel.send(settings)
 

@@ -1,8 +1,8 @@
 """Processes that fork the guests of evaluations: each generation of a fork server is one."""
 
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -14,6 +14,7 @@ from snekhouse.jail import protocol
 from snekhouse.jail.channel import Channel, Hello, opened_channel
 from snekhouse.jail.resources import RunResources
 from snekhouse.jail.start import GuestExit
+from snekhouse.profile.rendering import START_TIMEOUT_S
 from snekhouse.registry.models import Runtime
 from snekhouse.waiting import first
 
@@ -21,18 +22,32 @@ ANSWER_TIMEOUT_S = 5.0
 """Seconds to wait for a hello or a report of a fork, which take milliseconds unless the host is loaded."""
 
 
+_REASON_SIZE = 200
+"""Bytes of a reason why a module is not set aside."""
+
+_MIB = 1 << 20
+
+
 class ForkServerError(JailError):
     """A fork server failed; the evaluation can start cold."""
 
 
+class UnfitModuleError(ForkServerError):
+    """A generation is of no use, because of one module that it was to set aside."""
+
+    def __init__(self, module: str, reason: str) -> None:
+        super().__init__(f"{module} cannot be set aside: {reason}")
+        self.module, self.reason = module, reason
+
+
 @dataclass(slots=True)
 class Fork:
-    """A process that a fork server forked.
+    """A process that a fork server forked: the guest of an evaluation, or another generation.
 
     Attributes:
         number: Its number in orders and reports.
         channel: The channel to it.
-        group: Its cgroup with the runtime's limits, which it joins after its hello; None on a host without cgroups.
+        group: The cgroup with the runtime's limits that a guest joins after its hello; None on a host without cgroups.
         held: Releases its resources.
         ended: Set once it has ended, or is lost with the fork server.
         exit: How it ended; None while it runs, and if it is lost.
@@ -47,10 +62,13 @@ class Fork:
 
 
 class Generation:
-    """A process that forks evaluations: the fork server, or its second generation.
+    """A process that forks evaluations: the fork server, or another generation, which one of them has forked.
 
     Attributes:
-        served: How many evaluations it has served.
+        modules: The modules of packages that it has set aside.
+        missing: Why it could not import others, by module.
+        memory: How much memory they take, in bytes.
+        in_use: How many of its forks are in use.
     """
 
     def __init__(self, channel: Channel, runtime: Runtime, resources: RunResources, lost_forks: ExitStack) -> None:
@@ -63,16 +81,18 @@ class Generation:
             lost_forks: Releases the resources of lost forks, once the fork server's process is gone.
         """
         self._channel = channel
-        self._limits, self._loopback = runtime.limits, runtime.loopback
+        self._runtime = runtime
         self._resources = resources
         self._lost_forks = lost_forks
         self._numbers = count()
         self._forks: dict[int, Fork] = {}
         self._spare: Fork | None = None
-        self._in_use = 0
         self._idle = anyio.Event()
         self._failure = anyio.Event()
-        self.served = 0
+        self.modules: list[str] = []
+        self.missing: dict[str, str] = {}
+        self.memory = 0
+        self.in_use = 0
 
     @contextmanager
     def used(self) -> Iterator[Fork]:
@@ -83,14 +103,13 @@ class Generation:
             OSError: The host is out of descriptors or ids.
         """
         fork, self._spare = self._spare or self._fork(), None
-        self._in_use += 1
-        self.served += 1
+        self.in_use += 1
         try:
             yield fork
         finally:
             self._release(fork)
-            self._in_use -= 1
-            if not self._in_use:
+            self.in_use -= 1
+            if not self.in_use:
                 self._idle.set()
                 self._idle = anyio.Event()
 
@@ -129,8 +148,16 @@ class Generation:
 
     async def idle(self) -> None:
         """Wait until no fork is in use."""
-        while self._in_use:
+        while self.in_use:
             await self._idle.wait()
+
+    async def retire(self) -> None:
+        """Wait until no fork is in use, and end the spare one; no evaluation may use this generation any more."""
+        await self.idle()
+        if spare := self._spare:
+            self._spare = None
+            await self.end(spare)
+            self._release(spare)
 
     async def listen(self) -> None:
         """Receive reports of ended forks, until the fork server fails or is gone. The remaining forks are then lost."""
@@ -138,16 +165,36 @@ class Generation:
         self._failure.set()
         self.close()
 
-    def begin_second(self, control: int) -> None:
-        """Order this process, the fork server, to begin the second generation.
+    @asynccontextmanager
+    async def next(self, modules: Sequence[str] = ()) -> AsyncIterator["Generation"]:
+        """Fork another generation, which sets modules aside; kill it on leaving.
 
         Args:
-            control: The second generation's end of its control socket.
+            modules: Modules of packages; none for those of the standard library.
 
         Raises:
-            ForkServerError: The fork server is gone, or does not read.
+            UnfitModuleError: One of the modules cannot be set aside.
+            JailError: The generation does not start, or this one is gone; the text says why.
+            TimeoutError: It does not answer.
+            OSError: The host is out of descriptors or ids.
         """
-        self._order(protocol.SECOND, control)
+        process = self._fork_generation()
+        generation = Generation(process.channel, self._runtime, self._resources, self._lost_forks)
+        try:
+            await process.channel.send(protocol.encode_modules(modules))
+            for name in modules:
+                await generation._receive_taking(name)
+            with anyio.fail_after(START_TIMEOUT_S):
+                await generation.start()
+            yield generation
+        finally:
+            generation.close()
+            try:
+                with suppress(ForkServerError), anyio.move_on_after(ANSWER_TIMEOUT_S):
+                    self._order(protocol.encode_kill(process.number))
+                    await process.ended.wait()
+            finally:
+                self._release(process)
 
     async def start(self) -> None:
         """Wait for the hello of this generation, and fork a first process, to check that forks can be sealed.
@@ -211,10 +258,46 @@ class Generation:
         )
         fork.ended.set()
 
+    async def _receive_taking(self, module: str) -> None:
+        """Wait until this generation has set a module aside, or cannot import it.
+
+        Raises:
+            UnfitModuleError: The module cannot be set aside, and the generation is of no use.
+        """
+        try:
+            with anyio.fail_after(START_TIMEOUT_S):
+                kind, kib, size = protocol.TAKING.unpack(await self._channel.receive(protocol.TAKING.size))
+                reason = (await self._channel.receive(min(size, _REASON_SIZE))).decode(errors="replace")
+        except TimeoutError as error:
+            raise UnfitModuleError(module, f"its import takes more than {START_TIMEOUT_S:g} s") from error
+        except JailError as error:
+            raise UnfitModuleError(module, "its import ends the interpreter") from error
+        if kind == protocol.Taking.MISSING.value:
+            self.missing[module] = reason
+            return
+        memory, limit = kib << 10, int(self._runtime.preload_memory)
+        if kind != protocol.Taking.TAKEN.value:
+            raise UnfitModuleError(module, reason)
+        if memory > limit:
+            reason = f"with it, the modules take {memory / _MIB:.0f} MiB; preload_memory is {limit / _MIB:.0f} MiB"
+            raise UnfitModuleError(module, reason)
+        self.modules.append(module)
+        self.memory = memory
+
+    def _fork_generation(self) -> Fork:
+        with ExitStack() as held:
+            channel, other = held.enter_context(opened_channel())
+            number = next(self._numbers)
+            with other:
+                self._order(protocol.encode_generation(number), other.fileno())
+            self._forks[number] = Fork(number, channel, None, held.pop_all())
+            return self._forks[number]
+
     def _fork(self) -> Fork:
+        runtime = self._runtime
         with ExitStack() as held:
             host_ids = held.enter_context(self._resources.ids.lease())
-            group = held.enter_context(self._resources.group(self._limits, loopback=self._loopback))
+            group = held.enter_context(self._resources.group(runtime.limits, loopback=runtime.loopback))
             channel, other = held.enter_context(opened_channel())
             number = next(self._numbers)
             with other:

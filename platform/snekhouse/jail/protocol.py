@@ -9,6 +9,7 @@ The guest closes its end of the socket before the program runs. After that, the 
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from snekhouse.profile.tmpfs import TmpfsMount
 
@@ -84,25 +85,49 @@ def encode_fork(number: int, user: int) -> bytes:
     """Encode an order to fork a run. The run's end of its control socket is sent with the order (SCM_RIGHTS).
 
     Args:
-        number: A number that no other run of the same generation has.
+        number: A number that no other fork of the same generation has.
         user: Its user and group id inside.
     """
     return b"F" + _NUMBER.pack(number) + _NUMBER.pack(user)
 
 
 def encode_kill(number: int) -> bytes:
-    """Encode an order to kill a run, if it has not ended yet."""
+    """Encode an order to kill a fork, if it has not ended yet."""
     return b"K" + _NUMBER.pack(number) + _NUMBER.pack(0)
 
 
-SECOND = b"S" + bytes(8)
-"""An order to fork the second generation.
+def encode_generation(number: int) -> bytes:
+    """Encode an order to fork another generation, whose end of its control socket is sent with the order (SCM_RIGHTS).
 
-The second generation's end of a new control socket is sent with the order (SCM_RIGHTS).
+    Args:
+        number: A number that no other fork of the same generation has.
+    """
+    return b"G" + _NUMBER.pack(number) + _NUMBER.pack(0)
+
+
+def encode_modules(modules: Sequence[str]) -> bytes:
+    """Encode the modules that a generation sets aside; none for those of the standard library."""
+    return _NUMBER.pack(len(modules)) + b"".join(_field(name.encode()) for name in modules)
+
+
+class Taking(Enum):
+    """What became of a module that a generation was to set aside."""
+
+    TAKEN = b"T"
+    MISSING = b"M"
+    """It cannot be imported."""
+    UNFIT = b"U"
+    """Its import changes the process, which can fork no runs any more."""
+
+
+TAKING = struct.Struct(">cII")
+"""The head of a report on a module: a `Taking`, KiB of memory that the process has grown so far, length of the reason.
+
+The reason follows, in UTF-8.
 """
 
 ENDED = struct.Struct(">IIQ")
-"""A fork server's report that a run has ended: its number, its status (wait(2)), its CPU time in microseconds."""
+"""A fork server's report that a fork has ended: its number, its status (wait(2)), its CPU time in microseconds."""
 
 
 def _field(content: bytes) -> bytes:

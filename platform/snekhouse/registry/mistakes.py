@@ -58,6 +58,7 @@ _MESSAGES: Mapping[str, tuple[str, str]] = {
         "is not the name of an environment variable",
         "write a name that is not empty and has neither '=' nor null bytes",
     ),
+    "preload": ('is neither "auto" nor a list of modules', 'write "auto", or a list such as ["numpy"]'),
     "module_name": ("is not the name of a module", 'write it as in an import, such as "numpy.linalg"'),
     "version": ("is not a release of CPython", 'write the full version, such as "3.14.6"'),
     "range": ("is not a range of ids", "write the first and the last of 2 to 65536 ids, such as [200000, 200999]"),

@@ -22,11 +22,11 @@ from snekhouse.registry.values import (
     EnvName,
     EnvValue,
     HostName,
-    ModuleName,
     MountPath,
     Name,
     Origin,
     Positive,
+    Preload,
     RootPath,
     Size,
     UidRange,
@@ -142,6 +142,16 @@ class Settings(_Table):
             description="Folder of its third-party packages; {runtime} stands for its name. If not given, a default."
         ),
     ] = None
+    preload: Annotated[
+        Preload,
+        Field(
+            description='Modules that the fork server imports before evaluations fork; "auto": those of packages that '
+            "programs import often, hidden until a program imports them."
+        ),
+    ] = None
+    preload_memory: Annotated[
+        Size, Field(description='Memory that the modules of preload = "auto" may take in the fork server.')
+    ] = ByteSize(128 * _MIB)
     packages_build: Annotated[
         Literal["wheels", "source"],
         Field(
@@ -158,10 +168,6 @@ class RuntimeTable(Settings):
     executable_names: Annotated[
         tuple[AbsolutePath, ...],
         Field(strict=False, description="Other paths that clients may send as `executable_path` for this runtime."),
-    ] = ()
-    preload: Annotated[
-        tuple[ModuleName, ...],
-        Field(strict=False, description="Modules that the fork server imports before evaluations fork."),
     ] = ()
     build: Build | None = None
 

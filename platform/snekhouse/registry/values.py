@@ -6,9 +6,9 @@ Each validation error has its own type, by which `mistakes` finds the message.
 import posixpath
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
 
 _MAX_BYTES = (1 << 63) - 1  # the maximum of off_t
@@ -82,6 +82,14 @@ def normal_path(path: str) -> str:
     return posixpath.normpath("/" + path.lstrip("/"))  # normpath keeps a leading "//", as POSIX allows
 
 
+def _written_as_preload(modules: object) -> object:
+    if modules == "auto":
+        return None
+    if not isinstance(modules, list | tuple):
+        _refuse("preload")
+    return modules
+
+
 def _range(ids: tuple[int, ...]) -> tuple[int, ...]:
     match ids:
         case (first, last) if first < last < first + _MAX_UIDS:
@@ -120,6 +128,15 @@ Origin = Annotated[str, _must(_ORIGIN.fullmatch, "origin")]
 
 Release = Annotated[str, _must(_RELEASE.fullmatch, "version")]
 ModuleName = Annotated[str, _must(lambda name: all(map(str.isidentifier, name.split("."))), "module_name")]
+
+Preload = Annotated[
+    tuple[ModuleName, ...] | None,
+    Field(strict=False),
+    BeforeValidator(_written_as_preload),
+    PlainSerializer(lambda modules: "auto" if modules is None else modules, Literal["auto"] | tuple[str, ...]),
+]
+"""Modules to import ahead; None stands for "auto"."""
+
 ImageName = Annotated[str, _must(_IMAGE.fullmatch, "image_name")]
 Sha256 = Annotated[str, _must(_SHA256.fullmatch, "sha256")]
 EnvName = Annotated[str, _must(lambda name: name and "=" not in name and "\0" not in name, "env_name")]

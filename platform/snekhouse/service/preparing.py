@@ -34,7 +34,7 @@ from snekhouse.service.starting import Starter
 from snekhouse.service.supervisor import ForkServerSupervisor
 from snekhouse.waiting import first
 
-_FORK_SERVER = ("fork_server.py", "libc.py", "aside.py", "leaving.py")
+_FORK_SERVER = ("fork_server.py", "libc.py", "process.py", "aside.py", "record.py", "leaving.py")
 """The files in runtimes/ that a fork server executes."""
 
 _log = logging.getLogger(__package__)
@@ -108,7 +108,8 @@ class Preparer:
         self, runtime: Runtime, identity: Identity, before: RuntimeState | None, turns: anyio.Semaphore
     ) -> RuntimeState:
         texts = self._render(runtime, identity, self._bootstrap)
-        rendered = (*texts, runtime.executable, runtime.limits, runtime.preload, runtime.start, _signature(runtime))
+        preload = (runtime.preload, runtime.preload_memory)
+        rendered = (*texts, runtime.executable, runtime.limits, preload, runtime.start, _signature(runtime))
         if before and before.probe and before.preparation.rendered == rendered:
             return RuntimeState(replace(before.prepared, runtime=runtime), before.preparation)
         make_user_base(runtime)

@@ -9,6 +9,7 @@ from snekhouse.jail.fork import ForkStart
 from snekhouse.jail.generation import ForkServerError
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.run import run
+from snekhouse.service.imports import imports_of
 from snekhouse.service.supervisor import ForkServerSupervisor
 
 _log = logging.getLogger(__package__)
@@ -40,19 +41,7 @@ class Starter:
         """
         if self.supervisor and (fork_server := self.supervisor.fork_server()):
             try:
-                return await run(prepared, job, ForkStart(fork_server.generation(imports=_may_import(job))))
+                return await run(prepared, job, ForkStart(fork_server.generation_for(imports_of(job))))
             except ForkServerError as error:
                 _log.warning("runtime %s: an evaluation starts cold: %s", prepared.runtime.name, error)
         return await run(prepared, job, self.cold)
-
-
-_LOOKED_AT = 1 << 16
-"""How many characters or bytes of each text are searched: some have megabytes, and this is on the event loop."""
-
-
-def _may_import(job: Job) -> bool:
-    """Return whether a program probably imports modules, judged by its text; a wrong answer costs only time."""
-    args = (arg[:_LOOKED_AT].decode(errors="replace") if isinstance(arg, bytes) else arg for arg in job.args)
-    return any(arg == "-m" or arg.find("import", 0, _LOOKED_AT) >= 0 for arg in args) or any(
-        file.content.find(b"import", 0, _LOOKED_AT) >= 0 for file in job.files if file.path.endswith(".py")
-    )

@@ -12,8 +12,10 @@ from anyio.abc import TaskStatus
 from snekhouse.backoff import Backoff
 from snekhouse.jail.fork_server import ForkServer, started_fork_server
 from snekhouse.jail.generation import ForkServerError
+from snekhouse.jail.learned import Learned
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.resources import RunResources
+from snekhouse.packages.site import top_modules
 from snekhouse.service.metrics import Metrics
 from snekhouse.shortening import MESSAGE_SIZE, shortened
 from snekhouse.waiting import first
@@ -36,6 +38,7 @@ class ForkServerSupervisor:
     Attributes:
         reason: Why evaluations start cold; empty if they do not.
         attempted: Set once the first fork server has started, or has failed to start.
+        learned: The modules that programs import from packages; None if the registry has a list instead.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class ForkServerSupervisor:
         self._packages_known = 0
         self._turn = turn
         self._metrics = metrics
+        self.learned = Learned() if prepared.runtime.preload is None else None
         self._cause = "first"  # why the next fork server starts
         self._fork_server: ForkServer | None = None
         self._due = anyio.Event()  # set when the current fork server must be replaced
@@ -115,7 +119,9 @@ class ForkServerSupervisor:
     async def _run_one(self, *, task_status: TaskStatus[None]) -> None:
         """Run a fork server until it is lost, or until another has replaced it and its runs have ended."""
         changed = self._packages_changed()
-        async with started_fork_server(self._prepared, self._resources) as fork_server:
+        if self.learned and self._packages:
+            self.learned.begin(top_modules(self._packages))
+        async with started_fork_server(self._prepared, self._resources, self.learned) as fork_server:
             self._packages_known = changed
             self._replaced.set()
             self._replaced = replaced = anyio.Event()

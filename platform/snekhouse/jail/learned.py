@@ -1,0 +1,80 @@
+"""The modules of packages that the programs of a runtime import most, and that a generation sets aside."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+
+import anyio
+
+_PROGRAMS = 2
+"""How many programs import a module before it is set aside."""
+
+_LOSSES = 2
+"""How many lost generations it takes to give up."""
+
+_MOST = 64
+"""How many modules are counted, and so at most how many are set aside."""
+
+
+class Learned:
+    """Counts which modules programs import from packages.
+
+    Programs choose only among the modules of installed packages. Their own modules are never imported ahead.
+
+    Attributes:
+        left_out: Why modules are not set aside although programs import them, by module.
+    """
+
+    def __init__(self) -> None:
+        self._packages: frozenset[str] = frozenset()
+        self._programs: Counter[str] = Counter()
+        self._is_more_wanted = anyio.Event()
+        self._losses = 0
+        self.left_out: dict[str, str] = {}
+
+    def begin(self, packages: frozenset[str]) -> None:
+        """Begin with another fork server.
+
+        Args:
+            packages: The modules at the top of the packages that are installed now.
+        """
+        if packages != self._packages:
+            self._packages, self._losses = packages, 0
+            self._programs = Counter({name: self._programs[name] for name in self._programs if self._is_known(name)})
+        self.left_out.clear()
+
+    def note(self, modules: Iterable[str]) -> None:
+        """Count the modules that a program imports, as far as they are of packages."""
+        for name in modules:
+            if self._is_known(name) and (name in self._programs or len(self._programs) < _MOST):
+                self._programs[name] += 1
+                if self._programs[name] == _PROGRAMS:
+                    self._is_more_wanted.set()
+
+    async def more_wanted(self, beyond: Collection[str]) -> tuple[str, ...]:
+        """Wait until there are modules to set aside beyond those that are; return all, the most frequent one first."""
+        while not set(wanted := self._wanted()).difference(beyond):
+            self._is_more_wanted = anyio.Event()
+            await self._is_more_wanted.wait()
+        return wanted
+
+    def leave_out(self, module: str, reason: str) -> None:
+        """Do not set a module aside while this fork server runs."""
+        self.left_out[module] = reason
+
+    def lose(self) -> None:
+        """Record that a generation was lost; after the second loss, set nothing aside until packages change."""
+        self._losses += 1
+
+    def _is_known(self, name: str) -> bool:
+        return top_of(name) in self._packages
+
+    def _wanted(self) -> tuple[str, ...]:
+        if self._losses >= _LOSSES:
+            return ()
+        counts = self._programs.most_common()
+        return tuple(name for name, count in counts if count >= _PROGRAMS and name not in self.left_out)
+
+
+def top_of(module: str) -> str:
+    """Return the name of the top-level module that contains a module."""
+    return module.partition(".")[0]

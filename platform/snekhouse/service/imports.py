@@ -1,0 +1,61 @@
+"""The modules that a program probably imports, judged by its text."""
+
+import re
+from collections.abc import Iterator
+
+from snekhouse.evaluation import Job
+
+_LOOKED_AT = 1 << 16
+"""How many characters or bytes of each text are searched: some have megabytes, and this is on the event loop."""
+
+_DEPTH = 4
+"""How many parts of a dotted name count."""
+
+_START = r"(?:^|[;:])[ \t]*"
+_IMPORT = re.compile(_START + r"import[ \t]+([\w., \t]+)", re.MULTILINE)
+_FROM = re.compile(_START + r"from[ \t]+([\w.]+)[ \t]+import[ \t]*(?:\(([\w\s,]*)|([\w \t,]*))", re.MULTILINE)
+
+
+def imports_of(job: Job) -> frozenset[str] | None:
+    """Find the modules that a program imports, without running or parsing it; a wrong answer costs only time.
+
+    Returns:
+        Names of modules, and of what is imported from modules, which may be modules as well. None if the program
+        probably imports nothing.
+    """
+    found: set[str] = set()
+    is_seen = False
+    for text in _texts(job):
+        if "import" in text:
+            is_seen = True
+            found.update(_names(text))
+    for option, module in zip(job.args, job.args[1:], strict=False):
+        if option in ("-m", b"-m"):
+            is_seen = True
+            found.add(_text(module))
+    if not is_seen:
+        return None
+    if job.env:  # packages may read variables when they are imported
+        return frozenset()
+    return frozenset(".".join(name.split(".")[:_DEPTH]) for name in found)
+
+
+def _texts(job: Job) -> Iterator[str]:
+    """Yield the beginning of everything that may be the text of a program."""
+    yield from map(_text, job.args)
+    for file in job.files:
+        if file.path.endswith(".py"):
+            yield _text(file.content)
+
+
+def _text(text: str | bytes) -> str:
+    return text[:_LOOKED_AT].decode(errors="replace") if isinstance(text, bytes) else text[:_LOOKED_AT]
+
+
+def _names(text: str) -> Iterator[str]:
+    for modules in _IMPORT.findall(text):
+        yield from (words[0] for part in modules.split(",") if (words := part.split()))
+    for module, inside, plain in _FROM.findall(text):
+        if not module.startswith("."):
+            yield module
+            yield from (f"{module}.{words[0]}" for part in (inside or plain).split(",") if (words := part.split()))

@@ -1,0 +1,86 @@
+"""What the import of a package must not change in a process that forks runs.
+
+The fork server executes this file. It is written for CPython 3.6 and every later one.
+"""
+
+import posix
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+    import bootstrap
+    import libc
+else:
+    import __main__ as bootstrap
+
+CLONE_THREAD = 0x00010000
+DESCRIPTORS = posix.sysconf("SC_OPEN_MAX")
+SIGNALS = range(1, 65)
+
+_locale, _signal, _thread, gc, resource = map(bootstrap.borrow, ("_locale", "_signal", "_thread", "gc", "resource"))
+
+
+class State:
+    """The state of this process at one time, as far as it is inherited by runs, or closed or stopped in them."""
+
+    def __init__(self):  # type: () -> None
+        self.values = [look() for _, look in LOOKS]
+
+    def changed(self):  # type: () -> str
+        """Return what has changed since; empty if nothing has."""
+        now = State().values
+        found = [what for (what, _), old, new in zip(LOOKS, self.values, now) if old != new]
+        return ", ".join(found) or ("threads of the package survive a fork of the process" if has_threads() else "")
+
+
+def has_threads():  # type: () -> bool
+    """Return whether this process has threads that stay when it forks; libraries such as OpenBLAS stop their own.
+
+    A run has only one thread. If a library has more, and does not stop them before a fork, it would wait for them.
+    """
+    pid = posix.fork()
+    if pid == 0:
+        posix._exit(0)
+    posix.waitpid(pid, 0)
+    try:
+        libc.call("unshare", CLONE_THREAD)  # does nothing, and fails in a process with several threads
+    except OSError:
+        return True
+    return False
+
+
+def open_descriptors():  # type: () -> list[int]
+    """Return the open descriptors; runs close them."""
+    found = []
+    for descriptor in range(DESCRIPTORS):
+        try:
+            posix.fstat(descriptor)
+        except OSError:
+            continue
+        found.append(descriptor)
+    return found
+
+
+def memory():  # type: () -> int
+    """Return the most memory that this process had so far, in KiB."""
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+LOOKS = (
+    ("it starts threads", _thread._count),
+    ("it leaves files or sockets open", open_descriptors),
+    ("it handles signals", lambda: [_signal.getsignal(each) for each in SIGNALS]),
+    ("it sets a timer", lambda: [_signal.getitimer(each) for each in range(3)]),
+    ("it replaces a hook of sys", lambda: (sys.excepthook, sys.displayhook, sys.breakpointhook)),
+    ("it replaces a standard stream", lambda: (sys.stdin, sys.stdout, sys.stderr)),
+    ("it changes sys.path", lambda: sys.path[:]),
+    ("it changes how modules are found", lambda: (sys.meta_path[:], sys.path_hooks[:])),
+    ("it traces, profiles or monitors", lambda: (sys.gettrace(), sys.getprofile())),
+    ("it changes the locale", lambda: _locale.setlocale(_locale.LC_ALL, None)),
+    ("it changes the working folder", posix.getcwd),
+    ("it changes limits of the interpreter", lambda: (sys.getrecursionlimit(), sys.getswitchinterval())),
+    ("it changes the garbage collection", lambda: (gc.isenabled(), gc.get_threshold(), gc.callbacks[:])),
+)  # type: tuple[tuple[str, Callable[[], object]], ...]
+"""What is compared, and what a difference means."""
