@@ -39,6 +39,9 @@ class Aside:
         self.main_thread = self.thread.get_ident()
         self.import_, self.find_and_load = self.builtins.__import__, self.importlib._find_and_load
         self.hidden = {}  # type: dict[str, Any]  # the modules set aside, by name
+        self.once = set()  # type: set[str]  # those that cannot be imported twice in a process, as numpy
+        self.is_disturbed = False  # whether the interpreter's own import has taken over
+        self.lock = self.thread.RLock()
         self.shown = set()  # type: set[str]  # those that have become visible; each does so only once
         self.order = {}  # type: dict[str, Order]
         self.folders = {}  # type: dict[str, str]  # the entry of the path that has a module, unless it is built in
@@ -71,14 +74,36 @@ class Aside:
 
     def bring(self, name, import_):  # type: (str, Any) -> Any
         """Import a module that is not in sys.modules: make it visible if it is set aside, otherwise import it."""
-        if name in self.hidden and self.thread.get_ident() == self.main_thread:
-            plan = self.plan(name) if self.is_undisturbed() else None
-            if plan:
-                self.show(plan, self.order[name])
-                return sys.modules[name]
-            self.hidden.clear()
-            self.importlib._find_and_load = self.find_and_load
+        if name in self.hidden:
+            with self.lock:
+                plan = self.plan(name) if self.may_show() else None
+                if not plan and name in self.once:
+                    plan = self.rest(name)
+                if plan:
+                    self.show(plan, self.order[name])
+                    return sys.modules[name]
+                if self.thread.get_ident() == self.main_thread:
+                    self.is_disturbed = True
         return self.find_and_load(name, import_)
+
+    def may_show(self):  # type: () -> bool
+        """Return whether a module can become visible as its import would make it visible."""
+        return not self.is_disturbed and self.thread.get_ident() == self.main_thread and self.is_undisturbed()
+
+    def rest(self, name):  # type: (str) -> set[str]
+        """Return the modules that are not visible yet, of those that an import loads; none if it finds another module.
+
+        This is for a module that cannot be imported a second time: it becomes visible although the program has changed
+        modules that it imports.
+        """
+        top = name.partition(".")[0]
+        if name in self.shown or top not in self.folders:
+            return set()
+        if sys.modules.get(top, self.hidden[top]) is not self.hidden[top]:
+            return set()
+        if top not in sys.modules and not self.finds({top}, "", self.folders[top]):
+            return set()
+        return {each for each in self.order[name].begins if each not in sys.modules and each in self.hidden}
 
     def is_undisturbed(self):  # type: () -> bool
         """Return whether the program has not changed how imports work, and nothing traces or profiles them."""
@@ -205,6 +230,15 @@ class Memory:
         module.name = object()
         is_same, module.name = memory.is_same(), first
         return was_same and not is_same and memory.is_same()
+
+
+def is_foreign(module):  # type: (Any) -> bool
+    """Return whether a module is written in C and does not lie in the folder of the standard library."""
+    file = getattr(module, "__file__", None)
+    if type(file) is not str or not file.endswith(".so"):
+        return False
+    library = sys.modules["os"].__file__.rpartition("/")[0]  # type: ignore[union-attr]
+    return not file.startswith(library + "/lib-dynload/")
 
 
 def thread_callbacks():  # type: () -> list[object]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any, Callable, Iterator
 
+    import aside as asides
     import bootstrap
     import libc
     import process
@@ -44,6 +45,7 @@ CAN_FREEZE = hasattr(gc, "freeze")  # from Python 3.7 on
 if not TYPE_CHECKING:
     libc = bootstrap.load("libc")
     process = bootstrap.load("process", libc=libc)
+    asides = bootstrap.load("aside", IMPORTER, libc=libc)
 
 
 def serve():  # type: () -> tuple[ModuleType, Hooks]
@@ -139,6 +141,7 @@ class Forks:
                 self.control.sendall(kind + grown.to_bytes(4, "big") + len(text).to_bytes(4, "big") + text)
 
             if names:
+                process.catch_output()
                 self.record.fill_with_packages(names, report)
             else:
                 self.record.fill()
@@ -165,8 +168,9 @@ class Hooks:
 
 def preload(modules):  # type: (list[str]) -> tuple[Record, Hooks]
     """Import modules ahead; return the record of the modules set aside, and the hooks of the runs."""
-    asides = bootstrap.load("aside", IMPORTER, libc=libc)
-    record = bootstrap.load("record", IMPORTER, asides=asides, process=process).Record(asides.Aside())  # type: Record
+    outside = bootstrap.load("outside", IMPORTER, asides=asides)
+    records = bootstrap.load("record", IMPORTER, asides=asides, outside=outside, process=process)
+    record = records.Record(asides.Aside())  # type: Record
     if CAN_FREEZE:
         record.fill(FOR_TRACEBACKS)
     for name in modules:
@@ -181,7 +185,9 @@ def freeze(aside):  # type: (Aside) -> Hooks
     gc.collect()
     held = gc.get_objects()
     held.append(held)  # never freed: that would write to pages, and copy them in each run
-    hooks = Hooks(bootstrap.load("leaving", libc=libc).Leaving(aside, () if CAN_FREEZE else map(id, held)).leave)
+    hooks = Hooks(
+        bootstrap.load("leaving", asides=asides, libc=libc).Leaving(aside, () if CAN_FREEZE else map(id, held)).leave
+    )
     if CAN_FREEZE:
         gc.freeze()
     return hooks

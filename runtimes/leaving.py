@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any, Iterable, Iterator
 
+    import aside as asides
     import bootstrap
     import libc
     from aside import Aside
@@ -59,11 +60,9 @@ class Leaving:
         self.files = [getattr(io, name) for name in self.FILES]
         weakref = bootstrap.borrow("_weakref")
         self.proxy, self.ref = weakref.ProxyType, weakref.ReferenceType
-        library = sys.modules["os"].__file__.rpartition("/")[0]  # type: ignore[union-attr]
         # Modules in C of packages: their libraries may have registered something with atexit(3).
-        self.foreign = {
-            name for name, module in [*sys.modules.items(), *aside.hidden.items()] if is_foreign(module, library)
-        }
+        modules = [*sys.modules.items(), *aside.hidden.items()]
+        self.foreign = {name for name, module in modules if asides.is_foreign(module)}
         # What the interpreter itself reads, whatever the classes of a program define:
         self.bases, self.contents = type.__dict__["__mro__"].__get__, type.__dict__["__dict__"].__get__
         self.callback = self.ref.__dict__["__callback__"].__get__
@@ -150,12 +149,6 @@ class Leaving:
         for each in files:
             each.close()
         return True
-
-
-def is_foreign(module, library):  # type: (Any, str) -> bool
-    """Return whether a module is written in C and does not lie in the folder of the standard library."""
-    file = getattr(module, "__file__", None)
-    return type(file) is str and file.endswith(".so") and not file.startswith(library + "/lib-dynload/")
 
 
 def iterate():  # type: () -> Iterator[None]

@@ -63,12 +63,28 @@ def open_descriptors():  # type: () -> list[int]
     return found
 
 
+def catch_output():  # type: () -> None
+    """Let everything that this process prints go to a file without a name, whose size tells whether anything did."""
+    file = posix.open("/dev/shm", posix.O_RDWR | posix.O_TMPFILE, 0o600)
+    for stream in (1, 2):
+        posix.dup2(file, stream)
+    posix.close(file)
+
+
+def printed():  # type: () -> int
+    """Return how much this process has printed since `catch_output`, in bytes."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return posix.fstat(1).st_size
+
+
 def memory():  # type: () -> int
     """Return the most memory that this process had so far, in KiB."""
     return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 LOOKS = (
+    ("it prints", printed),
     ("it starts threads", _thread._count),
     ("it leaves files or sockets open", open_descriptors),
     ("it handles signals", lambda: [_signal.getsignal(each) for each in SIGNALS]),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     import aside as asides
     import bootstrap
+    import outside
     import process
     from aside import Aside
 else:
@@ -45,11 +46,11 @@ class Record:
         self.thread_callbacks = 0  # how many there were before `__enter__`
         self.failure = None  # type: Exception | None  # why the last module could not be imported
         self.extras = set()  # type: set[str]  # modules that other modules put into sys.modules, as typing does
+        self.found = set()  # type: set[str]  # all modules that the current `take` has found
+        self.outside = (outside.Globals(aside), outside.Filters(), outside.Environment(), outside.Loggers())  # type: tuple[outside.Globals | outside.Filters | outside.Environment | outside.Loggers, ...]
+        self.changes = {}  # type: dict[str, list[Callable[[], object]]]  # those effects that concern `outside`
         self.loading = []  # type: list[str]
         self.base = set()  # type: set[str]  # modules that were in sys.modules before `__enter__`
-        self.names = {}  # type: dict[str, tuple[asides.Memory, dict[str, Any]]]  # global variables of those in `base`
-        self.filters = []  # type: list[Any]  # the filters of warnings before `__enter__`
-        self.environ = {}  # type: dict[bytes, bytes]  # the environment before `__enter__`
         self.atexit = aside.atexit  # type: Any
         if "atexit" not in sys.modules:
             aside.hidden["atexit"], self.parts["atexit"] = self.atexit, {}
@@ -77,6 +78,8 @@ class Record:
             aside.names[close[name]] = asides.Memory(module)
             if self.folder(name, module):
                 aside.folders[close[name]] = self.folder(name, module)
+        foreign = {name for name, module in aside.hidden.items() if asides.is_foreign(module)}
+        aside.once = {name for name, order in aside.order.items() if not foreign.isdisjoint(order.begins)}
         aside.hidden = bootstrap.ASIDE = {close[name]: module for name, module in aside.hidden.items()}
         aside.effects = {name: effects for name, effects in aside.effects.items() if effects}
         aside.library = {folder for name, folder in aside.folders.items() if "." not in name}
@@ -105,9 +108,8 @@ class Record:
         self.atexit.register = self.register_later
         if self.at_fork:
             sys.modules["os"].register_at_fork = self.register_at_fork_later  # type: ignore[attr-defined]
-        for name in self.base - asides.UNWATCHED:
-            self.names[name] = asides.Memory(sys.modules[name]), dict(sys.modules[name].__dict__)
-        self.filters, self.environ = list(sys.modules["_warnings"].filters), dict(environment())
+        for kind in self.outside:
+            kind.begin()
 
     def __exit__(self, *_):  # type: (object) -> None
         """Restore the functions that `__enter__` replaced."""
@@ -119,18 +121,21 @@ class Record:
     def take(self, root):  # type: (str) -> None
         """Import a module, and hide every module that this added to sys.modules."""
         self.failure = None
+        self.found.clear()
         try:
             __import__(root)
         except Exception as error:
             self.failure = error.with_traceback(None)  # this version of Python has no such module
             self.loading.clear()
+        for kind in self.outside:
+            kind.restore()
         new = [name for name in sys.modules if name not in self.base]
         for name in new:
             self.aside.hidden[name] = sys.modules.pop(name)
             self.parts.setdefault(name, {})
         for name in new:
             parent, _, child = name.rpartition(".")
-            if parent and name not in self.order(parent)[0]:
+            if parent and name not in self.extras and name not in self.order(parent)[0]:
                 module = self.aside.hidden.get(parent) or sys.modules[parent]
                 if module.__dict__.get(child) is self.aside.hidden[name]:
                     delattr(module, child)
@@ -151,7 +156,7 @@ class Record:
 
         def follow(name):  # type: (str) -> None
             parent = name.rpartition(".")[0]
-            if parent and name not in begins:
+            if parent and name not in begins and name not in self.extras:
                 follow(parent)
             if name not in begins:
                 begins[name], place = None, len(places)
@@ -194,24 +199,31 @@ class Record:
     def find_and_load(self, name, import_):  # type: (str, Any) -> Any
         """Import a module that is not in sys.modules; take it from the modules set aside if it is among them."""
         self.note_extras()
+        if self.loading:
+            self.note_changes(self.loading[-1])
         if self.loading and not self.loading[-1].startswith(name + "."):
             self.parts[self.loading[-1]][name] = None
         if name in self.aside.hidden:
             for each in self.order(name)[2]:
+                self.found.add(each)
                 if each not in sys.modules:
                     sys.modules[each] = self.aside.hidden.pop(each)
+                    self.change_again(each)
                     parent, _, child = each.rpartition(".")
                     if each in self.late:
                         setattr(sys.modules[parent], child, sys.modules[each])
             return sys.modules[name]
-        self.parts[name] = {}
+        searched, self.parts[name] = set(sys.path_importer_cache), {}
+        self.found.add(name)
         self.loading.append(name)
         try:
             module = self.aside.find_and_load(name, import_)
             self.note_extras()
-            self.undo(name)
-        except BaseException:  # the parts of this module become parts of its importer
-            if len(self.loading) > 1:
+            self.note_callbacks(name)
+            self.note_changes(name)
+        except BaseException:
+            self.note_searched(searched)
+            if len(self.loading) > 1:  # the parts of this module become parts of its importer
                 found = self.parts[self.loading[-2]]
                 found.pop(name, None)
                 found.update(self.parts.pop(name))
@@ -220,73 +232,40 @@ class Record:
             self.loading.pop()
         return module
 
+    def note_searched(self, before):  # type: (set[str]) -> None
+        """Note the folders that an import that failed has searched; its importer becomes visible with their finders."""
+        new = [folder for folder in sys.path_importer_cache if folder not in before]
+        if new and len(self.loading) > 1:
+            self.effects.setdefault(self.loading[-2], []).append(lambda: [self.aside.finder(each) for each in new])
+
     def note_extras(self):  # type: () -> None
         """Note what the module that is being imported has put into sys.modules by itself, as typing does."""
-        for extra in [name for name in sys.modules if name not in self.parts and name not in self.base]:
+        for extra in [name for name in sys.modules if name not in self.found and name not in self.base]:
             self.parts[extra], self.parts[self.loading[-1]][extra] = {}, None
             self.extras.add(extra)
+            self.found.add(extra)
 
-    def undo(self, name):  # type: (str) -> None
-        """Undo what the import of a module did to others; an effect does it again when the module becomes visible."""
+    def note_callbacks(self, name):  # type: (str) -> None
+        """Note the callbacks of threading that the import of a module has registered, and remove them."""
         threading = sys.modules.get("threading")  # type: Any
         for callback in asides.thread_callbacks()[self.thread_callbacks :]:
             threading._threading_atexits.remove(callback)
             self.effects.setdefault(name, []).append(self.registering(threading, callback))
-        for base in [base for base, (memory, _) in self.names.items() if not memory.is_same()]:
-            names, module = self.names[base][1], sys.modules[base]
-            new = {key: value for key, value in module.__dict__.items() if names.get(key, self) is not value}
-            self.effects.setdefault(name, []).append(self.redoing(base, new))
-            for key in new:
-                if key in names:
-                    setattr(module, key, names[key])
-                else:
-                    delattr(module, key)
-            self.names[base] = asides.Memory(module), names
-        self.undo_filters(name)
-        self.undo_variables(name)
 
-    def undo_filters(self, name):  # type: (str) -> None
-        """Remove the filters of warnings that the import of a module has added; an effect adds them again."""
-        filters, before = sys.modules["_warnings"].filters, self.filters
-        if filters == before:
-            return
-        old = len(before)
-        if filters[-old:] == before:
-            new, place = filters[:-old], slice(0, 0)
-        elif filters[:old] == before:
-            new, place = filters[old:], slice(old, old)
-        else:
-            new, place = filters[:], slice(None)
-        filters[:] = before
+    def note_changes(self, name):  # type: (str) -> None
+        """Note what the import of a module has changed outside the module since the last call."""
+        for kind in self.outside:
+            effect = kind.changes()
+            if effect:
+                self.effects.setdefault(name, []).append(effect)
+                self.changes.setdefault(name, []).append(effect)
 
-        def add():  # type: () -> None
-            filters[place] = new
-            tell_filters()
-
-        self.effects.setdefault(name, []).append(add)
-
-    def undo_variables(self, name):  # type: (str) -> None
-        """Restore the environment variables that the import of a module has set; an effect sets them again."""
-        before, now = self.environ, dict(environment())
-        changed = {key: now.get(key) for key in {*before, *now} if before.get(key) != now.get(key)}
-        if changed:
-            set_variables({key: before.get(key) for key in changed})
-
-            def set_again():  # type: () -> None
-                known = environment()
-                set_variables({key: changed[key] for key in changed if known.get(key) == before.get(key)})
-
-            self.effects.setdefault(name, []).append(set_again)
-
-    def redoing(self, base, names):  # type: (str, dict[str, Any]) -> Callable[[], object]
-        """Return a function that sets these variables of a module again."""
-
-        def redo():  # type: () -> None
-            module = sys.modules[base]
-            module.__dict__.update(names)
-            self.aside.note(base, module.__name__)  # importlib changes `__name__` of _frozen_importlib, for example
-
-        return redo
+    def change_again(self, name):  # type: (str) -> None
+        """Change again what the import of a module that was set aside has changed."""
+        for effect in self.changes.get(name, ()):
+            effect()
+        for kind in self.outside:
+            kind.changes()  # counts as this module's
 
     def import_(self, name, globals=None, locals=None, fromlist=(), level=0):  # type: ignore[no-untyped-def]  # noqa: A002
         """Replace `__import__`: import, and record what is imported, even if it is in sys.modules already."""
@@ -335,21 +314,6 @@ def tell_filters():  # type: () -> None
         warnings._filters_mutated_lock_held()
     finally:
         warnings._release_lock()
-
-
-def environment():  # type: () -> dict[bytes, bytes]
-    """Return the environment variables as the module os has them."""
-    return sys.modules["os"].environ._data  # type: ignore[no-any-return]
-
-
-def set_variables(variables):  # type: (dict[bytes, bytes | None]) -> None
-    """Set environment variables, and remove those that are None."""
-    environ = sys.modules["os"].environb
-    for key, value in variables.items():
-        if value is None:
-            environ.pop(key, None)
-        else:
-            environ[key] = value
 
 
 def renew_logging(module):  # type: (Any) -> None

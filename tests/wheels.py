@@ -3,7 +3,10 @@
 import base64
 import hashlib
 import io
+import platform
 import stat
+import subprocess
+import sys
 import tarfile
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -51,6 +54,23 @@ def make_wheel(
             entry.external_attr = (modes or {}).get(path, stat.S_IFREG | 0o644) << 16
             archive.writestr(entry, content)
     return wheel
+
+
+def download_wheels(folder: Path, python: str, names: Sequence[str]) -> None:
+    """Download packages from the index, and what they depend on, for another Python on this machine.
+
+    Args:
+        folder: Where they go.
+        python: The version, e.g. ``3.13``.
+        names: The packages.
+    """
+    platforms = [f"--platform=manylinux_2_{minor}_{platform.machine()}" for minor in _GLIBC]
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--python-version", python]
+    subprocess.run([*command, *platforms, "--dest", str(folder), *names], check=True)
+
+
+_GLIBC = range(17, 37)
+"""Minor versions of glibc 2 for which wheels are made."""
 
 
 def make_sdist(folder: Path, name: str, version: str, build: str) -> Path:

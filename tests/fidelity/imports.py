@@ -21,7 +21,7 @@ print(atexit._ncallbacks(), getattr(sys.modules.get('threading'), '_threading_at
 """
 """What an import leaves, in the order in which it came."""
 
-_SPECS = """
+SPECS = """
 import sys
 for name, module in list(sys.modules.items()):
   spec = getattr(module, '__spec__', None)
@@ -115,7 +115,7 @@ _PATCH = "import {module}\nreal = {module}.{name}\ndef spy(*a, **k):\n  print('c
 
 IMPORTS = (
     *(code(f"import {name}", f"import {name}\n{_STATE}") for name in _ALONE),
-    *(code(f"imports: {name}", f"import {names}\n{_STATE}{_SPECS}") for name, names in _TOGETHER.items()),
+    *(code(f"imports: {name}", f"import {names}\n{_STATE}{SPECS}") for name, names in _TOGETHER.items()),
     code("from-imports", f"from json import decoder, loads\nfrom os import path\nfrom asyncio import *\n{_STATE}"),
     code("import of what is not there", f"try:\n  import json.missing\nexcept ImportError as e: print(repr(e))\n{_STATE}"),
     code("an import that fails", "def f():\n  import json.missing\nf()"),
@@ -207,7 +207,7 @@ IMPORTS = (
     code("recursion", "import sys\nsys.setrecursionlimit(150)\nimport json, random, string\nprint(json.dumps(1))"),
     code("the garbage collector", "import gc\ngc.disable()\nimport json, random\nprint(gc.isenabled(), json.dumps(1))"),
     module("imports of a module", f"import json, random, logging\n{_STATE}"),
-    _script("imports of a script", f"import json, random, logging, asyncio\n{_STATE}{_SPECS}"),
+    _script("imports of a script", f"import json, random, logging, asyncio\n{_STATE}{SPECS}"),
     _script("imports by two files", f"import a, b\n{_STATE}", {"a": "import json, typing", "b": "import typing, json, random"}),
     _script("relative imports", "import p.a\nprint(p.a.json)", {"p/__init__": "", "p/a": "from . import json\nimport random", "p/json": "x = 1"}),
     _script("a lazy import", "lazy import json\nprint('json' in __import__('sys').modules)\nprint(json.dumps(1))"),

@@ -13,7 +13,16 @@ _COMPILE = (
 )
 """ASCII alone: an old interpreter reads the fork server in the encoding of the jail's locale."""
 
-_GUEST = ("bootstrap.py", "fork_server.py", "libc.py", "process.py", "aside.py", "record.py", "leaving.py")
+_GUEST = (
+    "bootstrap.py",
+    "fork_server.py",
+    "libc.py",
+    "process.py",
+    "aside.py",
+    "outside.py",
+    "record.py",
+    "leaving.py",
+)
 
 
 @pytest.fixture(scope="module")

@@ -76,14 +76,20 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "fewer ids than evaluations at once": (
         _ONE + "[server]\nuids = [5000, 5001]\nconcurrency = 3",
         "server.uids",
-        "has 2 ids; 8 are needed: 3 for evaluations, and for each worker 4 for each",
-        "end the range at 5007 or later",
+        "has 2 ids; 12 are needed: 3 for evaluations, and for each worker 8 for each",
+        "end the range at 5011 or later",
     ),
     "more workers than evaluations at once": (
         _ONE + "[server]\nworkers = 4\nconcurrency = 3",
         "server.workers",
         "4 is more than concurrency, which is 3",
         "write 3 or fewer",
+    ),
+    "a word that is no list of modules": (
+        _ONE + 'preload = "numpy"',
+        'runtimes."3.12".preload',
+        'is neither "auto" nor a list of modules',
+        'such as ["numpy"]',
     ),
     "a module that cannot be": (
         _ONE + 'preload = ["numpy", "no-module"]',

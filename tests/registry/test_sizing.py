@@ -1,6 +1,7 @@
 """What is told of concurrency, CPUs and memory."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,15 @@ def test_a_run_larger_than_the_machine_has_another_remedy(load_text: Load) -> No
     registry = load_text(_server("concurrency = 1", _ONE + '[runtimes.a.limits]\nmemory = "4GiB"\n'))
     *_, memory = advice(registry, 8, _GIB)
     assert memory.endswith("; lower limits.memory")
+
+
+def test_packages_count_where_there_are_any_unless_the_registry_lists_modules(load_text: Load, tmp_path: Path) -> None:
+    packages = f'[defaults]\npackages = "{tmp_path}/{{runtime}}"\n'
+    without = standing_memory(load_text(_ONE + packages))
+    (tmp_path / "a/lib/python3.13/site-packages/numpy").mkdir(parents=True)
+    assert standing_memory(load_text(_ONE + packages)) == without + (128 << 20)
+    assert standing_memory(load_text(_ONE + packages + 'preload_memory = "1MiB"\n')) == without + (1 << 20)
+    assert standing_memory(load_text(_ONE + packages + "preload = []\n")) == without
 
 
 def test_fork_servers_count_for_each_worker_and_not_where_runs_start_cold(load_text: Load) -> None:

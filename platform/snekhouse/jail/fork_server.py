@@ -163,7 +163,7 @@ async def _configure(process: NsJail, prepared: PreparedRuntime) -> None:
     """Send the settings."""
     runtime = prepared.runtime
     settings = protocol.encode_fork_server(
-        prepared.policy, writable(runtime), runtime.preload or (), loopback=runtime.loopback
+        prepared.policy, writable(runtime), runtime.preloaded, loopback=runtime.loopback
     )
     await process.channel.send(settings)
 

@@ -74,8 +74,9 @@ def ids_needed(concurrency: int, workers: int, runtimes: int) -> int:
     return concurrency + (_SPARE_FORKS * runtimes + 1) * workers
 
 
-_SPARE_FORKS = 4
-"""Spare forks of a runtime: one for each generation of its fork server, and two more while a new one replaces it."""
+_SPARE_FORKS = 8
+"""Spare forks of a runtime: one for each of three generations of its fork server, one more while another third one
+replaces the first, and as many again while another fork server replaces this one."""
 
 
 def _check_aliases(runtimes: _Tables) -> Iterator[Mistake]:

@@ -90,6 +90,10 @@ class Mistake:
         return Problem(source, dotted(self.location), self.message, self.remedy)
 
 
+_MARKS = {"[key]", "[auto]", "[list]"}
+"""Parts of a location that are in no file: the key is wrong and not its value; which form of value was expected."""
+
+
 def mistakes_of(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
     """Turn each finding of pydantic into a mistake.
 
@@ -104,8 +108,7 @@ def mistakes_of(error: ValidationError, model: type[BaseModel]) -> Iterator[Mist
         if kind == "extra_forbidden":
             yield Mistake(location, "unknown key", _remedy_of_key(location, model))
             continue
-        if location[-1] == "[key]":  # pydantic's mark that the key is wrong, not its value
-            location = location[:-1]
+        location = tuple(part for part in location if part not in _MARKS)
         details = {
             **finding.get("ctx", {}),
             "shown": shortened(repr(finding["input"]), _MAX_VALUE_LENGTH),
@@ -149,8 +152,13 @@ def _remedy_of_key(location: Location, model: type[BaseModel]) -> str:
     fields = _table_at(model, where).model_fields
     tables = {name: table for name, field in fields.items() if (table := _table_in(field.annotation))}
     home = next((name for name, table in tables.items() if key in table.model_fields), None)
-    elsewhere = f"it belongs to {dotted((*where, home))}" if home else f"known keys: {', '.join(fields)}"
-    return nearest(str(key), list(fields), elsewhere)
+    if home and not difflib.get_close_matches(str(key), list(fields), 1, _VERY_NEAR):
+        return f"it belongs to {dotted((*where, home))}"
+    return nearest(str(key), list(fields), f"known keys: {', '.join(fields)}")
+
+
+_VERY_NEAR = 0.8
+"""How similar a known key must be to be meant rather than the key of a table below (difflib)."""
 
 
 def _table_at(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:

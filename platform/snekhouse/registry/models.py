@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, Pla
 from snekhouse.errors import RuntimeUnknownError
 from snekhouse.registry.build import Build
 from snekhouse.registry.values import (
+    AUTO,
     AbsolutePath,
     Bind,
     Count,
@@ -148,7 +149,7 @@ class Settings(_Table):
             description='Modules that the fork server imports before evaluations fork; "auto": those of packages that '
             "programs import often, hidden until a program imports them."
         ),
-    ] = None
+    ] = AUTO
     preload_memory: Annotated[
         Size, Field(description='Memory that the modules of preload = "auto" may take in the fork server.')
     ] = ByteSize(128 * _MIB)
@@ -189,6 +190,11 @@ class Runtime(RuntimeTable):
     def _as_written(self, mounts: tuple[Mount, ...]) -> tuple[MountTable, ...]:
         tmpfs = (MountTable(target=each.target, tmpfs=each.size, writable=True) for each in self.tmpfs)
         return (*mounts, *tmpfs)
+
+    @property
+    def preloaded(self) -> tuple[str, ...]:
+        """The modules that its fork servers import before they fork, and do not hide."""
+        return () if self.preload == AUTO else self.preload
 
     @property
     def targets(self) -> frozenset[str]:

@@ -1,10 +1,13 @@
 """Advice on whether a registry's concurrency fits the CPUs and the memory that the server may use."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from pydantic import ByteSize
 
-from snekhouse.registry.models import Registry
+from snekhouse.registry.models import Registry, Runtime
+from snekhouse.registry.user_base import user_base
+from snekhouse.registry.values import AUTO
 
 _FORK_SERVER = 38 << 20
 """Bytes of a fork server, its second generation, NsJail and two spare forks (docs/explanation/performance.md)."""
@@ -51,8 +54,16 @@ def _memory(registry: Registry, slots: int, memory: int) -> str:
 
 def standing_memory(registry: Registry) -> int:
     """Estimate the bytes that the server and its fork servers use while no program runs."""
-    fork_servers = sum(runtime.start == "fork" for runtime in registry.runtimes.values())
-    return registry.server.workers * (_SERVER + fork_servers * _FORK_SERVER)
+    forking = [runtime for runtime in registry.runtimes.values() if runtime.start == "fork"]
+    fork_servers = sum(_FORK_SERVER + _set_aside(runtime) for runtime in forking)
+    return registry.server.workers * (_SERVER + fork_servers)
+
+
+def _set_aside(runtime: Runtime) -> int:
+    """Return the bytes that modules of packages may take in a fork server; 0 if the runtime has no packages."""
+    base = user_base(runtime)
+    has_packages = base is not None and any(Path(base.source).glob("lib*/*/*/*"))
+    return int(runtime.preload_memory) if runtime.preload == AUTO and has_packages else 0
 
 
 def _size(size: int) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Discriminator, Field, Tag
 from pydantic_core import PydanticCustomError
 
 _MAX_BYTES = (1 << 63) - 1  # the maximum of off_t
@@ -82,12 +82,9 @@ def normal_path(path: str) -> str:
     return posixpath.normpath("/" + path.lstrip("/"))  # normpath keeps a leading "//", as POSIX allows
 
 
-def _written_as_preload(modules: object) -> object:
-    if modules == "auto":
-        return None
-    if not isinstance(modules, list | tuple):
-        _refuse("preload")
-    return modules
+def _form_of_preload(modules: object) -> str | None:
+    """Return which form of `preload` a value has; pydantic puts it into the location of errors."""
+    return "[auto]" if modules == AUTO else "[list]" if isinstance(modules, list | tuple) else None
 
 
 def _range(ids: tuple[int, ...]) -> tuple[int, ...]:
@@ -129,13 +126,13 @@ Origin = Annotated[str, _must(_ORIGIN.fullmatch, "origin")]
 Release = Annotated[str, _must(_RELEASE.fullmatch, "version")]
 ModuleName = Annotated[str, _must(lambda name: all(map(str.isidentifier, name.split("."))), "module_name")]
 
+AUTO: Literal["auto"] = "auto"
+
 Preload = Annotated[
-    tuple[ModuleName, ...] | None,
-    Field(strict=False),
-    BeforeValidator(_written_as_preload),
-    PlainSerializer(lambda modules: "auto" if modules is None else modules, Literal["auto"] | tuple[str, ...]),
+    Annotated[Literal["auto"], Tag("[auto]")] | Annotated[tuple[ModuleName, ...], Field(strict=False), Tag("[list]")],
+    Discriminator(_form_of_preload, custom_error_type="preload", custom_error_message="preload"),
 ]
-"""Modules to import ahead; None stands for "auto"."""
+"""Modules to import ahead, or `AUTO`."""
 
 ImageName = Annotated[str, _must(_IMAGE.fullmatch, "image_name")]
 Sha256 = Annotated[str, _must(_SHA256.fullmatch, "sha256")]

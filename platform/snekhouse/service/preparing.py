@@ -34,7 +34,7 @@ from snekhouse.service.starting import Starter
 from snekhouse.service.supervisor import ForkServerSupervisor
 from snekhouse.waiting import first
 
-_FORK_SERVER = ("fork_server.py", "libc.py", "process.py", "aside.py", "record.py", "leaving.py")
+_FORK_SERVER = ("fork_server.py", "libc.py", "process.py", "aside.py", "outside.py", "record.py", "leaving.py")
 """The files in runtimes/ that a fork server executes."""
 
 _log = logging.getLogger(__package__)

@@ -2,7 +2,9 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from snekhouse.jail.learned import Learned
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.resources import RunResources
 from snekhouse.packages.site import top_modules
+from snekhouse.registry.values import AUTO
 from snekhouse.service.metrics import Metrics
 from snekhouse.shortening import MESSAGE_SIZE, shortened
 from snekhouse.waiting import first
@@ -32,13 +35,27 @@ PAUSES_S = (0.1, 1.0, 5.0, 30.0, 300.0)
 """Seconds before the next start after one failure, two, ...; the last one repeats."""
 
 
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """The modules of packages that a fork server has imported ahead.
+
+    Attributes:
+        modules: The modules, in the order in which they were imported.
+        memory: How much memory they take, in bytes.
+        left_out: Other modules that programs import often, and the reason why they are not among these.
+    """
+
+    modules: tuple[str, ...]
+    memory: int
+    left_out: Mapping[str, str]
+
+
 class ForkServerSupervisor:
     """Keeps a fork server of a runtime up: starts it, replaces an old one, and starts another if one is lost.
 
     Attributes:
         reason: Why evaluations start cold; empty if they do not.
         attempted: Set once the first fork server has started, or has failed to start.
-        learned: The modules that programs import from packages; None if the registry has a list instead.
     """
 
     def __init__(
@@ -64,7 +81,7 @@ class ForkServerSupervisor:
         self._packages_known = 0
         self._turn = turn
         self._metrics = metrics
-        self.learned = Learned() if prepared.runtime.preload is None else None
+        self._learned = Learned() if prepared.runtime.preload == AUTO else None
         self._cause = "first"  # why the next fork server starts
         self._fork_server: ForkServer | None = None
         self._due = anyio.Event()  # set when the current fork server must be replaced
@@ -76,6 +93,15 @@ class ForkServerSupervisor:
     def is_up(self) -> bool:
         """Whether there is a fork server now."""
         return self._fork_server is not None
+
+    @property
+    def set_aside(self) -> SetAside | None:
+        """The modules of packages that are set aside now; None unless the registry has `preload = "auto"`."""
+        if self._learned is None:
+            return None
+        packages = self._fork_server.packages if self._fork_server else None
+        modules = (tuple(packages.modules), packages.memory) if packages else ((), 0)
+        return SetAside(*modules, dict(self._learned.left_out))
 
     def fork_server(self) -> ForkServer | None:
         """Return the fork server that is up; None if there is none, or if packages have changed since its start."""
@@ -119,9 +145,9 @@ class ForkServerSupervisor:
     async def _run_one(self, *, task_status: TaskStatus[None]) -> None:
         """Run a fork server until it is lost, or until another has replaced it and its runs have ended."""
         changed = self._packages_changed()
-        if self.learned and self._packages:
-            self.learned.begin(top_modules(self._packages))
-        async with started_fork_server(self._prepared, self._resources, self.learned) as fork_server:
+        if self._learned and self._packages:
+            self._learned.begin(top_modules(self._packages))
+        async with started_fork_server(self._prepared, self._resources, self._learned) as fork_server:
             self._packages_known = changed
             self._replaced.set()
             self._replaced = replaced = anyio.Event()

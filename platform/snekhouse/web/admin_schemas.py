@@ -10,12 +10,30 @@ from snekhouse.service import Reloader, RuntimeState, Service
 from snekhouse.web.schemas import RuntimeOut
 
 
+class SetAsideOut(BaseModel):
+    """The modules of packages that the fork server has imported ahead, for `preload = "auto"`."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    modules: Annotated[tuple[str, ...], Field(description="The modules, in the order in which they were imported.")]
+    memory: Annotated[int, Field(description="Bytes of memory that they take in the fork server.")]
+    left_out: Annotated[
+        dict[str, str], Field(description="Other modules that programs import often, and why they are not among these.")
+    ]
+
+
 class AdminRuntimeOut(RuntimeOut):
     """A runtime, with what only its operator needs to know."""
 
     settings: Annotated[Runtime, Field(description="Its settings in the registry, merged with the defaults.")]
     evaluations: Annotated[dict[str, int], Field(description="Number of evaluations by status, since the start.")]
     last_error: Annotated[str, Field(description="Its last internal error; empty if there was none.")]
+    set_aside: Annotated[
+        SetAsideOut | None,
+        Field(
+            description='Modules of packages that were imported ahead; null unless the registry has preload = "auto".'
+        ),
+    ]
 
     @classmethod
     def of_state(cls, ready: RuntimeState, service: Service) -> Self:
@@ -81,4 +99,5 @@ def _fields(ready: RuntimeState, service: Service) -> dict[str, Any]:
         "settings": ready.runtime,
         "evaluations": service.metrics.evaluations(ready.runtime.name),
         "last_error": ready.preparation.last_error,
+        "set_aside": ready.supervisor.set_aside if ready.supervisor else None,
     }
