@@ -325,7 +325,7 @@ class TestServe:
 
 
 def test_ctrl_c_exits_with_130(small: Path) -> None:
-    uids = (1_900_300_000, 1_900_300_009)  # nobody else's here
+    uids = (1_900_300_000, 1_900_300_019)  # nobody else's here
     small.write_text(small.read_text().replace("[server]\n", f"[server]\nuids = {list(uids)}\n"))
     command = [*SNEKHOUSE, "eval", "-r", str(small), "while True: pass"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

@@ -146,7 +146,7 @@ async def test_no_more_evaluations_run_at_once_than_there_are_places(small: Regi
 
 
 async def test_no_two_runs_have_the_same_id_on_the_host_at_once(small: Registry) -> None:
-    uids = [1_900_000_000, 1_900_000_009]  # nobody else's here
+    uids = [1_900_000_000, 1_900_000_019]  # nobody else's here
     server = {"state": small.server.state, "concurrency": 3, "uids": uids}
     async with open_service(only(small, *small.runtimes.values(), **server)) as service:
         async with anyio.create_task_group() as tasks:
@@ -160,7 +160,7 @@ async def test_no_two_runs_have_the_same_id_on_the_host_at_once(small: Registry)
 
 
 async def test_an_evaluation_that_the_end_of_the_server_cancels_is_counted_once(small: Registry) -> None:
-    uids = [1_900_000_020, 1_900_000_029]
+    uids = [1_900_000_020, 1_900_000_039]
     registry = only(small, *small.runtimes.values(), state=small.server.state, uids=uids)
     async with open_service(registry) as service:
         async with anyio.create_task_group() as tasks:
@@ -185,10 +185,12 @@ async def test_an_evaluation_that_the_end_of_the_server_cancels_is_counted_once(
 
 
 async def test_a_change_that_needs_more_ids_than_the_server_took_is_refused(small: Registry) -> None:
-    server = {"state": small.server.state, "concurrency": 3, "uids": [1_900_000_010, 1_900_000_017]}
+    server = {"state": small.server.state, "concurrency": 3, "uids": [1_900_000_040, 1_900_000_051]}
     async with open_service(only(small, *small.runtimes.values(), **server)) as service:
         before = service.runtimes
-        with pytest.raises(RegistryError, match="reserved 8 of these ids at its start; this registry needs 9; restart"):
+        with pytest.raises(
+            RegistryError, match="reserved 12 of these ids at its start; this registry needs 13; restart"
+        ):
             await service.change(only(small, *small.runtimes.values(), **(server | {"concurrency": 4})))
         assert service.runtimes is before
         assert (await evaluate(service, "print(1)")).stdout == "1\n"

@@ -18,7 +18,7 @@ from serving import Server, running_server
 
 pytestmark = pytest.mark.alone
 
-UIDS = (1_900_100_000, 1_900_100_009)
+UIDS = (1_900_100_000, 1_900_100_019)
 """Host ids that only runs of these tests have."""
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Collection
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from functools import partial
 
 import anyio
@@ -10,7 +10,7 @@ import anyio
 from snekhouse.errors import JailError
 from snekhouse.jail import protocol
 from snekhouse.jail.diagnosis import diagnose
-from snekhouse.jail.generation import ForkServerError, Generation
+from snekhouse.jail.generation import ForkServerError, Generation, LostForks
 from snekhouse.jail.inputs import stdin_file
 from snekhouse.jail.learned import Learned
 from snekhouse.jail.nsjail import NsJail, fork_server_options, started
@@ -140,7 +140,7 @@ async def started_fork_server(
         command = (prepared.runtime.executable, bootstrap_inside(prepared.bootstrap), "fork")
         stdio = (stdin, output.writer, output.writer)
         options = fork_server_options(prepared.fork_server_profile, resources.ids)
-        lost_forks = held.enter_context(ExitStack())
+        lost_forks = held.enter_context(closing(LostForks()))
         async with started(prepared.nsjail, options, command, stdio) as process:
             output.close_writer()
             plain = Generation(process.channel, prepared.runtime, resources, lost_forks)

@@ -61,6 +61,26 @@ class Fork:
     exit: GuestExit | None = None
 
 
+class LostForks:
+    """The resources of forks that are lost with their fork server: they are in use until its processes are gone."""
+
+    def __init__(self) -> None:
+        self._held = ExitStack()
+        self._are_gone = False
+
+    def add(self, held: ExitStack) -> None:
+        """Release the resources of a fork when the processes are gone; at once if they are."""
+        if self._are_gone:
+            held.close()
+        else:
+            self._held.enter_context(held)
+
+    def close(self) -> None:
+        """Release all of them, since the processes are gone."""
+        self._are_gone = True
+        self._held.close()
+
+
 class Generation:
     """A process that forks evaluations: the fork server, or another generation, which one of them has forked.
 
@@ -71,7 +91,7 @@ class Generation:
         in_use: How many of its forks are in use.
     """
 
-    def __init__(self, channel: Channel, runtime: Runtime, resources: RunResources, lost_forks: ExitStack) -> None:
+    def __init__(self, channel: Channel, runtime: Runtime, resources: RunResources, lost_forks: LostForks) -> None:
         """Take over a process.
 
         Args:
@@ -242,7 +262,7 @@ class Generation:
         if fork.exit:
             fork.held.close()
         else:
-            self._lost_forks.enter_context(fork.held)
+            self._lost_forks.add(fork.held)
 
     async def _receive_reports(self) -> None:
         with suppress(JailError):
