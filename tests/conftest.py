@@ -35,15 +35,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--cold-server", metavar="URL", help="one that starts them cold")
     for name in ("--server-pid", "--cold-server-pid"):
         group.addoption(name, metavar="PID", type=int, help="the process of that server, as this machine numbers it")
+    group.addoption("--start", choices=("fork", "cold"), help="leave out tests of the other way to start")
     group.addoption("--server-registry", metavar="FILE", type=Path, help="what they serve")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a server of its own, where the server is elsewhere; give slow machines more time."""
+    """Leave out what needs a server of its own, or another start, where the server is elsewhere; give slow machines time."""
     if config.getoption("--server"):
         own = [item for item in items if item.get_closest_marker("own_server")]
         config.hook.pytest_deselected(items=own)
         items[:] = [item for item in items if item not in own]
+    if start := config.getoption("--start"):
+        params = {item: set(map(str, item.callspec.params.values())) for item in items if hasattr(item, "callspec")}
+        other = [item for item in items if ({"fork", "cold"} - {start}) & params.get(item, set())]
+        config.hook.pytest_deselected(items=other)
+        items[:] = [item for item in items if item not in other]
     for item in items if SLOWNESS > 1 else ():
         marker = item.get_closest_marker("timeout")
         seconds = marker.args[0] if marker else float(config.getini("timeout"))

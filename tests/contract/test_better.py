@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from contract.snekbox_client import SnekboxClient, upload
+from serving import SLOWNESS
 
 
 def test_a_link_that_leaves_the_home_is_never_followed(snekbox: SnekboxClient) -> None:
@@ -21,7 +22,7 @@ def test_links_that_loop_cost_nothing(snekbox: SnekboxClient) -> None:
     code = "import os\nos.symlink('a', 'a'); os.symlink('c', 'b'); os.symlink('b', 'c'); os.symlink('.', 'd')"
     begin = time.monotonic()
     assert snekbox.leaves(code + "; os.symlink('d/' * 2000 + 'a', 'e'); open('x', 'w').close()") == {"x": b""}
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 1 * SLOWNESS
 
 
 def test_a_large_program_works(snekbox: SnekboxClient) -> None:
@@ -153,7 +154,7 @@ def test_slow_clients_stop_nobody_else(snekbox: SnekboxClient) -> None:
         begin = time.monotonic()
         for _ in range(20):
             assert snekbox.prints("print(1)") == "1\n"
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 5 * SLOWNESS
     finally:
         for connection in idle:
             connection.close()

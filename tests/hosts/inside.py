@@ -157,8 +157,7 @@ class Trial:
             "-p",
             "no:cacheprovider",
             *self._setting.tests,
-            "-k",
-            "not cold",
+            f"--start={start}",
         ]
         for each in ("server", "cold-server"):
             command += [f"--{each}={self._client.base_url}", f"--{each}-pid={server_pid()}"]
