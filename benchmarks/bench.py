@@ -11,6 +11,7 @@ import argparse
 import os
 import platform
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ import tomli_w
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from measuring import Client, Figures, alternate, throughput
+from measuring import SECONDS, Client, Figures, alternate, throughput
 from plotting import plot
 
 from fidelity.plain import Plain
@@ -47,15 +48,14 @@ FIGURES = re.compile(r"(?<=<!-- figures -->\n).*(?=<!-- end of figures -->)", re
 ROUNDS = 100
 CLIENTS = (1, 2, 8)
 NUMPY = "numpy"
-"""Name of a copy of the default runtime that preloads numpy."""
+"""Name of a copy of the default runtime that preloads numpy and pandas."""
 
 PRINT = {"input": "print(1)"}
 PROGRAMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "`print(1)`": ("", PRINT),
-    "imports of the standard library": (
-        "",
-        {"input": "import json, re, random, datetime, collections, dataclasses, pathlib"},
-    ),
+    "`import json, re, collections, datetime`": ("", {"input": "import json, re, collections, datetime; print(1)"}),
+    "`import asyncio`, and run": ("", {"input": "import asyncio\nasyncio.run(asyncio.sleep(0))"}),
+    "an exception": ("", {"input": "1 / 0"}),
     "a file in, a file out": (
         "",
         {
@@ -64,8 +64,12 @@ PROGRAMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         },
     ),
     "`import numpy`": ("", {"input": "import numpy"}),
-    "`import numpy`, preloaded": (NUMPY, {"input": "import numpy"}),
+    "`import numpy, pandas`": ("", {"input": "import numpy, pandas"}),
+    "`import numpy, pandas`, in `preload`": (NUMPY, {"input": "import numpy, pandas"}),
 }
+"""Programs by title: the runtime, or none for the default one, and the request."""
+LEARNED = ("import numpy", "import numpy, pandas")
+"""What programs import until the server has set it aside."""
 
 
 @dataclass(frozen=True)
@@ -103,17 +107,32 @@ def opened() -> Iterator[Bench]:
         parsed = tomllib.loads(render_registry(find_interpreters(), allow_degraded_reason="a benchmark"))
         parsed["defaults"] = {"packages": f"{folder}/packages"}
         twin = {key: value for key, value in parsed["runtimes"][parsed["default"]].items() if "name" not in key}
-        parsed["runtimes"][NUMPY] = twin | {"aliases": [], "preload": ["numpy"]}
+        parsed["runtimes"][NUMPY] = twin | {"aliases": [], "preload": ["numpy", "pandas"]}
         forking, cold = folder / "fork.toml", folder / "cold.toml"
         forking.write_text(tomli_w.dumps(parsed))
         parsed["defaults"]["start"] = "cold"
         cold.write_text(tomli_w.dumps(parsed))
         registry = load(forking)
         packages = Changes(registry, registry.resolve(registry.default), say=print)
-        anyio.run(packages.install, ["numpy"])
+        anyio.run(packages.install, ["numpy", "pandas"])
         with running_server(forking, folder / "log") as ours, running_server(cold, folder / "log-cold") as other:
             await_fork_servers(ours.client)
+            set_aside(ours, registry)
             yield Bench(registry, ours, other, Plain(registry, folder))
+
+
+def set_aside(server: Server, registry: Registry) -> None:
+    """Import modules in each runtime, and packages in the default one, until they are set aside."""
+    for _ in range(3):
+        for name in registry.runtimes:
+            server.client.post(f"/eval/{name}", json={"input": "import json"})
+        for code in LEARNED:
+            server.client.post("/eval", json={"input": code})
+        sleep(_SETTLING_S)
+
+
+_SETTLING_S = 4.0
+"""Seconds in which a fork server begins another generation."""
 
 
 def starts(bench: Bench) -> dict[str, list[Figures]]:
@@ -140,21 +159,35 @@ def loads(bench: Bench) -> dict[str, dict[str, list[Figures]]]:
 
 
 def programs(bench: Bench) -> dict[str, list[Figures]]:
-    """Time each program in the default runtime, cold and forked."""
-    default = bench.registry.default
+    """Time each program in the default runtime, cold and forked, and in turns with a forked `print(1)`."""
+    default, (cold, forking) = bench.registry.default, bench.clients()
     return {
         title: alternate(
             ROUNDS // 2,
-            *(partial(client.evaluate, f"/eval/{name or default}", request) for client in bench.clients()),
+            *(partial(client.evaluate, f"/eval/{name or default}", request) for client in (cold, forking)),
+            partial(forking.evaluate, f"/eval/{default}", PRINT),
         )
         for title, (name, request) in PROGRAMS.items()
     }
 
 
+def cpu(bench: Bench) -> float:
+    """Measure the CPU time of the server for one forked `print(1)`, with 8 clients, in milliseconds."""
+    server = bench.forking
+    before = _cpu_time(server.process.pid)
+    figures = throughput(str(server.client.base_url), f"/eval/{bench.registry.default}", PRINT, CLIENTS[-1])
+    return (_cpu_time(server.process.pid) - before) / (figures.rate * SECONDS)
+
+
+def _cpu_time(pid: int) -> float:
+    """Return the CPU time that all threads of a process have used, in milliseconds (/proc/PID/schedstat)."""
+    return sum(int(each.read_text().split()[0]) for each in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e6
+
+
 def memory(bench: Bench) -> dict[str, float]:
     """Measure the proportional set size (PSS, proc_pid_smaps(5)) of fork servers and evaluations, in MiB."""
-    processes = [pid for pid in descendants(bench.forking.process.pid) if b"watchdog.py" not in _command(pid)]
-    fork_servers = sum(map(_pss, processes)) / len(bench.registry.runtimes)
+    jails = [pid for pid in descendants(bench.forking.process.pid) if b"--config" in _command(pid).split(b"\0")]
+    sizes = [sum(map(_pss, {pid, *descendants(pid)})) for pid in jails]
     uids = bench.registry.server.uids
     with subprocess.Popen(
         [sys.executable, "-P", "-c", _SLEEPER, str(bench.forking.client.base_url)], stdout=subprocess.DEVNULL
@@ -166,10 +199,17 @@ def memory(bench: Bench) -> dict[str, float]:
         client.wait()
     server = _pss(bench.forking.process.pid)
     return {
-        "a fork server with its second generation, NsJail and two evaluations forked ahead": fork_servers,
+        "a fork server with its second generation, NsJail and two spare forks": statistics.median(sizes),
+        "the same with a third generation, which has set numpy and pandas aside": _of_default(bench, jails, sizes),
         "one more evaluation": run,
         "the server": server,
     }
+
+
+def _of_default(bench: Bench, jails: Sequence[int], sizes: Sequence[float]) -> float:
+    """Return the size of the jail with the fork server of the default runtime."""
+    folder = f"/{bench.registry.default}-".encode()  # of its profile, which is in the command line
+    return next(size for pid, size in zip(jails, sizes, strict=True) if folder in _command(pid))
 
 
 _SLEEPER = "import httpx, sys; httpx.post(sys.argv[1] + '/eval', json={'input': 'import time; time.sleep(2)'})"
@@ -229,9 +269,14 @@ def report(bench: Bench) -> Iterator[str]:
     )
     yield f"Time of programs in {bench.registry.default}; medians in milliseconds:\n"
     yield table(
-        ("program", "cold", "fork"),
-        ((title, *(f"{each.median:.1f}" for each in figures)) for title, figures in programs(bench).items()),
-    )
+        ("program", "cold", "fork", "cold / fork", "fork / `print(1)`"),
+        (
+            (title, f"{cold.median:.1f}", f"{fork.median:.1f}",
+             f"{cold.median / fork.median:.1f}", f"{fork.median / plain.median:.2f}")
+            for title, (cold, fork, plain) in programs(bench).items()
+        ),
+    )  # fmt: skip
+    yield f"CPU time of the server for one forked `print(1)`, with 8 clients: {cpu(bench):.2f} ms.\n"
     yield "Memory as proportional set size (PSS) in MiB, and the start-up time of a server with all runtimes:\n"
     yield table(("memory", "MiB"), ((what, f"{size:.1f}") for what, size in memory(bench).items()))
     yield table(("time until", "seconds"), ((what, f"{taken:.2f}") for what, taken in readiness(bench).items()))

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from time import perf_counter
 
-_SECONDS = 2.0
+SECONDS = 2.0
 """Duration of a measurement of throughput."""
 
 
@@ -46,10 +46,10 @@ class Client:
         self._connection = http.client.HTTPConnection(url.removeprefix("http://").rstrip("/"))
 
     def evaluate(self, route: str, request: object) -> None:
-        """Evaluate a program, and check that it succeeded."""
+        """Evaluate a program, and check that it ended as programs end."""
         self._connection.request("POST", route, json.dumps(request), {"Content-Type": "application/json"})
         answer = json.loads(self._connection.getresponse().read())
-        assert answer["returncode"] == 0, answer
+        assert answer["returncode"] in (0, 1), answer  # 1: an exception
 
     def close(self) -> None:
         """Close the connection."""
@@ -81,7 +81,7 @@ def throughput(url: str, route: str, request: object, clients: int) -> Figures:
 
     def work(taken: list[float]) -> None:
         with closing(Client(url)) as client:
-            while (start := perf_counter()) < begin + _SECONDS:
+            while (start := perf_counter()) < begin + SECONDS:
                 client.evaluate(route, request)
                 taken.append(perf_counter() - start)
 

@@ -1,4 +1,4 @@
-"""Plot a benchmark: the cost of an evaluation, and the evaluations per second."""
+"""Plot benchmarks: the cost of an evaluation, the evaluations per second, and how cost grows with work."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,3 +44,28 @@ def _bars(axes: Axes, series: Mapping[str, Sequence[float]], names: Sequence[str
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(y=0.12)
     axes.legend(fontsize=8, frameon=False, ncols=len(series), loc="upper center", bbox_to_anchor=(0.5, 1.14))
+
+
+def curves(path: Path, found: Mapping[str, tuple[str, Mapping[int, float]]]) -> None:
+    """Draw a curve for each measurement, on logarithmic axes.
+
+    Args:
+        path: The PNG file to write.
+        found: By title: what is counted, and milliseconds by size.
+    """
+    rows = (len(found) + 1) // 2
+    figure, places = plt.subplots(rows, 2, figsize=(9, 2.6 * rows), layout="constrained")
+    for axes, (title, (unit, taken)) in zip(places.flat, found.items(), strict=False):
+        axes.plot(list(taken), list(taken.values()), marker="o", color=_COLOURS["fork"])
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=min(1.0, *taken.values()))
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel(unit, fontsize=8)
+        axes.set_ylabel("ms", fontsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(visible=True, which="major", color="#e0e4e8")
+    for axes in list(places.flat)[len(found) :]:
+        axes.set_visible(False)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

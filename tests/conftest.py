@@ -13,7 +13,7 @@ import httpx
 import hypothesis
 import pytest
 
-from serving import PATIENCE, SLOWNESS, Server, await_fork_servers, running_server
+from serving import PATIENCE, SLOWNESS, Server, await_fork_servers, only, running_server
 from snekhouse.cli.probing import find_in_root
 from snekhouse.registry.discovery.interpreters import find_interpreters
 from snekhouse.registry.discovery.writing import render_registry
@@ -136,18 +136,8 @@ def client(server: Server) -> httpx.Client:
 @pytest.fixture(scope="session")
 def one_runtime(registry: Registry, packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A registry of one runtime, the default of this machine: quicker to probe than all."""
-    runtime = registry.runtimes[registry.default]
-    mounts = ", ".join(
-        f'{{ source = "{each.source}", target = "{each.target}", mandatory = {str(each.mandatory).lower()} }}'
-        for each in runtime.mounts
-    )
-    root = f'root = "{runtime.root}"\n' if runtime.root else ""
     path = tmp_path_factory.mktemp("small") / "runtimes.toml"
-    path.write_text(
-        "[server]\nallow_degraded = true\n"
-        f'[runtimes."only"]\naliases = ["one"]\nexecutable = "{runtime.executable}"\nmounts = [{mounts}]\n{root}'
-        f'packages = "{packages}/small"\n'
-    )
+    path.write_text(only(registry.runtimes[registry.default], packages / "small"))
     return path
 
 

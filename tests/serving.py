@@ -16,6 +16,8 @@ from typing import IO
 
 import httpx
 
+from snekhouse.registry.models import Runtime
+
 _RUNNING = re.compile(r"Running on (http://[0-9.:]+)")
 _SNEKHOUSE = (sys.executable, "-m", "snekhouse")
 SLOWNESS = float(os.environ.get("SNEKHOUSE_TEST_SLOWNESS", "1"))
@@ -37,6 +39,20 @@ class Server:
     client: httpx.Client
     process: subprocess.Popen[str]
     log: Path
+
+
+def only(runtime: Runtime, packages: Path) -> str:
+    """Write a registry of one runtime, named ``only``, with a place for its packages."""
+    mounts = ", ".join(
+        f'{{ source = "{each.source}", target = "{each.target}", mandatory = {str(each.mandatory).lower()} }}'
+        for each in runtime.mounts
+    )
+    root = f'root = "{runtime.root}"\n' if runtime.root else ""
+    return (
+        "[server]\nallow_degraded = true\n"
+        f'[runtimes."only"]\naliases = ["one"]\nexecutable = "{runtime.executable}"\nmounts = [{mounts}]\n{root}'
+        f'packages = "{packages}"\n'
+    )
 
 
 @contextmanager

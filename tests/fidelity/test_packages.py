@@ -1,9 +1,12 @@
 """Packages that programs import often are set aside, and no program may tell."""
 
+import re
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +20,9 @@ from fidelity.plain import Plain
 from fidelity.programs import Program
 from fidelity.test_fidelity import by_id, differing, ours
 from leftovers import descendants
-from serving import PATIENCE, await_fork_servers, running_server
+from serving import PATIENCE, await_fork_servers, only, running_server
 from snekhouse.registry.loading import load
+from snekhouse.registry.models import Registry, Runtime
 from wheels import download_wheels, make_wheel
 
 pytestmark = pytest.mark.own_server
@@ -95,31 +99,46 @@ def install(registry: Path, wheels: Path, *names: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@dataclass(frozen=True)
+class Place:
+    """A registry of one runtime with a folder of its own for packages, and wheels for this runtime."""
+
+    registry: Path
+    wheels: Path
+
+
 @pytest.fixture(scope="module")
-def place(one_runtime: Path, packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A registry of one runtime with a place of its own for packages."""
-    path = tmp_path_factory.mktemp("kitchen") / "runtimes.toml"
-    written = one_runtime.read_text().replace(f'"{packages}/small"', f'"{packages}/kitchen"')
-    path.write_text(f'{written}preload_memory = "160MiB"\n')
-    yield path
+def place(registry: Registry, packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """The newest runtime of this machine for which the real packages have wheels."""
+    folder = tmp_path_factory.mktemp("kitchen")
+    for runtime in sorted(registry.runtimes.values(), key=_version, reverse=True):
+        wheels = folder / runtime.name
+        wheels.mkdir()  # unlike its parent, anybody may read it
+        with suppress(subprocess.CalledProcessError):
+            download_wheels(wheels, ".".join(map(str, _version(runtime))), _REAL)
+            break
+    for name, source in {**{name: source for name, (_, source) in _ODD.items()}, **_FINE}.items():
+        make_wheel(wheels, name, "1.0", files={f"{name}.py": source})
+    path = folder / "runtimes.toml"
+    path.write_text(f'{only(runtime, packages / "kitchen")}preload_memory = "160MiB"\n')
+    yield Place(path, wheels)
     shutil.rmtree(packages / "kitchen")
 
 
+def _version(runtime: Runtime) -> tuple[int, ...]:
+    """Read the version in the name of an executable; that of a free-threaded build counts as none."""
+    found = re.search(r"python(\d+)\.(\d+)$", runtime.executable)
+    return tuple(map(int, found.groups())) if found else (0, 0)
+
+
 @pytest.fixture(scope="module")
-def kitchen(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kitchen]:
-    registry = load(place)
-    wheels = tmp_path_factory.mktemp("wheels") / "open"
-    wheels.mkdir()  # unlike its parent, anybody may read it
-    for name, source in {**{name: source for name, (_, source) in _ODD.items()}, **_FINE}.items():
-        make_wheel(wheels, name, "1.0", files={f"{name}.py": source})
-    env = {"SNEKHOUSE_ADMIN_TOKEN": _TOKEN}
-    with running_server(place, place.parent / "log", env) as server, tempfile.TemporaryDirectory() as folder:
-        version = server.client.get("/runtimes").json()["runtimes"][0]["version"]
-        download_wheels(wheels, ".".join(version.split(".")[:2]), _REAL)
-        install(place, wheels, *_REAL, *_ODD, *_FINE)
+def kitchen(place: Place) -> Iterator[Kitchen]:
+    path, env = place.registry, {"SNEKHOUSE_ADMIN_TOKEN": _TOKEN}
+    with running_server(path, path.parent / "log", env) as server, tempfile.TemporaryDirectory() as folder:
+        install(path, place.wheels, *_REAL, *_ODD, *_FINE)
         await_fork_servers(server.client)
         Path(folder).chmod(0o755)
-        yield Kitchen(server.client, server.process.pid, Plain(registry, Path(folder)))
+        yield Kitchen(server.client, server.process.pid, Plain(load(path), Path(folder)))
 
 
 @pytest.fixture(scope="module")
@@ -147,10 +166,10 @@ def test_no_two_runs_draw_the_same_numbers(warm: Kitchen) -> None:
     assert len({first for first, _ in drawn}) == len({second for _, second in drawn}) == 5
 
 
-def test_variables_of_a_request_are_read_by_the_import(place: Path, warm: Kitchen) -> None:
+def test_variables_of_a_request_are_read_by_the_import(place: Place, warm: Kitchen) -> None:
     """Packages may read them when they are imported: such a program imports for itself."""
-    text = place.read_text()
-    place.write_text(text.replace("preload_memory", 'request_env = ["NPY_PROMOTION_STATE"]\npreload_memory'))
+    text = place.registry.read_text()
+    place.registry.write_text(text.replace("preload_memory", 'request_env = ["NPY_PROMOTION_STATE"]\npreload_memory'))
     deadline = time.monotonic() + PATIENCE
     body = {"input": "import gc, numpy; print(any(each is numpy for each in gc.get_objects()))"}
     body = {**body, "env": {"NPY_PROMOTION_STATE": "weak"}}  # type: ignore[dict-item]
@@ -192,27 +211,27 @@ def test_what_an_import_does_outside_its_module_happens_when_the_program_imports
         assert found.steady[0].decode().splitlines() == expected.steady[0].decode().splitlines()
 
 
-def test_other_packages_replace_those_that_were_set_aside(place: Path, warm: Kitchen, tmp_path: Path) -> None:
+def test_other_packages_replace_those_that_were_set_aside(place: Place, warm: Kitchen, tmp_path: Path) -> None:
     wheels = tmp_path / "open"
     wheels.mkdir()
     make_wheel(wheels, "changing", "2.0", files={"changing.py": "version = 2"})
     warm.await_modules("changing")
-    install(place, wheels, "changing==2.0")
+    install(place.registry, wheels, "changing==2.0")
     assert warm.evaluate("import changing; print(changing.version)")["stdout"] == "2\n"
     warm.await_modules("changing")
     assert warm.evaluate("import changing; print(changing.version)")["stdout"] == "2\n"
 
 
-def test_a_list_in_the_registry_turns_it_off(place: Path, warm: Kitchen) -> None:
-    text = place.read_text()
-    place.write_text(text.replace("preload_memory", "preload = []\npreload_memory"))
+def test_a_list_in_the_registry_turns_it_off(place: Place, warm: Kitchen) -> None:
+    text = place.registry.read_text()
+    place.registry.write_text(text.replace("preload_memory", "preload = []\npreload_memory"))
     deadline = time.monotonic() + PATIENCE
     while warm.set_aside() is not None:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     for _ in range(3):
         assert warm.evaluate("import numpy; print(1)")["stdout"] == "1\n"
-    place.write_text(text)
+    place.registry.write_text(text)
 
 
 def test_generations_that_were_replaced_have_ended(warm: Kitchen) -> None:
