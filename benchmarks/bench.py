@@ -2,6 +2,7 @@
 
     make bench                    print tables in Markdown
     make bench BENCH=--document   also write them and a plot into docs/explanation/performance.md
+    make bench BENCH=--peers      compare with other services instead: see peers.py
 
 Two real servers answer over HTTP on the loopback interface: one forks evaluations, the other starts them cold. Values
 that are compared are measured in turns. Run nothing else meanwhile. numpy is installed from the network.
@@ -29,6 +30,7 @@ import tomli_w
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+import peers
 from measuring import SECONDS, Client, Figures, alternate, throughput
 from plotting import plot
 
@@ -40,6 +42,7 @@ from snekhouse.registry.discovery.interpreters import find_interpreters
 from snekhouse.registry.discovery.writing import render_registry
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
+from snekhouse.registry.user_base import user_base
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/explanation/performance.md"
 PICTURE = PAGE.with_suffix(".png")
@@ -292,6 +295,20 @@ def report(bench: Bench) -> Iterator[str]:
     )
 
 
+def compared(bench: Bench, asked: argparse.Namespace) -> Iterator[str]:
+    """Compare the default runtime with other services, and yield tables in Markdown."""
+    runtime = bench.registry.runtimes[bench.registry.default]
+    packages = user_base(runtime)
+    known: list[peers.Peer] = [
+        *peers.locals_of(runtime, bench.plain, {"PYTHONUSERBASE": packages.source} if packages else {}),
+        *peers.remotes(asked, runtime.executable),
+        peers.ours(bench.forking, runtime),
+    ]
+    yield f"Measured on {os.cpu_count()} CPUs ({_processor()}), Linux {platform.release()}, Python {runtime.name}.\n"
+    yield from peers.compare(known)
+    yield f"\nNot measured, because no address was given: {', '.join(peers.missing(asked)) or 'none'}"
+
+
 def _processor() -> str:
     found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return found[1].strip() if found else platform.machine()
@@ -301,13 +318,14 @@ def main() -> None:
     """Measure, print, and write the documentation if the option is given."""
     parser = argparse.ArgumentParser(description="Measure what an evaluation costs.")
     parser.add_argument("--document", action="store_true", help=f"put the figures into {PAGE.name}")
+    peers.add_options(parser)
     asked = parser.parse_args()
     written = []
     with opened() as bench:
-        for part in report(bench):
+        for part in compared(bench, asked) if asked.peers else report(bench):
             print(part, flush=True)
             written.append(part)
-    if asked.document:
+    if asked.document and not asked.peers:
         PAGE.write_text(FIGURES.sub(lambda _: "\n" + "\n".join(written) + "\n", PAGE.read_text()))
 
 
