@@ -17,7 +17,7 @@ from snekhouse.jail.nsjail import NsJail, fork_server_options, started
 from snekhouse.jail.package_generations import PackageGenerations
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.resources import RunResources
-from snekhouse.jail.streams import Drain, output_streams
+from snekhouse.jail.streams import OutputStream, output_streams
 from snekhouse.profile.rendering import START_TIMEOUT_S, bootstrap_inside
 from snekhouse.profile.tmpfs import writable
 from snekhouse.waiting import first
@@ -168,7 +168,7 @@ async def _configure(process: NsJail, prepared: PreparedRuntime) -> None:
     await process.channel.send(settings)
 
 
-async def _reason(process: NsJail, prepared: PreparedRuntime, output: Drain) -> str:
+async def _reason(process: NsJail, prepared: PreparedRuntime, output: OutputStream) -> str:
     """Return why a fork server did not start: the last line that its interpreter printed, or what NsJail logged."""
     guest_exit = await process.end()
     lines = await output.last_lines()

@@ -24,7 +24,7 @@ from snekhouse.jail.inputs import Request, stdin_file
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.protocol import Refusal, Stamp
 from snekhouse.jail.start import Guest, GuestExit, Start
-from snekhouse.jail.streams import Drain, OutputLimitError, output_streams
+from snekhouse.jail.streams import OutputLimitError, OutputStream, output_streams
 from snekhouse.jail.uncaught import uncaught
 from snekhouse.jail.verdict import JAIL_FAILED, StopReason, judge
 from snekhouse.profile.rendering import START_TIMEOUT_S
@@ -66,7 +66,7 @@ class _Run:
     job: Job
     request: Request
     guest: Guest
-    streams: Sequence[Drain]
+    streams: Sequence[OutputStream]
     held: AsyncExitStack
     home: int = -1
     stamps: Mapping[str, Stamp] = field(default_factory=dict)
@@ -137,7 +137,7 @@ class _Run:
 
     async def _ended(self) -> StopReason | None:
         try:
-            await self._drain_all()
+            await self._read_all()
         except OutputLimitError:
             return StopReason.OUTPUT
         await self.guest.ended()
@@ -148,14 +148,14 @@ class _Run:
         await self.watch.above()
         return StopReason.MEMORY
 
-    async def _drain_all(self) -> None:
+    async def _read_all(self) -> None:
         if len(self.streams) == 1:
-            await self.streams[0].drain()
+            await self.streams[0].read()
             return
         try:
             async with anyio.create_task_group() as tasks:
                 for stream in self.streams:
-                    tasks.start_soon(stream.drain)
+                    tasks.start_soon(stream.read)
         except* OutputLimitError:
             raise OutputLimitError from None
 

@@ -37,7 +37,7 @@ class OutputBudget:
         self.left = limit
 
 
-class Drain:
+class OutputStream:
     """The reading end of one stream of a program.
 
     Attributes:
@@ -55,7 +55,7 @@ class Drain:
         """The bytes that were kept."""
         return bytes(self._content)
 
-    async def drain(self) -> None:
+    async def read(self) -> None:
         """Read to the end of the stream, which ends with the program.
 
         Raises:
@@ -63,14 +63,14 @@ class Drain:
         """
         while True:
             try:
-                if self._read():
+                if self._read_some():
                     return
             except BlockingIOError:
                 await anyio.wait_readable(self._reader)
             else:
                 await checkpoint()
 
-    def _read(self) -> bool:
+    def _read_some(self) -> bool:
         """Read a few times; return whether the stream has ended.
 
         Raises:
@@ -91,7 +91,7 @@ class Drain:
     async def last_lines(self) -> list[str]:
         """Read the last lines of the loader or the interpreter, in a jail that did not start its program."""
         with suppress(OutputLimitError), anyio.move_on_after(_LAST_LINES_TIMEOUT_S):
-            await self.drain()
+            await self.read()
         lines = COLOUR.sub("", self.content.decode(errors="replace")).strip().splitlines()
         return [line[:_LINE_SIZE] for line in lines[-_LINE_COUNT:]]
 
@@ -108,7 +108,7 @@ class Drain:
 
 
 @contextmanager
-def output_streams(limit: int, *, apart: bool) -> Iterator[tuple[Drain, ...]]:
+def output_streams(limit: int, *, apart: bool) -> Iterator[tuple[OutputStream, ...]]:
     """Open the streams of a run: one for both stdout and stderr, or one for each.
 
     Args:
@@ -116,10 +116,10 @@ def output_streams(limit: int, *, apart: bool) -> Iterator[tuple[Drain, ...]]:
         apart: Whether stderr has a stream of its own.
     """
     budget = OutputBudget(limit)
-    streams: list[Drain] = []
+    streams: list[OutputStream] = []
     try:
         for _ in range(2 if apart else 1):
-            streams.append(Drain(budget))  # noqa: PERF401 - if the second fails, the first must be closed
+            streams.append(OutputStream(budget))  # noqa: PERF401 - if the second fails, the first must be closed
         yield tuple(streams)
     finally:
         for stream in streams:
