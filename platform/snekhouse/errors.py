@@ -11,6 +11,7 @@
     ├── HostError             this host lacks something a jail needs (NsJail, namespaces, cgroups)
     ├── JailError             a jail did not start, or broke its protocol; our failure, not the program's
     │   └── ForkServerError   a fork server failed (jail.generation)
+    │       └── UnfitModuleError  a module cannot be set aside (jail.generation)
     ├── OutputLimitError      a program printed too much (jail.streams); `run` turns it into a status
     ├── FilesError            the files of a run cannot be returned (jail.home_files); `run` turns it into a status
     ├── PackagesError         third-party packages could not be installed, removed or listed
