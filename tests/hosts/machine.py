@@ -89,11 +89,6 @@ def start_seconds() -> float:
     return statistics.median(times)
 
 
-def is_emulated() -> bool:
-    """Whether machines are emulated here, and so ten to twenty times slower than this one."""
-    return not _has_kvm()
-
-
 def _pack(job: Job, folder: Path) -> None:
     """Make the archive that the machine unpacks as ``/job``."""
     root = folder / "job"

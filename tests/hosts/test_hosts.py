@@ -8,7 +8,7 @@ import pytest
 
 from hosts.disk import CACHE, ROOT
 from hosts.found import Found
-from hosts.machine import Job, is_emulated, run
+from hosts.machine import Job, run
 from hosts.matrix import merged
 from hosts.settings import settings
 
@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.host, pytest.mark.timeout(0)]
 
 SETTINGS = settings()
 PAGE = ROOT / "docs" / "reference" / "hosts.md"
-_HOGS = {True: 100, False: 1000}
-"""How many guests run out of memory in each setting: fewer where the machine is emulated."""
+_HOGS = 1000
+"""How many guests run out of memory in each setting."""
 
 
 class Lab:
@@ -38,7 +38,7 @@ class Lab:
 
     def _boot(self, names: list[str]) -> None:
         out = CACHE / "results" / f"{names[0]}-{os.getpid()}"  # others may run these tests at the same time
-        hogs = os.environ.get("SNEKHOUSE_TEST_HOGS", str(_HOGS[is_emulated()]))
+        hogs = os.environ.get("SNEKHOUSE_TEST_HOGS", str(_HOGS))
         command = (
             f"SNEKHOUSE_TEST_HOGS={hogs} PYTHONPATH=tests /opt/snekhouse/bin/python -m hosts.inside {' '.join(names)}"
         )
