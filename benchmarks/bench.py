@@ -72,7 +72,7 @@ PROGRAMS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 """Programs by title: the runtime, or none for the default one, and the request."""
 LEARNED = ("import numpy", "import numpy, pandas")
-"""What programs import until the server has set it aside."""
+"""Programs that run before the measurement, so that the server sets their packages aside."""
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def _files_out(url: str, count: int) -> float:
 
 
 def _waiting(url: str, count: int) -> float:
-    """Send requests at once; return the milliseconds for each until all are answered."""
+    """Send requests at once; return the milliseconds until all are answered, divided by their number."""
     clients = [Client(url) for _ in range(count)]
     threads = [threading.Thread(target=client.evaluate, args=("/eval", {"input": "print(1)"})) for client in clients]
     begin = perf_counter()

@@ -46,7 +46,7 @@ class Client:
         self._connection = http.client.HTTPConnection(url.removeprefix("http://").rstrip("/"))
 
     def evaluate(self, route: str, request: object) -> None:
-        """Evaluate a program, and check that it ended as programs end."""
+        """Evaluate a program, and check that its exit code is 0 or 1."""
         self._connection.request("POST", route, json.dumps(request), {"Content-Type": "application/json"})
         answer = json.loads(self._connection.getresponse().read())
         assert answer["returncode"] in (0, 1), answer  # 1: an exception

@@ -3,9 +3,9 @@
     make bench BENCH="--peers"
     make bench BENCH="--peers --snekbox http://127.0.0.1:8061 --go-judge http://127.0.0.1:5050"
 
-The peers serve already: each address is one that the user has started, with the same interpreter and about as many
-workers as this machine has CPUs. What has no address is named as not measured. Bare Python, a subprocess of Python, and
-plain NsJail need nothing. Values that are compared are measured in turns.
+The peers serve already: each address belongs to a service that the user has started, with the same interpreter and
+about as many workers as this machine has CPUs. What has no address is named as not measured. Bare Python in a
+subprocess, and plain NsJail, need no address. Values that are compared are measured in turns.
 """
 
 import argparse

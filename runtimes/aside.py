@@ -1,6 +1,6 @@
 """Modules set aside: a fork server has imported and hidden them; a program that imports one gets it immediately.
 
-The fork server executes this file, and `record.py` fills it. It is written for CPython 3.6 and every later one. A
+The fork server executes this file, and `record.py` fills `Aside`. It is written for CPython 3.6 and every later one. A
 program must not see that a module was there already: everything that can be seen of an import happens when the program
 imports the module. If this is uncertain, the interpreter's own import takes over: in the main thread for the rest of
 the run, in another thread only for this import. docs/protocol.md, "Modules set aside", lists the conditions.
@@ -30,7 +30,7 @@ class Aside:
     """The modules set aside, and how they become visible."""
 
     def __init__(self):  # type: () -> None
-        """Set nothing aside yet, except atexit, which the fork server itself has imported."""
+        """Set nothing aside yet."""
         self.importlib = sys.modules["_frozen_importlib"]  # type: Any
         self.external = sys.modules["_frozen_importlib_external"]  # type: Any
         self.builtins = sys.modules["builtins"]  # type: Any
@@ -39,7 +39,7 @@ class Aside:
         self.main_thread = self.thread.get_ident()
         self.import_, self.find_and_load = self.builtins.__import__, self.importlib._find_and_load
         self.hidden = {}  # type: dict[str, Any]  # the modules set aside, by name
-        self.once = set()  # type: set[str]  # those that cannot be imported twice in a process, as numpy
+        self.once = set()  # type: set[str]  # those that cannot be imported twice in a process, such as numpy
         self.is_disturbed = False  # whether the interpreter's own import has taken over
         self.lock = self.thread.RLock()
         self.shown = set()  # type: set[str]  # those that have become visible; each does so only once
@@ -87,13 +87,14 @@ class Aside:
         return self.find_and_load(name, import_)
 
     def may_show(self):  # type: () -> bool
-        """Return whether a module can become visible as its import would make it visible."""
+        """Return whether to show a module now has the same result as to import it."""
         return not self.is_disturbed and self.thread.get_ident() == self.main_thread and self.is_undisturbed()
 
     def rest(self, name):  # type: (str) -> set[str]
-        """Return the modules that are not visible yet, of those that an import loads; none if it finds another module.
+        """Return the modules of an import that are not visible yet.
 
-        This is for a module that cannot be imported a second time: it becomes visible although the program has changed
+        Return none if the import would find another module of this name, or if the module has been visible before. This
+        is for a module that cannot be imported a second time: it becomes visible although the program has changed
         modules that it imports.
         """
         top = name.partition(".")[0]

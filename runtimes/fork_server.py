@@ -32,6 +32,7 @@ SIGKILL = 9
 NOT_FORKED = (255 << 8).to_bytes(4, "big") + bytes(8)  # a status (wait(2)) and no CPU time, encoded as by `reap`
 CAPABILITIES = 64
 REASON = 200  # bytes
+NO_MODULES = b"this Python cannot set modules aside"
 IMPORTER = "<frozen importlib._bootstrap>"  # the interpreter's own import, whose frames are left out of tracebacks
 HELLO = b"snekhouse fork server 1\n"
 FOR_TRACEBACKS = ("linecache", "traceback", "ast") if sys.version_info >= (3, 13) else ()
@@ -95,7 +96,7 @@ class Forks:
                     return self.hooks
 
     def follow_order(self):  # type: () -> bool
-        """Follow one order of the host; return whether this process is the run that it asked for."""
+        """Follow one order of the host; return whether this process is now a run."""
         order, passed = self.control.recvmsg(9, _socket.CMSG_SPACE(4))[:2]
         kind, number = order[:1], order[1:5]
         if kind == b"K":
@@ -132,7 +133,7 @@ class Forks:
         posix.closerange(bootstrap.CONTROL + 1, DESCRIPTORS)
         self.seal.note_process()
         names = [bootstrap.receive_field().decode() for _ in range(bootstrap.receive_number())]
-        if CAN_FREEZE:
+        if CAN_FREEZE and asides.Memory.is_usable():
             before = process.memory()
 
             def report(kind, reason):  # type: (bytes, str) -> None
@@ -146,6 +147,9 @@ class Forks:
             else:
                 self.record.fill()
             self.hooks = freeze(self.record.aside)
+        else:
+            for _ in names:
+                self.control.sendall(b"M" + bytes(4) + len(NO_MODULES).to_bytes(4, "big") + NO_MODULES)
         self.control.sendall(HELLO)
         return Forks(self.control, self.seal, self.record, self.hooks).serve()
 

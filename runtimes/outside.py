@@ -1,8 +1,8 @@
 """What the import of a module changes outside this module, where programs can see it.
 
 The fork server executes this file. It is written for CPython 3.6 and every later one. Each class here is for one kind
-of change. `Record` asks it after each import what has changed, restores the first state when all modules of one are
-imported, and lets a program have the changes again when the module becomes visible.
+of change. After each import, `Record` asks what has changed. After each module of its list, with all that this module
+imports, it restores the first state. When a module becomes visible, a program gets its changes again.
 """
 
 import sys

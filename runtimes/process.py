@@ -8,7 +8,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Any, Callable
 
     import bootstrap
     import libc
@@ -23,7 +23,7 @@ _locale, _signal, _thread, gc, resource = map(bootstrap.borrow, ("_locale", "_si
 
 
 class State:
-    """The state of this process at one time, as far as it is inherited by runs, or closed or stopped in them."""
+    """What runs inherit from this process, or lose because it is closed or stopped in them; at one time."""
 
     def __init__(self):  # type: () -> None
         self.values = [look() for _, look in LOOKS]
@@ -45,7 +45,7 @@ def has_threads():  # type: () -> bool
         posix._exit(0)
     posix.waitpid(pid, 0)
     try:
-        libc.call("unshare", CLONE_THREAD)  # does nothing, and fails in a process with several threads
+        libc.call("unshare", CLONE_THREAD)  # with one thread, this does nothing; with several, it fails
     except OSError:
         return True
     return False
@@ -64,7 +64,7 @@ def open_descriptors():  # type: () -> list[int]
 
 
 def catch_output():  # type: () -> None
-    """Let everything that this process prints go to a file without a name, whose size tells whether anything did."""
+    """Let all that this process prints go to a file without a name; its size tells whether it has printed anything."""
     file = posix.open("/dev/shm", posix.O_RDWR | posix.O_TMPFILE, 0o600)
     for stream in (1, 2):
         posix.dup2(file, stream)
@@ -76,6 +76,12 @@ def printed():  # type: () -> int
     sys.stdout.flush()
     sys.stderr.flush()
     return posix.fstat(1).st_size
+
+
+def tools():  # type: () -> list[str | None]
+    """Return the names of the tools that monitor, from Python 3.12 on."""
+    monitoring = getattr(sys, "monitoring", None)  # type: Any
+    return [monitoring.get_tool(each) for each in range(6)] if monitoring else []
 
 
 def memory():  # type: () -> int
@@ -93,7 +99,7 @@ LOOKS = (
     ("it replaces a standard stream", lambda: (sys.stdin, sys.stdout, sys.stderr)),
     ("it changes sys.path", lambda: sys.path[:]),
     ("it changes how modules are found", lambda: (sys.meta_path[:], sys.path_hooks[:])),
-    ("it traces, profiles or monitors", lambda: (sys.gettrace(), sys.getprofile())),
+    ("it traces, profiles or monitors", lambda: (sys.gettrace(), sys.getprofile(), tools())),
     ("it changes the locale", lambda: _locale.setlocale(_locale.LC_ALL, None)),
     ("it changes the working folder", posix.getcwd),
     ("it changes limits of the interpreter", lambda: (sys.getrecursionlimit(), sys.getswitchinterval())),

@@ -86,7 +86,7 @@ class Record:
         aside.note_visible()
 
     def fill_with_packages(self, names, report):  # type: (list[str], Callable[[bytes, str], object]) -> None
-        """Set modules of packages aside, and report of each what became of it, and the reason."""
+        """Set modules of packages aside, and report for each module what became of it, and why."""
 
         def reported():  # type: () -> Iterator[str]
             for name in names:
@@ -125,7 +125,7 @@ class Record:
         try:
             __import__(root)
         except Exception as error:
-            self.failure = error.with_traceback(None)  # this version of Python has no such module
+            self.failure = error.with_traceback(None)  # such as a module that this version of Python does not have
             self.loading.clear()
         for kind in self.outside:
             kind.restore()
@@ -154,10 +154,10 @@ class Record:
         """Return all modules that the import of this one loads, in the three orders of `Order`."""
         begins, places, ends = {}, [], []  # type: dict[str, None], list[str], list[str]
 
-        def follow(name):  # type: (str) -> None
+        def follow(name, is_asked=False):  # type: (str, bool) -> None
             parent = name.rpartition(".")[0]
-            if parent and name not in begins and name not in self.extras:
-                follow(parent)
+            if parent and name not in begins and (is_asked or name not in self.extras):
+                follow(parent, is_asked)
             if name not in begins:
                 begins[name], place = None, len(places)
                 for part in self.parts.get(name, ()):
@@ -165,7 +165,7 @@ class Record:
                 places.insert(len(places) if self.moves_to_end(name) else place, name)
                 ends.append(name)
 
-        follow(name)
+        follow(name, True)
         return list(begins), places, ends
 
     def folder(self, name, module):  # type: (str, Any) -> str
@@ -214,7 +214,6 @@ class Record:
                         setattr(sys.modules[parent], child, sys.modules[each])
             return sys.modules[name]
         searched, self.parts[name] = set(sys.path_importer_cache), {}
-        self.found.add(name)
         self.loading.append(name)
         try:
             module = self.aside.find_and_load(name, import_)
@@ -233,7 +232,7 @@ class Record:
         return module
 
     def note_searched(self, before):  # type: (set[str]) -> None
-        """Note the folders that an import that failed has searched; its importer becomes visible with their finders."""
+        """Note the folders that a failed import has searched; their finders become visible with its importer."""
         new = [folder for folder in sys.path_importer_cache if folder not in before]
         if new and len(self.loading) > 1:
             self.effects.setdefault(self.loading[-2], []).append(lambda: [self.aside.finder(each) for each in new])
@@ -241,8 +240,9 @@ class Record:
     def note_extras(self):  # type: () -> None
         """Note what the module that is being imported has put into sys.modules by itself, as typing does."""
         for extra in [name for name in sys.modules if name not in self.found and name not in self.base]:
-            self.parts[extra], self.parts[self.loading[-1]][extra] = {}, None
-            self.extras.add(extra)
+            if extra != self.loading[-1]:
+                self.parts[extra], self.parts[self.loading[-1]][extra] = {}, None
+                self.extras.add(extra)
             self.found.add(extra)
 
     def note_callbacks(self, name):  # type: (str) -> None

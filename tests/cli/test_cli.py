@@ -324,6 +324,13 @@ class TestServe:
         assert "is not an address; write host:port" in refused(snekhouse("serve", "-r", small, "--bind", address))
 
 
+def test_a_traceback_in_a_pipe_has_no_colour(small: Path) -> None:
+    done = snekhouse("eval", "-r", small, "1 / 0")
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
 def test_ctrl_c_exits_with_130(small: Path) -> None:
     uids = (1_900_300_000, 1_900_300_019)  # nobody else's here
     small.write_text(small.read_text().replace("[server]\n", f"[server]\nuids = {list(uids)}\n"))

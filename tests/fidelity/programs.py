@@ -707,7 +707,7 @@ EXCEPTIONS = (
         forked=True,
     ),
     Program(
-        "the initialization of a C module that was set aside may not run again",
+        "the initialization of a C module that was set aside might not run a second time",
         ("-c", "import sys, re\ndel sys.modules['re']\nimport re, decimal\nprint('numbers' in sys.modules)"),
         until=(3, 13),
         forked=True,

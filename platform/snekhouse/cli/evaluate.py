@@ -1,6 +1,8 @@
 """``snekhouse eval``: one evaluation without a server."""
 
 import logging
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -48,6 +50,7 @@ def evaluate(
         limits=chosen.limits,
         files=files.uploads(file or ()),
         stdin=files.read_input(stdin_file) if stdin_file else b"",
+        env={} if _has_colours() else _NO_COLOURS,
     )
     if save:
         files.make_folder(save)
@@ -62,6 +65,13 @@ def evaluate(
 
 
 _STANDARD_INPUT = Path("-")
+_NO_COLOURS = {"PYTHON_COLORS": "0"}
+"""Python 3.13 and later print tracebacks without colours then (https://docs.python.org/3/using/cmdline.html)."""
+
+
+def _has_colours() -> bool:
+    """Return whether the output goes to a terminal, and the user has not switched colours off (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def _source(code: str | None, program: Path | None) -> str:

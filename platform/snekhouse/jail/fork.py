@@ -65,7 +65,7 @@ class ForkStart:
     """Starts each guest as a fork of a fork server.
 
     Attributes:
-        server: A running fork server, or its second generation.
+        server: A running fork server, or another of its generations.
     """
 
     server: Generation

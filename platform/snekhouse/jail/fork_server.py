@@ -33,8 +33,8 @@ class ForkServer:
 
     The second generation sets modules of the standard library aside. It begins when the first evaluation comes that
     probably imports modules; until then, it takes no memory. Each process that it forks takes longer to fork, but a
-    program that imports modules saves much more time. The second one forks a third one, which also sets the modules of
-    packages aside that programs import most, and is replaced when these are more.
+    program that imports modules saves much more time. The second generation forks a third one, which also sets
+    aside the modules of packages that programs import most. When there are more of these, another one replaces it.
 
     Attributes:
         served: How many evaluations it has served.

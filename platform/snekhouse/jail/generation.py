@@ -47,7 +47,8 @@ class Fork:
     Attributes:
         number: Its number in orders and reports.
         channel: The channel to it.
-        group: The cgroup with the runtime's limits that a guest joins after its hello; None on a host without cgroups.
+        group: The cgroup with the runtime's limits that a guest joins after its hello; None for a
+            generation, and on a host without cgroups.
         held: Releases its resources.
         ended: Set once it has ended, or is lost with the fork server.
         exit: How it ended; None while it runs, and if it is lost.
@@ -82,7 +83,7 @@ class LostForks:
 
 
 class Generation:
-    """A process that forks evaluations: the fork server, or another generation, which one of them has forked.
+    """A process that forks evaluations: the fork server, or another of its generations.
 
     Attributes:
         modules: The modules of packages that it has set aside.
@@ -109,6 +110,7 @@ class Generation:
         self._spare: Fork | None = None
         self._idle = anyio.Event()
         self._failure = anyio.Event()
+        self._is_retired = False
         self.modules: list[str] = []
         self.missing: dict[str, str] = {}
         self.memory = 0
@@ -135,7 +137,7 @@ class Generation:
 
     def fork_ahead(self) -> None:
         """Fork a spare for the next evaluation; best called while the fork server has nothing else to do."""
-        if self._spare is None and not self._failure.is_set():
+        if self._spare is None and not self._is_retired and not self._failure.is_set():
             with suppress(OSError, ForkServerError):  # the next evaluation tries again
                 self._spare = self._fork()
 
@@ -172,12 +174,13 @@ class Generation:
             await self._idle.wait()
 
     async def retire(self) -> None:
-        """Wait until no fork is in use, and end the spare one; no evaluation may use this generation any more."""
-        await self.idle()
+        """End the spare fork, and wait until no fork is in use; no other evaluation may use this generation."""
+        self._is_retired = True
         if spare := self._spare:
             self._spare = None
             await self.end(spare)
             self._release(spare)
+        await self.idle()
 
     async def listen(self) -> None:
         """Receive reports of ended forks, until the fork server fails or is gone. The remaining forks are then lost."""
@@ -190,7 +193,7 @@ class Generation:
         """Fork another generation, which sets modules aside; kill it on leaving.
 
         Args:
-            modules: Modules of packages; none for those of the standard library.
+            modules: Modules of packages; an empty list means those of the standard library.
 
         Raises:
             UnfitModuleError: One of the modules cannot be set aside.

@@ -12,7 +12,7 @@ _LOSSES = 2
 """How many lost generations it takes to give up."""
 
 _MOST = 64
-"""How many modules are counted, and so at most how many are set aside."""
+"""How many modules are counted, and so how many are set aside at most."""
 
 
 class Learned:
@@ -51,7 +51,7 @@ class Learned:
                     self._is_more_wanted.set()
 
     async def more_wanted(self, beyond: Collection[str]) -> tuple[str, ...]:
-        """Wait until there are modules to set aside beyond those that are; return all, the most frequent one first."""
+        """Wait until there are modules to set aside that are not in `beyond`; return all, most frequent first."""
         while not set(wanted := self._wanted()).difference(beyond):
             self._is_more_wanted = anyio.Event()
             await self._is_more_wanted.wait()
@@ -62,7 +62,7 @@ class Learned:
         self.left_out[module] = reason
 
     def lose(self) -> None:
-        """Record that a generation was lost; after the second loss, set nothing aside until packages change."""
+        """Record that a generation was lost or did not start; after two, set no more aside until packages change."""
         self._losses += 1
 
     def _is_known(self, name: str) -> bool:

@@ -41,7 +41,7 @@ class PackageGenerations:
         self.alive: list[Generation] = []
 
     def generation_for(self, imports: Collection[str]) -> Generation | None:
-        """Return the generation for a program that imports these modules, if it has set a package of them aside."""
+        """Return the current generation if it has set aside a package that the program imports; otherwise None."""
         return self.current if any(top_of(name) in self._tops for name in imports) else None
 
     async def run(self) -> None:
@@ -58,7 +58,7 @@ class PackageGenerations:
                     self._leave_out({error.module: error.reason})
                 except (JailError, TimeoutError, OSError) as error:
                     reason = str(error) or "the generation does not answer"
-                    _log.warning("runtime %s: no packages are set aside: %s", self._name, reason)
+                    _log.warning("runtime %s: no more packages are set aside: %s", self._name, reason)
                     self._learned.lose()
                 await anyio.sleep(_PAUSE_S)
 

@@ -106,7 +106,7 @@ def encode_generation(number: int) -> bytes:
 
 
 def encode_modules(modules: Sequence[str]) -> bytes:
-    """Encode the modules that a generation sets aside; none for those of the standard library."""
+    """Encode the modules that a generation sets aside; none means those of the standard library."""
     return _NUMBER.pack(len(modules)) + b"".join(_field(name.encode()) for name in modules)
 
 
@@ -121,7 +121,7 @@ class Taking(Enum):
 
 
 TAKING = struct.Struct(">cII")
-"""The head of a report on a module: a `Taking`, KiB of memory that the process has grown so far, length of the reason.
+"""The head of a report on a module: a `Taking`, KiB by which the process has grown so far, length of the reason.
 
 The reason follows, in UTF-8.
 """

@@ -75,8 +75,8 @@ def ids_needed(concurrency: int, workers: int, runtimes: int) -> int:
 
 
 _SPARE_FORKS = 8
-"""Spare forks of a runtime: one for each of three generations of its fork server, one more while another third one
-replaces the first, and as many again while another fork server replaces this one."""
+"""Spare forks of a runtime: one for each of three generations of its fork server, one more while a new
+third generation replaces the old one, and as many again while another fork server replaces this one."""
 
 
 def _check_aliases(runtimes: _Tables) -> Iterator[Mistake]:

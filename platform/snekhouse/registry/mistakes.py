@@ -91,7 +91,7 @@ class Mistake:
 
 
 _MARKS = {"[key]", "[auto]", "[list]"}
-"""Parts of a location that are in no file: the key is wrong and not its value; which form of value was expected."""
+"""What pydantic adds to a location, and no file has: the key is wrong, not its value; the form of the value."""
 
 
 def mistakes_of(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
@@ -158,7 +158,7 @@ def _remedy_of_key(location: Location, model: type[BaseModel]) -> str:
 
 
 _VERY_NEAR = 0.8
-"""How similar a known key must be to be meant rather than the key of a table below (difflib)."""
+"""A known key that is at least this similar (difflib) is suggested, and not a table below that has the written key."""
 
 
 def _table_at(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:
