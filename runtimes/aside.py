@@ -42,6 +42,7 @@ class Aside:
         self.once = set()  # type: set[str]  # those that cannot be imported twice in a process, such as numpy
         self.is_disturbed = False  # whether the interpreter's own import has taken over
         self.lock = self.thread.RLock()
+        self.set_lazy_attributes = getattr(sys.modules["_imp"], "_set_lazy_attributes", None)  # type: Any  # from 3.15 on
         self.shown = set()  # type: set[str]  # those that have become visible; each does so only once
         self.order = {}  # type: dict[str, Order]
         self.folders = {}  # type: dict[str, str]  # the entry of the path that has a module, unless it is built in
@@ -177,6 +178,8 @@ class Aside:
                 sys.modules[name] = self.hidden[name]
         self.shown.update(plan)
         for name in order.ends:
+            if self.set_lazy_attributes and name in plan:
+                self.set_lazy_attributes(self.hidden[name], name)
             if name in plan and name in self.effects:
                 before = self.atexit._ncallbacks()
                 for effect in self.effects[name]:

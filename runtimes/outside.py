@@ -139,6 +139,30 @@ class Environment:
         self.known = self.first
 
 
+class LazyModules:
+    """The names that lazy imports have registered (sys.lazy_modules), from Python 3.15 on."""
+
+    def __init__(self):  # type: () -> None
+        self.names = getattr(sys, "lazy_modules", set())  # type: set[str]
+        self.first, self.known = set(), set()  # type: set[str], set[str]
+
+    def begin(self):  # type: () -> None
+        """Note the first state."""
+        self.first = self.known = set(self.names)
+
+    def changes(self):  # type: () -> Callable[[], object] | None
+        """Return a function that adds again the names that are new since the last call; None if there are none."""
+        new = self.names - self.known
+        self.known = set(self.names)
+        return (lambda: self.names.update(new)) if new else None
+
+    def restore(self):  # type: () -> None
+        """Restore the first state."""
+        self.names.clear()
+        self.names.update(self.first)
+        self.known = self.first
+
+
 class Loggers:
     """The loggers of the module logging, which usually is set aside itself."""
 

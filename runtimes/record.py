@@ -47,7 +47,13 @@ class Record:
         self.failure = None  # type: Exception | None  # why the last module could not be imported
         self.extras = set()  # type: set[str]  # modules that other modules put into sys.modules, as typing does
         self.found = set()  # type: set[str]  # all modules that the current `take` has found
-        self.outside = (outside.Globals(aside), outside.Filters(), outside.Environment(), outside.Loggers())  # type: tuple[outside.Globals | outside.Filters | outside.Environment | outside.Loggers, ...]
+        self.outside = (
+            outside.Globals(aside),
+            outside.Filters(),
+            outside.Environment(),
+            outside.LazyModules(),
+            outside.Loggers(),
+        )  # type: tuple[Any, ...]
         self.changes = {}  # type: dict[str, list[Callable[[], object]]]  # those effects that concern `outside`
         self.loading = []  # type: list[str]
         self.base = set()  # type: set[str]  # modules that were in sys.modules before `__enter__`
