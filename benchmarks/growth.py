@@ -1,14 +1,13 @@
 """Measure how the cost of an evaluation grows with its output, its files, the requests that wait, and the runtimes.
 
     .venv/bin/python benchmarks/growth.py              print a table for each
-    .venv/bin/python benchmarks/growth.py --document   also write them and plots into docs/explanation/growth.md
+    .venv/bin/python benchmarks/growth.py --plot FILE  also draw them into a PNG file
 
 A real server answers over HTTP on the loopback interface, and forks the evaluations. Run nothing else meanwhile.
 """
 
 import argparse
 import base64
-import re
 import statistics
 import sys
 import tempfile
@@ -30,10 +29,6 @@ from plotting import curves
 from serving import await_fork_servers, running_server
 from snekhouse.registry.discovery.interpreters import find_interpreters
 from snekhouse.registry.discovery.writing import render_registry
-
-PAGE = Path(__file__).resolve().parents[1] / "docs/explanation/growth.md"
-PICTURE = PAGE.with_suffix(".png")
-FIGURES = re.compile(r"(?<=<!-- figures -->\n).*(?=<!-- end of figures -->)", re.DOTALL)
 
 _ROUNDS = 15
 _KIB, _MIB = 1 << 10, 1 << 20
@@ -155,16 +150,14 @@ def _short(size: int) -> str:
 
 
 def main() -> None:
-    """Measure, print, and write the documentation if the option is given."""
+    """Measure, print, and draw if the option is given."""
     parser = argparse.ArgumentParser(description="Measure how the cost of an evaluation grows.")
-    parser.add_argument("--document", action="store_true", help=f"put the figures into {PAGE.name}")
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="the PNG file to draw")
     asked = parser.parse_args()
     found = measure()
-    text = "\n".join(tables(found))
-    print(text)
-    if asked.document:
-        PAGE.write_text(FIGURES.sub(lambda _: f"\n{text}\n", PAGE.read_text()))
-        curves(PICTURE, found)
+    print("\n".join(tables(found)))
+    if asked.plot:
+        curves(asked.plot, found)
 
 
 if __name__ == "__main__":
