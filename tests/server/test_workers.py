@@ -2,10 +2,12 @@
 
 import os
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -38,6 +40,17 @@ def workers(server: Server) -> list[int]:
     return list(map(int, children))
 
 
+def accepted(worker: int) -> int:
+    """How many connections a worker has open."""
+    sockets = map(str.split, Path("/proc/net/tcp").read_text().splitlines())
+    established = {f"socket:[{inode}]" for _, _, _, state, _, _, _, _, _, inode, *_ in sockets if state == "01"}
+    count = 0
+    for entry in os.scandir(f"/proc/{worker}/fd"):
+        with suppress(FileNotFoundError):  # closed meanwhile
+            count += str(Path(entry.path).readlink()) in established
+    return count
+
+
 def evaluate(server: Server, code: str) -> httpx.Response:
     """Evaluate on a connection of its own."""
     return httpx.post(f"{server.client.base_url}/eval", json={"input": code}, timeout=60)
@@ -47,7 +60,7 @@ def test_shares_add_up_to_the_whole(one_runtime: Path) -> None:
     registry = load(one_runtime).model_copy(update={"server": Settings(workers=3, concurrency=5, queue=10)})
     shares = [Worker(number).share(registry).server for number in range(3)]
     assert [each.concurrency for each in shares] == [2, 2, 1]
-    assert [each.queue for each in shares] == [4, 3, 3]
+    assert [each.queue for each in shares] == [10, 10, 10]  # all of them count what waits in any
 
 
 def test_no_more_run_at_once_than_the_registry_allows_and_each_request_is_answered(crowd: Server) -> None:
@@ -60,6 +73,21 @@ def test_no_more_run_at_once_than_the_registry_allows_and_each_request_is_answer
             time.sleep(0.02)
     assert [answer.result().json()["stdout"] for answer in answers] == [f"{n}\n" for n in range(24)]
     assert max(most) == 3
+
+
+def test_connections_that_arrive_together_are_spread_over_the_workers(crowd: Server) -> None:
+    address = crowd.client.base_url.host, crowd.client.base_url.port
+    with ExitStack() as opened:
+        while not all(map(accepted, workers(crowd))):  # one begins to accept after the other
+            opened.enter_context(socket.create_connection(address))
+            time.sleep(0.02)
+        before = sum(map(accepted, workers(crowd)))
+        for _ in range(30):
+            opened.enter_context(socket.create_connection(address))
+        counts: list[int] = []
+        while sum(counts) < before + 30:
+            counts = list(map(accepted, workers(crowd)))
+    assert max(counts) - min(counts) <= 3, counts  # a worker may be late
 
 
 def test_a_worker_that_is_killed_is_replaced(crowd: Server) -> None:

@@ -7,6 +7,7 @@ import anyio.abc
 import pytest
 
 from snekhouse.errors import BusyError
+from snekhouse.host.shared_number import SharedNumber
 from snekhouse.service.admission import Admission
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +52,18 @@ async def test_a_flood_for_one_runtime_shuts_no_other_out() -> None:
     await visits.all(["a", "a", "a", "a", "b", "b", "c"])
     # Of `a` the fourth, and two for whom `b` and `c` came; the second `b`, when there were no more of any other.
     assert (visits.admitted, visits.refused) == (["a", "b", "c"], ["a", "a", "b", "a"])
+
+
+async def test_the_queues_of_all_workers_have_one_limit() -> None:
+    waiting = SharedNumber(workers=2)
+    visits = Visits(queue_size=9)
+    visits.admission = Admission(slots=1, queue_size=3, waiting=waiting)
+    waiting.belong_to(1)
+    waiting.own = 2  # as the other worker counts
+    waiting.belong_to(0)
+    await visits.all(["a", "a", "b"])
+    assert (visits.admitted, visits.refused) == (["a"], ["a", "b"])
+    assert waiting.own == 0
 
 
 async def test_an_evaluation_that_is_cancelled_while_waiting_makes_room_in_the_queue() -> None:

@@ -17,6 +17,7 @@ from hypercorn.config import Config
 from hypercorn.utils import repr_socket_addr
 from starlette.types import ASGIApp
 
+from snekhouse.host.shared_number import SharedNumber
 from snekhouse.registry.models import Server
 from snekhouse.server.connection import MAX_ENDING, Connection
 from snekhouse.web.client_network import client_network
@@ -29,6 +30,9 @@ _BACKLOG = 1024
 _BURST = 8
 """Connections to accept before other tasks of the event loop run."""
 
+_PRECEDENCE_S = 0.002
+"""Seconds that a connection waits for a worker that has fewer."""
+
 _REPORT_INTERVAL_S = 1.0
 """Seconds between log lines about connections."""
 
@@ -40,10 +44,18 @@ class Listener:
     """Accepts connections, and serves an application on them.
 
     At the limit, a new connection replaces an idle one: of the address with the most connections, the one that has been
-    idle longest. If none is idle, the new one is closed.
+    idle longest. If none is idle, the new one is closed. Of several workers, the one with the fewest connections
+    accepts first: the first to wake would take all that arrive together.
     """
 
-    def __init__(self, app: ASGIApp, config: Config, listener: socket.socket, settings: Callable[[], Server]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        config: Config,
+        listener: socket.socket,
+        settings: Callable[[], Server],
+        load: SharedNumber,
+    ) -> None:
         """Prepare to listen.
 
         Args:
@@ -51,11 +63,13 @@ class Listener:
             config: Hypercorn's settings.
             listener: A bound socket, which `close` closes.
             settings: Returns the current settings of the server.
+            load: Open connections of each worker, for each of its slots.
         """
         self._app = ASGIWrapper(app)  # type: ignore[arg-type]  # Hypercorn and Starlette each type ASGI themselves
         self._config = config
         self._socket = listener
         self._settings = settings
+        self._load = load
         self._context = WorkerContext(None)
         self._ending = asyncio.Semaphore(MAX_ENDING)
         self._turn = asyncio.Lock()
@@ -74,6 +88,8 @@ class Listener:
             while True:
                 await anyio.wait_readable(self._socket)
                 for _ in range(_BURST):
+                    if self._load.own > min(self._load.others, default=self._load.own):
+                        await asyncio.sleep(_PRECEDENCE_S)
                     if not await self._accept():
                         break
                 await anyio.lowlevel.checkpoint()
@@ -125,6 +141,7 @@ class Listener:
         task = asyncio.get_running_loop().create_task(connection.serve(accepted))
         self._connections[connection] = task
         self._counts[group] += 1
+        self._measure()
         task.add_done_callback(partial(self._forget, connection))
         return True
 
@@ -152,6 +169,10 @@ class Listener:
             self._counts[connection.group] -= 1
             if not self._counts[connection.group]:
                 del self._counts[connection.group]
+            self._measure()
+
+    def _measure(self) -> None:
+        self._load.own = len(self._connections) / self._settings().slots
 
     async def _report(self) -> None:
         """Log what happened to connections, at most once a second."""

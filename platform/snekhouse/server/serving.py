@@ -45,13 +45,16 @@ async def serve_registry(
         anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
         anyio.open_signal_receiver(signal.SIGHUP) as hangups,
     ):
-        async with open_service(worker.share(registry)) as service, anyio.create_task_group() as serving:
+        async with (
+            open_service(worker.share(registry), waiting=worker.waiting) as service,
+            anyio.create_task_group() as serving,
+        ):
             reloader = Reloader(
                 service, registry, share=worker.share, tell_others=worker.tell_others, is_counted=worker.number == 0
             )
             on_loopback = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
             app = create_app(service, reloader, admin_token, on_loopback=on_loopback)
-            listening = Listener(app, _config(), listener, lambda: service.registry.server)
+            listening = Listener(app, _config(), listener, lambda: service.registry.server, worker.connections)
             _freeze()
             serving.start_soon(listening.listen)
             serving.start_soon(reloader.watch)

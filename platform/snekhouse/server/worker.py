@@ -2,11 +2,12 @@
 
 import os
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import ByteSize
 
 from snekhouse.host.cgroups.capacity import memory_limit
+from snekhouse.host.shared_number import SharedNumber
 from snekhouse.registry.models import Registry
 
 _MAX_IN_TRANSIT = 1 << 30
@@ -22,11 +23,15 @@ class Worker:
         number: Its number, from 0.
         lifeline: A descriptor that becomes readable when the supervisor dies; None if there is no supervisor.
         supervisor: Process id of the supervisor; None if there is no supervisor.
+        connections: Open connections of each worker, for each of its slots.
+        waiting: Evaluations of each worker that wait for a slot.
     """
 
     number: int = 0
     lifeline: int | None = None
     supervisor: int | None = None
+    connections: SharedNumber = field(default_factory=SharedNumber)
+    waiting: SharedNumber = field(default_factory=SharedNumber)
 
     def tell_others(self) -> None:
         """Make the other workers reload their registry too."""
@@ -34,12 +39,11 @@ class Worker:
             os.kill(self.supervisor, signal.SIGHUP)
 
     def share(self, registry: Registry) -> Registry:
-        """Return the registry with this worker's share of each limit."""
+        """Return the registry with this worker's share of each limit that is divided; `queue` is not."""
         server = registry.server
         in_transit = server.max_in_transit or min(_MAX_IN_TRANSIT, memory_limit() // _IN_TRANSIT_DIVISOR)
         shares = {
             "concurrency": self._part(server.slots, server.workers),
-            "queue": self._part(server.queue, server.workers),
             "connections": max(1, self._part(server.connections, server.workers)),
             "max_in_transit": ByteSize(in_transit // server.workers),
         }

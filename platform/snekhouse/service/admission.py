@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from snekhouse.errors import BusyError
+from snekhouse.host.shared_number import SharedNumber
 
 
 class Admission:
@@ -15,14 +16,23 @@ class Admission:
 
     Runtimes take turns. The evaluations of each runtime start in the order of their arrival. If the queue is full, a
     new evaluation of a runtime with few waiting evaluations replaces the last evaluation of the runtime with the most.
-    So a flood of requests for one runtime does not block the others.
+    So a flood of requests for one runtime does not block the others. Each worker has a queue of its own; the limit is
+    that of all these queues together.
     """
 
-    def __init__(self, slots: int, queue_size: int) -> None:
+    def __init__(self, slots: int, queue_size: int, waiting: SharedNumber | None = None) -> None:
+        """Admit evaluations.
+
+        Args:
+            slots: How many run at the same time in this worker.
+            queue_size: How many may wait for a slot, in all workers together.
+            waiting: How many wait in each worker; None if there is one worker.
+        """
         self._slots = slots
         self._queue_size = queue_size
         self._running = 0
         self._queues: dict[str, deque[_Waiter]] = {}  # by runtime, the next one first; none is empty
+        self._waiting = waiting or SharedNumber()
         self._idle = anyio.Event()
         self._idle.set()
 
@@ -51,14 +61,9 @@ class Admission:
         await self._idle.wait()
 
     def resize(self, slots: int, queue_size: int) -> None:
-        """Change the number of slots and the size of the queue; evaluations that run or wait stay."""
+        """Change the number of slots and the limit of the queues; evaluations that run or wait stay."""
         self._slots, self._queue_size = slots, queue_size
         self._admit()
-
-    @property
-    def waiting(self) -> int:
-        """How many evaluations wait for a slot."""
-        return sum(map(len, self._queues.values()))
 
     def _enter(self) -> None:
         self._running += 1
@@ -78,6 +83,7 @@ class Admission:
             queue = self._queues.pop(runtime)
             self._enter()
             queue.popleft().answered.set()
+            self._waiting.own -= 1
             if queue:
                 self._queues[runtime] = queue  # now the last
 
@@ -85,6 +91,7 @@ class Admission:
         self._make_room(runtime)
         waiter = _Waiter()
         self._queues.setdefault(runtime, deque()).append(waiter)
+        self._waiting.own += 1
         try:
             await waiter.wait()
         except BaseException:
@@ -95,7 +102,7 @@ class Admission:
             raise
 
     def _make_room(self, runtime: str) -> None:
-        if self.waiting < self._queue_size:
+        if self._waiting.own + sum(self._waiting.others) < self._queue_size:
             return
         longest = max(self._queues, key=lambda name: len(self._queues[name]), default=runtime)
         if len(self._queues.get(longest, ())) <= len(self._queues.get(runtime, ())) + 1:
@@ -106,6 +113,7 @@ class Admission:
 
     def _remove(self, runtime: str, waiter: "_Waiter") -> None:
         self._queues[runtime].remove(waiter)
+        self._waiting.own -= 1
         if not self._queues[runtime]:
             del self._queues[runtime]
 

@@ -7,12 +7,14 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from snekhouse.errors import InterpreterError
 from snekhouse.host.cgroups.groups import server_group
 from snekhouse.host.ids import HostIdPool, reserved_ids
+from snekhouse.host.shared_number import SharedNumber
 from snekhouse.host.state import state_folder
 from snekhouse.host.survey import survey_for
 from snekhouse.jail.resources import RunResources
 from snekhouse.registry.cross_check import ids_needed
 from snekhouse.registry.hints import hints
 from snekhouse.registry.models import Registry
+from snekhouse.service.admission import Admission
 from snekhouse.service.metrics import Metrics
 from snekhouse.service.preparing import started_preparer
 from snekhouse.service.service import Service
@@ -21,12 +23,15 @@ _log = logging.getLogger(__package__)
 
 
 @asynccontextmanager
-async def open_service(registry: Registry, *, require_runtime: bool = True) -> AsyncIterator[Service]:
+async def open_service(
+    registry: Registry, *, require_runtime: bool = True, waiting: SharedNumber | None = None
+) -> AsyncIterator[Service]:
     """Prepare every runtime of a registry, and release everything on leaving.
 
     Args:
         registry: What to serve.
         require_runtime: Whether at least one runtime must be available.
+        waiting: Evaluations of each worker that wait for a slot; None if this is the only worker.
 
     Raises:
         HostError: The host lacks a wall, and the registry does not allow that.
@@ -52,7 +57,8 @@ async def open_service(registry: Registry, *, require_runtime: bool = True) -> A
             runtimes = await preparer.prepare(registry)
             if require_runtime and not any(runtime.probe for runtime in runtimes.values()):
                 raise InterpreterError(_no_runtime(registry.source))
-            yield Service(registry, runtimes, resources, preparer, metrics)
+            admission = Admission(registry.server.slots, registry.server.queue, waiting)
+            yield Service(registry, runtimes, resources, preparer, metrics=metrics, admission=admission)
 
 
 def _no_runtime(source: str) -> str:

@@ -38,7 +38,9 @@ class Service:
         runtimes: Mapping[str, RuntimeState],
         resources: RunResources,
         preparer: Preparer,
+        *,
         metrics: Metrics,
+        admission: Admission,
     ) -> None:
         self.registry = registry
         self.metrics = metrics
@@ -46,7 +48,7 @@ class Service:
         self._resources = resources
         self._preparer = preparer
         self._changing = anyio.Lock()
-        self._admission = Admission(registry.server.slots, registry.server.queue)
+        self._admission = admission
         self._is_closing = False
         self._accepted: set[anyio.CancelScope] = set()
 
