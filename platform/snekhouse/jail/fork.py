@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from snekhouse.host.cgroups import RunGroup
 from snekhouse.jail.channel import Hello
-from snekhouse.jail.generation import Fork, Generation
+from snekhouse.jail.forks import Fork
+from snekhouse.jail.generation import Generation
 from snekhouse.jail.inputs import Request
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.protocol import Refusal, Stamp

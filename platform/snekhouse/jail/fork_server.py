@@ -10,7 +10,8 @@ import anyio
 from snekhouse.errors import JailError
 from snekhouse.jail import protocol
 from snekhouse.jail.diagnosis import diagnose
-from snekhouse.jail.generation import ForkServerError, Generation, LostForks
+from snekhouse.jail.forks import LostForks
+from snekhouse.jail.generation import ForkServerError, Generation
 from snekhouse.jail.inputs import stdin_file
 from snekhouse.jail.learned import Learned
 from snekhouse.jail.nsjail import NsJail, fork_server_options, started
@@ -69,8 +70,6 @@ class ForkServer:
         if imports is None:
             return self._plain
         self._imports_seen.set()
-        if self._learned:
-            self._learned.note(imports)
         with_packages = self._packages.generation_for(imports) if self._packages else None
         return with_packages or self._library or self._plain
 

@@ -3,15 +3,14 @@
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, field
 from itertools import count
 
 import anyio
 
 from snekhouse.errors import JailError
-from snekhouse.host.cgroups import RunGroup
 from snekhouse.jail import protocol
 from snekhouse.jail.channel import Channel, Hello, opened_channel
+from snekhouse.jail.forks import Fork, LostForks
 from snekhouse.jail.resources import RunResources
 from snekhouse.jail.start import GuestExit
 from snekhouse.profile.rendering import START_TIMEOUT_S
@@ -20,7 +19,6 @@ from snekhouse.waiting import first
 
 ANSWER_TIMEOUT_S = 5.0
 """Seconds to wait for a hello or a report of a fork, which take milliseconds unless the host is loaded."""
-
 
 _REASON_SIZE = 200
 """Bytes of a reason why a module is not set aside."""
@@ -40,55 +38,13 @@ class UnfitModuleError(ForkServerError):
         self.module, self.reason = module, reason
 
 
-@dataclass(slots=True)
-class Fork:
-    """A process that a fork server forked: the guest of an evaluation, or another generation.
-
-    Attributes:
-        number: Its number in orders and reports.
-        channel: The channel to it.
-        group: The cgroup with the runtime's limits that a guest joins after its hello; None for a
-            generation, and on a host without cgroups.
-        held: Releases its resources.
-        ended: Set once it has ended, or is lost with the fork server.
-        exit: How it ended; None while it runs, and if it is lost.
-    """
-
-    number: int
-    channel: Channel
-    group: RunGroup | None
-    held: ExitStack
-    ended: anyio.Event = field(default_factory=anyio.Event)
-    exit: GuestExit | None = None
-
-
-class LostForks:
-    """The resources of forks that are lost with their fork server: they are in use until its processes are gone."""
-
-    def __init__(self) -> None:
-        self._held = ExitStack()
-        self._are_gone = False
-
-    def add(self, held: ExitStack) -> None:
-        """Release the resources of a fork when the processes are gone; at once if they are."""
-        if self._are_gone:
-            held.close()
-        else:
-            self._held.enter_context(held)
-
-    def close(self) -> None:
-        """Release all of them, since the processes are gone."""
-        self._are_gone = True
-        self._held.close()
-
-
 class Generation:
     """A process that forks evaluations: the fork server, or another of its generations.
 
     Attributes:
         modules: The modules of packages that it has set aside.
         missing: Why it could not import others, by module.
-        memory: How much memory they take, in bytes.
+        memory: How much memory `modules` take, in bytes.
         in_use: How many of its forks are in use.
     """
 

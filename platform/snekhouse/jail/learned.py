@@ -1,12 +1,12 @@
 """The modules of packages that the programs of a runtime import most, and that a generation sets aside."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 
 import anyio
 
 _PROGRAMS = 2
-"""How many programs import a module before it is set aside."""
+"""How many programs must import a module before it is set aside."""
 
 _LOSSES = 2
 """How many lost generations it takes to give up."""
@@ -18,34 +18,35 @@ _MOST = 64
 class Learned:
     """Counts which modules programs import from packages.
 
-    Programs choose only among the modules of installed packages. Their own modules are never imported ahead.
+    Programs choose only among the modules of installed packages. Other modules, such as their own, are never imported
+    ahead.
 
     Attributes:
         left_out: Why modules are not set aside although programs import them, by module.
     """
 
     def __init__(self) -> None:
-        self._packages: frozenset[str] = frozenset()
+        self._packages: Container[str] = ()
         self._programs: Counter[str] = Counter()
         self._is_more_wanted = anyio.Event()
         self._losses = 0
         self.left_out: dict[str, str] = {}
 
-    def begin(self, packages: frozenset[str]) -> None:
+    def begin(self, packages: Container[str]) -> None:
         """Begin with another fork server.
 
         Args:
-            packages: The modules at the top of the packages that are installed now.
+            packages: The modules of the packages that are installed now; equal to the last while they are the same.
         """
         if packages != self._packages:
             self._packages, self._losses = packages, 0
-            self._programs = Counter({name: self._programs[name] for name in self._programs if self._is_known(name)})
+            self._programs = Counter({name: count for name, count in self._programs.items() if name in packages})
         self.left_out.clear()
 
     def note(self, modules: Iterable[str]) -> None:
         """Count the modules that a program imports, as far as they are of packages."""
         for name in modules:
-            if self._is_known(name) and (name in self._programs or len(self._programs) < _MOST):
+            if name in self._packages and (name in self._programs or len(self._programs) < _MOST):
                 self._programs[name] += 1
                 if self._programs[name] == _PROGRAMS:
                     self._is_more_wanted.set()
@@ -64,9 +65,6 @@ class Learned:
     def lose(self) -> None:
         """Record that a generation was lost or did not start; after two, set no more aside until packages change."""
         self._losses += 1
-
-    def _is_known(self, name: str) -> bool:
-        return top_of(name) in self._packages
 
     def _wanted(self) -> tuple[str, ...]:
         if self._losses >= _LOSSES:

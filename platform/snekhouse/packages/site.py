@@ -88,18 +88,6 @@ def _installed(folder: Path, _mtime_ns: int) -> tuple[Package, ...]:
     return tuple(sorted(found, key=lambda package: package.name.lower()))
 
 
-def top_modules(folder: Path) -> frozenset[str]:
-    """List the modules at the top of the packages in a folder, by the names of its files and folders."""
-    try:
-        names = {entry.name.partition(".")[0] for entry in folder.iterdir() if entry.suffix not in _METADATA}
-    except FileNotFoundError:
-        return frozenset()
-    return frozenset(name for name in names if name.isidentifier() and name != "__pycache__")
-
-
-_METADATA = {".dist-info", ".egg-info", ".libs", ".pth"}
-
-
 def site_on_host(runtime: Runtime, user_site: str) -> Path | None:
     """Translate the path of a runtime's packages in its jails to the path on the host.
 

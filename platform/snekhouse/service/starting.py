@@ -39,9 +39,9 @@ class Starter:
         Raises:
             OSError: The host is out of processes, descriptors or memory.
         """
-        if self.supervisor and (fork_server := self.supervisor.fork_server()):
+        if self.supervisor and (generation := self.supervisor.generation_for(imports_of(job))):
             try:
-                return await run(prepared, job, ForkStart(fork_server.generation_for(imports_of(job))))
+                return await run(prepared, job, ForkStart(generation))
             except ForkServerError as error:
                 _log.warning("runtime %s: an evaluation starts cold: %s", prepared.runtime.name, error)
         return await run(prepared, job, self.cold)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,11 @@ from anyio.abc import TaskStatus
 
 from snekhouse.backoff import Backoff
 from snekhouse.jail.fork_server import ForkServer, started_fork_server
-from snekhouse.jail.generation import ForkServerError
+from snekhouse.jail.generation import ForkServerError, Generation
 from snekhouse.jail.learned import Learned
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.resources import RunResources
-from snekhouse.packages.site import top_modules
+from snekhouse.packages.modules import PackageModules
 from snekhouse.registry.values import AUTO
 from snekhouse.service.metrics import Metrics
 from snekhouse.shortening import MESSAGE_SIZE, shortened
@@ -103,14 +103,25 @@ class ForkServerSupervisor:
         modules = (tuple(packages.modules), packages.memory) if packages else ((), 0)
         return SetAside(*modules, dict(self._learned.left_out))
 
-    def fork_server(self) -> ForkServer | None:
-        """Return the fork server that is up; None if there is none, or if packages have changed since its start."""
+    def generation_for(self, imports: Collection[str] | None) -> Generation | None:
+        """Choose the generation that forks an evaluation, and count what its program imports.
+
+        Args:
+            imports: The modules that its program probably imports; None if it probably imports nothing.
+
+        Returns:
+            The generation; None if no fork server is up, or if packages have changed since its start.
+        """
+        if self._learned and imports:
+            self._learned.note(imports)
         if self._packages_known != self._packages_changed():
             self._request_another("packages")
             return None
-        if self._fork_server and self._fork_server.served >= RUN_LIMIT:
+        if self._fork_server is None:
+            return None
+        if self._fork_server.served >= RUN_LIMIT:
             self._request_another("age")
-        return self._fork_server
+        return self._fork_server.generation_for(imports)
 
     async def keep(self) -> None:
         """Keep a fork server up until cancelled."""
@@ -146,7 +157,7 @@ class ForkServerSupervisor:
         """Run a fork server until it is lost, or until another has replaced it and its runs have ended."""
         changed = self._packages_changed()
         if self._learned and self._packages:
-            self._learned.begin(top_modules(self._packages))
+            self._learned.begin(PackageModules(self._packages, changed))
         async with started_fork_server(self._prepared, self._resources, self._learned) as fork_server:
             self._packages_known = changed
             self._replaced.set()
