@@ -124,7 +124,7 @@ MEASURED: Mapping[str, tuple[str, Sequence[int], Callable[[str, int], float]]] =
 
 
 def measure() -> dict[str, tuple[str, dict[int, float]]]:
-    """Measure everything: what is counted, and milliseconds by size."""
+    """Measure everything; return, by title, what a size counts, and the milliseconds of each size."""
     found = {}
     with served() as url:
         for title, (unit, sizes, work) in MEASURED.items():

@@ -3,7 +3,8 @@
 The fork server executes this file, and `record.py` fills `Aside`. It is written for CPython 3.6 and every later one. A
 program must not see that a module was there already: everything that can be seen of an import happens when the program
 imports the module. If this is uncertain, the interpreter's own import takes over: in the main thread for the rest of
-the run, in another thread only for this import. docs/protocol.md, "Modules set aside", lists the conditions.
+the run, in another thread only for this import. Modules that cannot be imported twice are an exception (`Aside.once`).
+docs/protocol.md, "Modules set aside", lists the conditions.
 
 A fork shares each page of memory until something writes to it, and each new reference to an object is a write. So when
 a program imports a module, this code touches few objects, and compares the global variables of modules as bytes in
@@ -95,7 +96,7 @@ class Aside:
         """Return the modules of an import that are not visible yet.
 
         Return none if the import would find another module of this name, or if the module has been visible before. This
-        is for a module that cannot be imported a second time: it becomes visible although the program has changed
+        is for a module that cannot be imported a second time: it becomes visible even if the program has changed
         modules that it imports.
         """
         top = name.partition(".")[0]

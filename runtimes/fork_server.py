@@ -32,7 +32,6 @@ SIGKILL = 9
 NOT_FORKED = (255 << 8).to_bytes(4, "big") + bytes(8)  # a status (wait(2)) and no CPU time, encoded as by `reap`
 CAPABILITIES = 64
 REASON = 200  # bytes
-NO_MODULES = b"this Python cannot set modules aside"
 IMPORTER = "<frozen importlib._bootstrap>"  # the interpreter's own import, whose frames are left out of tracebacks
 HELLO = b"snekhouse fork server 1\n"
 FOR_TRACEBACKS = ("linecache", "traceback", "ast") if sys.version_info >= (3, 13) else ()
@@ -133,14 +132,14 @@ class Forks:
         posix.closerange(bootstrap.CONTROL + 1, DESCRIPTORS)
         self.seal.note_process()
         names = [bootstrap.receive_field().decode() for _ in range(bootstrap.receive_number())]
+        before = process.memory()
+
+        def report(kind, reason):  # type: (bytes, str) -> None
+            grown = max(0, process.memory() - before)
+            text = reason.encode(errors="replace")[:REASON]
+            self.control.sendall(kind + grown.to_bytes(4, "big") + len(text).to_bytes(4, "big") + text)
+
         if CAN_FREEZE and asides.Memory.is_usable():
-            before = process.memory()
-
-            def report(kind, reason):  # type: (bytes, str) -> None
-                grown = max(0, process.memory() - before)
-                text = reason.encode(errors="replace")[:REASON]
-                self.control.sendall(kind + grown.to_bytes(4, "big") + len(text).to_bytes(4, "big") + text)
-
             if names:
                 process.catch_output()
                 self.record.fill_with_packages(names, report)
@@ -149,7 +148,7 @@ class Forks:
             self.hooks = freeze(self.record.aside)
         else:
             for _ in names:
-                self.control.sendall(b"M" + bytes(4) + len(NO_MODULES).to_bytes(4, "big") + NO_MODULES)
+                report(process.MISSING, "this Python cannot set modules aside")
         self.control.sendall(HELLO)
         return Forks(self.control, self.seal, self.record, self.hooks).serve()
 
@@ -211,7 +210,7 @@ def settle(seal, user, control):  # type: (Seal, int, int) -> None
 
 
 def refuse(control, error):  # type: (int, BaseException) -> None
-    """Send the host the reason why there is no run."""
+    """Send the host the reason why it gets no run, or no other generation."""
     posix.write(control, b"E" + str(error).encode()[:200])
 
 

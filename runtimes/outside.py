@@ -1,4 +1,4 @@
-"""What the import of a module changes outside this module, where programs can see it.
+"""What the import of a module changes outside the imported module, where programs can see it.
 
 The fork server executes this file. It is written for CPython 3.6 and every later one. Each class here is for one kind
 of change. After each import, `Record` asks what has changed. After each module of its list, with all that this module

@@ -22,8 +22,12 @@ SIGNALS = range(1, 65)
 _locale, _signal, _thread, gc, resource = map(bootstrap.borrow, ("_locale", "_signal", "_thread", "gc", "resource"))
 
 
+TAKEN, MISSING, UNFIT = b"T", b"M", b"U"
+"""What becomes of a package's module: it is set aside; it cannot be imported; the process can fork no runs any more."""
+
+
 class State:
-    """What runs inherit from this process, or lose because it is closed or stopped in them; at one time."""
+    """A record of what runs inherit from this process, or lose because it is closed or stopped in them."""
 
     def __init__(self):  # type: () -> None
         self.values = [look() for _, look in LOOKS]
@@ -32,13 +36,15 @@ class State:
         """Return what has changed since; empty if nothing has."""
         now = State().values
         found = [what for (what, _), old, new in zip(LOOKS, self.values, now) if old != new]
-        return ", ".join(found) or ("threads of the package survive a fork of the process" if has_threads() else "")
+        if not found and has_threads():
+            found.append("it starts threads in C, and does not stop them before a fork")
+        return ", ".join(found)
 
 
 def has_threads():  # type: () -> bool
     """Return whether this process has threads that stay when it forks; libraries such as OpenBLAS stop their own.
 
-    A run has only one thread. If a library has more, and does not stop them before a fork, it would wait for them.
+    A run has only the thread that forked it. A library whose threads were not stopped would wait for them forever.
     """
     pid = posix.fork()
     if pid == 0:
@@ -91,6 +97,7 @@ def memory():  # type: () -> int
 
 LOOKS = (
     ("it prints", printed),
+    ("it turns the global interpreter lock on", getattr(sys, "_is_gil_enabled", bool)),
     ("it starts threads", _thread._count),
     ("it leaves files or sockets open", open_descriptors),
     ("it handles signals", lambda: [_signal.getsignal(each) for each in SIGNALS]),

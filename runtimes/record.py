@@ -31,9 +31,6 @@ MODULES = """
 """.split()
 """Modules that programs import most. `Record` and `RENEWED` cover every visible effect of importing these modules."""
 
-TAKEN, MISSING, UNFIT = b"T", b"M", b"U"
-"""What becomes of a package's module: it is set aside; it cannot be imported; the process can fork no runs any more."""
-
 
 class Record:
     """Sets modules aside, and records what their imports do."""
@@ -99,10 +96,10 @@ class Record:
                 before = process.State()
                 yield name
                 if self.failure is not None:
-                    report(MISSING, type(self.failure).__name__ + ": " + str(self.failure))
+                    report(process.MISSING, type(self.failure).__name__ + ": " + str(self.failure))
                 else:
                     changed = before.changed()
-                    report(UNFIT if changed else TAKEN, changed)
+                    report(process.UNFIT if changed else process.TAKEN, changed)
 
         self.fill(reported())
 
@@ -271,7 +268,7 @@ class Record:
         for effect in self.changes.get(name, ()):
             effect()
         for kind in self.outside:
-            kind.changes()  # counts as this module's
+            kind.changes()  # so that they count as this module's
 
     def import_(self, name, globals=None, locals=None, fromlist=(), level=0):  # type: ignore[no-untyped-def]  # noqa: A002
         """Replace `__import__`: import, and record what is imported, even if it is in sys.modules already."""

@@ -27,6 +27,14 @@ class Encoding(StrEnum):
     BASE64 = "base64"
 
 
+COLOR_VARIABLES: Mapping[bool | None, dict[str, str]] = {
+    True: {"PYTHON_COLORS": "1"},
+    False: {"PYTHON_COLORS": "0", "NO_COLOR": "1"},
+    None: {},
+}
+"""Variables that switch colours: https://docs.python.org/3/using/cmdline.html#envvar-PYTHON_COLORS, no-color.org."""
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """A file in the home.

@@ -13,7 +13,7 @@ from snekhouse.cli import files
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_json, print_text, say
 from snekhouse.errors import UsageError
-from snekhouse.evaluation import Enforcement, Job, Result
+from snekhouse.evaluation import COLOR_VARIABLES, Enforcement, Job, Result
 from snekhouse.jail.verdict import JAIL_FAILED
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry, Runtime
@@ -50,7 +50,7 @@ def evaluate(
         limits=chosen.limits,
         files=files.uploads(file or ()),
         stdin=files.read_input(stdin_file) if stdin_file else b"",
-        env={} if _has_colours() else _NO_COLOURS,
+        env=COLOR_VARIABLES[None if _has_colors() else False],
     )
     if save:
         files.make_folder(save)
@@ -65,11 +65,9 @@ def evaluate(
 
 
 _STANDARD_INPUT = Path("-")
-_NO_COLOURS = {"PYTHON_COLORS": "0"}
-"""Python 3.13 and later print tracebacks without colours then (https://docs.python.org/3/using/cmdline.html)."""
 
 
-def _has_colours() -> bool:
+def _has_colors() -> bool:
     """Return whether the output goes to a terminal, and the user has not switched colours off (https://no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 

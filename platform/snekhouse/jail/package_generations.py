@@ -22,7 +22,7 @@ class PackageGenerations:
     """The generation that has set modules of packages aside, and those that it has replaced and that still have forks.
 
     Attributes:
-        current: The generation that forks evaluations; None until programs have imported the same module twice.
+        current: The generation that forks evaluations now; None until the first has started.
         alive: All generations.
     """
 

@@ -97,7 +97,7 @@ def encode_kill(number: int) -> bytes:
 
 
 def encode_generation(number: int) -> bytes:
-    """Encode an order to fork another generation, whose end of its control socket is sent with the order (SCM_RIGHTS).
+    """Encode an order to fork another generation; its end of a control socket is sent with the order (SCM_RIGHTS).
 
     Args:
         number: A number that no other fork of the same generation has.

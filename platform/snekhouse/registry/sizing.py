@@ -60,7 +60,7 @@ def standing_memory(registry: Registry) -> int:
 
 
 def _set_aside(runtime: Runtime) -> int:
-    """Return the bytes that modules of packages may take in a fork server; 0 if the runtime has no packages."""
+    """Return the bytes that packages may take in a fork server; 0 if there are none, or `preload` is a list."""
     base = user_base(runtime)
     has_packages = base is not None and any(Path(base.source).glob("lib*/*/*/*"))
     return int(runtime.preload_memory) if runtime.preload == AUTO and has_packages else 0

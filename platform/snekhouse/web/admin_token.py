@@ -36,14 +36,16 @@ class AdminTokenCheck:
         """
         if self._digest is None:
             raise HTTPException(404, "the admin API is off; set SNEKHOUSE_ADMIN_TOKEN to enable it")
-        if not hmac.compare_digest(_digest(_sent(Headers(scope=scope))), self._digest):
-            raise self._refusal(client_network(scope["client"][0] if scope.get("client") else ""))
+        sent = _sent(Headers(scope=scope))
+        if not hmac.compare_digest(_digest(sent), self._digest):
+            raise self._refusal(client_network(scope["client"][0] if scope.get("client") else ""), sent)
         await self._app(scope, receive, send)
 
-    def _refusal(self, network: str) -> HTTPException:
+    def _refusal(self, network: str, sent: str) -> HTTPException:
         """Count a wrong token; the right token passes even if others from the same address send wrong ones."""
         if self._limiter.hit(_FAILURES, network):
-            return HTTPException(401, "send the admin token: Authorization: Bearer TOKEN", _CHALLENGE)
+            reason = "the admin token is wrong" if sent else "send the admin token: Authorization: Bearer TOKEN"
+            return HTTPException(401, reason, _CHALLENGE)
         retry_after = max(1, math.ceil(self._limiter.get_window_stats(_FAILURES, network).reset_time - time.time()))
         return HTTPException(429, "too many wrong tokens", {"Retry-After": str(retry_after)})
 

@@ -2,14 +2,14 @@
 
 import operator
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import dropwhile
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, field_validator, model_validator
 
 from snekhouse.errors import RequestError
-from snekhouse.evaluation import Encoding, File, Job
+from snekhouse.evaluation import COLOR_VARIABLES, Encoding, File, Job
 from snekhouse.registry.models import Limits, Runtime
 from snekhouse.web.fields import Base64, EnvValue, Short, Utf8, invalid_file
 
@@ -78,13 +78,6 @@ def _without_default(schema: dict[str, Any]) -> None:
     del schema["default"]
 
 
-_COLORS: Mapping[bool | None, dict[str, str]] = {
-    True: {"PYTHON_COLORS": "1"},
-    False: {"PYTHON_COLORS": "0", "NO_COLOR": "1"},
-    None: {},
-}
-"""Variables that switch colours: https://docs.python.org/3/using/cmdline.html#envvar-PYTHON_COLORS, no-color.org."""
-
 _MAX_NAME_LENGTH = 100
 """Characters of a name that an answer repeats."""
 
@@ -138,7 +131,7 @@ class EvalRequest(_Received):
             separate_stderr=self.separate_stderr,
             encoding=self.encoding,
             limits=self.limits.lower(runtime.limits) if self.limits else runtime.limits,
-            env=_COLORS[self.colors] | self.env,
+            env=COLOR_VARIABLES[self.colors] | self.env,
         )
 
     def _arguments(self) -> tuple[bytes, ...]:
