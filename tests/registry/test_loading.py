@@ -126,9 +126,14 @@ def test_any_limits_merge_as_dictionaries_do(load_text: Load, below: dict[str, i
     tables = {"defaults": {"limits": below}, "runtimes": {"a": {"executable": "/a", "limits": above}}}
     loaded = load_text(tomli_w.dumps(tables))
     merged = {**Limits().model_dump(), **below, **above}
-    is_raised = "memory" in above and merged["memory"] > below.get("memory", Limits().memory)
-    if is_raised and "address_space" not in above:
-        merged["address_space"] = max(merged["address_space"], above["memory"] + (630 << 20))
+    limits = Limits().model_dump()
+    for table in (below, above):
+        raised = [key for key in ("memory", "processes") if table.get(key, 0) > limits[key]]
+        limits |= table
+        if raised and "address_space" not in table:
+            needed = limits["memory"] + (630 << 20) + max(0, limits["processes"] - 15) * (72 << 20)
+            limits["address_space"] = max(limits["address_space"], needed)
+    merged["address_space"] = limits["address_space"]
     assert loaded.runtimes["a"].limits.model_dump() == merged
 
 
@@ -204,9 +209,13 @@ def test_a_byte_order_mark_is_passed_over(load_text: Load) -> None:
         ('address_space = "100MiB"', 'memory = "50MiB"', 100),
         ("", 'memory = "2GiB"\naddress_space = "800MiB"', 800),
         ('address_space = "4GiB"', 'memory = "2GiB"', 4096),
+        ("", "processes = 25", 700 + 10 * 72),
+        ("processes = 25", 'memory = "2GiB"', 2048 + 630 + 10 * 72),
+        ("", "processes = 5", 700),
+        ("", 'processes = 25\naddress_space = "800MiB"', 800),
     ],
 )
-def test_the_address_space_follows_a_memory_that_is_raised(
+def test_the_address_space_follows_memory_and_processes_that_are_raised(
     load_text: Load, defaults: str, own: str, space: int
 ) -> None:
     text = f"[defaults.limits]\n{defaults}\n{_ONE}[runtimes.'3.12'.limits]\n{own}\n"

@@ -241,15 +241,15 @@ def test_a_token_that_is_no_good_is_refused_at_the_start(small: Path, env: dict[
 
 def test_diff_tells_what_a_server_does_not_serve_yet(administered: Server, small: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
-    other.write_text(small.read_text() + "limits.processes = 16\n")
+    other.write_text(small.read_text() + "limits.open_files = 300\n")
     options = ("--url", str(administered.client.base_url), "--registry")
     env = {"SNEKHOUSE_ADMIN_TOKEN": TOKEN}
     same = snekhouse("runtimes", "diff", *options, str(small), env=env)
     assert (same.returncode, same.stdout) == (0, f"{small}: the server serves the same\n")
     differs = snekhouse("runtimes", "diff", *options, str(other), env=env)
-    assert (differs.returncode, differs.stdout) == (1, "~ runtimes.only.limits.processes = 15 -> 16\n")
+    assert (differs.returncode, differs.stdout) == (1, "~ runtimes.only.limits.open_files = 256 -> 300\n")
     (change,) = json.loads(snekhouse("runtimes", "diff", "--json", *options, str(other), env=env).stdout)
-    assert change == {"key": "runtimes.only.limits.processes", "before": 15, "after": 16}
+    assert change == {"key": "runtimes.only.limits.open_files", "before": 256, "after": 300}
     refused = snekhouse("runtimes", "diff", *options, str(small), env={"SNEKHOUSE_ADMIN_TOKEN": TOKEN + "x"})
     assert refused.returncode == 2
     assert "401 the admin token is wrong" in refused.stderr

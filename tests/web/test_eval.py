@@ -165,6 +165,25 @@ def test_a_program_that_fails_at_the_limit_of_processes_is_told_so(measured: htt
         assert "more than 7 processes and threads (limits.processes)" in body["message"]
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "x = bytearray(1 << 40)",
+        "import mmap\nmmap.mmap(-1, 1 << 40)",
+        "import threading as t; t.stack_size(256 << 20)\nfor _ in range(6): t.Thread(target=t.Event().wait, daemon=True).start()",
+    ],
+    ids=["MemoryError", "ENOMEM", "can't start new thread"],
+)
+def test_a_program_that_fails_for_want_of_address_space_is_told_so(measured: httpx.Client, code: str) -> None:
+    for runtime in measured.get("/runtimes").json()["runtimes"]:
+        body = evaluate(measured, code, runtime=runtime["name"])
+        assert (body["status"], body["returncode"]) == ("error", 1)
+        space = body["limits"]["address_space"]
+        assert (
+            body["message"] == f"probably more than {space} bytes of address space in a process (limits.address_space)"
+        )
+
+
 def test_a_program_whose_child_ran_out_of_memory_is_told_so(measured: httpx.Client) -> None:
     code = "import os\nif os.fork(): raise SystemExit(bool(os.wait()[1]))\nx = b'x' * (100 << 20)"
     body = evaluate(measured, code)

@@ -26,7 +26,7 @@ from snekhouse.jail.protocol import Refusal, Stamp
 from snekhouse.jail.start import Guest, GuestExit, Start
 from snekhouse.jail.streams import OutputLimitError, OutputStream, output_streams
 from snekhouse.jail.uncaught import uncaught
-from snekhouse.jail.verdict import JAIL_FAILED, StopReason, judge
+from snekhouse.jail.verdict import JAIL_FAILED, StopReason, judge, probable_limit
 from snekhouse.profile.rendering import START_TIMEOUT_S
 from snekhouse.profile.tmpfs import writable
 from snekhouse.waiting import first
@@ -171,12 +171,14 @@ class _Run:
             files = await self._files()
         except FilesError as error:
             return Result(Status.FILE_ERROR, None, str(error), message=str(error), usage=usage)
+        exception = self._error(result)
         return replace(
             result,
             stdout=stdout,
             stderr=stderr,
             encoding=self.job.encoding,
-            error=self._error(result),
+            error=exception,
+            message=result.message or self._probable_limit(exception),
             files=files,
             usage=usage,
         )
@@ -185,6 +187,12 @@ class _Run:
         if result.status is not Status.ERROR or result.returncode not in _UNCAUGHT_CODES:
             return None
         return uncaught(self.streams[-1].content)
+
+    def _probable_limit(self, error: ProgramError | None) -> str:
+        if error is None:
+            return ""
+        group = self.guest.group
+        return probable_limit(error, self.job.limits, counts_processes=group is not None and "pids" in group.walls)
 
     def _text(self, *, cut: bool) -> tuple[str, str | None]:
         """Return the output as text; in UTF-8, drop a character that the limit cut in two."""

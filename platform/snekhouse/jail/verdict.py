@@ -1,10 +1,11 @@
 """The verdict on a run: a status, a return code and a sentence, from what the kernel, NsJail and the clock report."""
 
+import errno
 import signal
 from collections.abc import Iterator
 from enum import Enum, auto
 
-from snekhouse.evaluation import Result, Status
+from snekhouse.evaluation import ProgramError, Result, Status
 from snekhouse.host.cgroups import GroupUsage
 from snekhouse.jail.start import GuestExit
 from snekhouse.registry.models import Limits
@@ -55,6 +56,24 @@ def _limits_met(limits: Limits, counters: GroupUsage) -> Iterator[str]:
         yield f"more than {limits.processes} processes and threads (limits.processes): the kernel refused to start more"
     if counters.oom_kills:
         yield f"more than {limits.memory} bytes of memory (limits.memory): the kernel killed a process of the program"
+
+
+def probable_limit(error: ProgramError, limits: Limits, *, counts_processes: bool) -> str:
+    """Name the limit that probably caused an exception, for a limit of which the kernel counts no refusals.
+
+    Args:
+        error: The exception that ended the program.
+        limits: The limits that were in force.
+        counts_processes: Whether the kernel counts refused processes and threads; it refused none in this run.
+    """
+    is_thread = counts_processes and error.value == _NO_THREAD
+    if error.name != "MemoryError" and not is_thread and not error.value.startswith(_NO_MEMORY):
+        return ""
+    return f"probably more than {limits.address_space} bytes of address space in a process (limits.address_space)"
+
+
+_NO_THREAD = "can't start new thread"
+_NO_MEMORY = f"[Errno {errno.ENOMEM}]"
 
 
 def _signal_name(number: int) -> str:

@@ -14,6 +14,7 @@ from snekhouse.registry.environment import DEFAULT_ENV
 from snekhouse.registry.mistakes import Location, Mistake, mistakes_of
 from snekhouse.registry.models import (
     ADDRESS_SPACE_BESIDE_MEMORY,
+    ADDRESS_SPACE_OF_THREAD,
     Limits,
     Mount,
     MountTable,
@@ -162,15 +163,21 @@ def _inherited_mounts(table: RuntimeTable, defaults: Settings) -> tuple[MountTab
 
 
 def _limits(*tables: Limits) -> Limits:
-    """Merge limits; if a table raises `memory` but not `address_space`, raise the address space with it."""
+    """Merge limits; if a table raises `memory` or `processes` but not `address_space`, raise it with them."""
     limits = Limits()
     for table in tables:
-        is_raised = "memory" in table.model_fields_set and table.memory > limits.memory
-        limits = _over(limits, table)
+        before, limits = limits, _over(limits, table)
+        is_raised = limits.memory > before.memory or limits.processes > before.processes
         if is_raised and "address_space" not in table.model_fields_set:
-            minimum = ByteSize(limits.memory + ADDRESS_SPACE_BESIDE_MEMORY)
-            limits = limits.model_copy(update={"address_space": max(limits.address_space, minimum)})
+            space = max(limits.address_space, _needed_address_space(limits))
+            limits = limits.model_copy(update={"address_space": ByteSize(space)})
     return limits
+
+
+def _needed_address_space(limits: Limits) -> int:
+    """Return the bytes that a process needs to use all of its memory and all of its threads."""
+    more_threads = max(0, limits.processes - Limits().processes)
+    return limits.memory + ADDRESS_SPACE_BESIDE_MEMORY + more_threads * ADDRESS_SPACE_OF_THREAD
 
 
 def _over(below: _Table, above: _Table) -> _Table:

@@ -48,6 +48,9 @@ class _Table(BaseModel):
 ADDRESS_SPACE_BESIDE_MEMORY = 630 * _MIB
 """Bytes by which the default address space of a process exceeds the memory of the run: 700 MiB for 70 MiB."""
 
+ADDRESS_SPACE_OF_THREAD = 72 * _MIB
+"""Bytes of address space that a thread takes with glibc: 8 MiB for its stack, and 64 MiB for its part of the heap."""
+
 
 class Limits(_Table):
     """What a run may use."""
