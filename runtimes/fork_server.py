@@ -177,7 +177,10 @@ def preload(modules):  # type: (list[str]) -> tuple[Record, Hooks]
     if CAN_FREEZE:
         record.fill(FOR_TRACEBACKS)
     for name in modules:
-        __import__(name)
+        try:
+            __import__(name)
+        except Exception as error:
+            sys.exit("preload: " + name + " cannot be imported: " + type(error).__name__ + ": " + str(error))
     record.aside.note_visible()
     compile("", "", "exec")  # makes all types of the module ast, once for all runs
     return record, freeze(record.aside)

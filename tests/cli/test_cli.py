@@ -99,9 +99,10 @@ class TestEval:
         message = refused(snekhouse("eval", "-r", small, "-", "--stdin-file", "-", stdin=b"c"))
         assert "cannot be both the program and its input" in message
 
-    def test_exits_with_255_when_the_output_is_not_utf_8(self, registry_path: Path) -> None:
-        done = snekhouse("eval", "-r", registry_path, r"import os; os.write(1, b'\xff')")
+    def test_exits_with_255_without_a_returncode(self, registry_path: Path) -> None:
+        done = snekhouse("eval", "-r", registry_path, "--json", r"import os; os.write(1, b'\xff')")
         assert done.returncode == 255
+        assert json.loads(done.stdout)["returncode"] is None
 
     def test_a_dash_reads_the_program_from_standard_input(self, registry_path: Path) -> None:
         done = snekhouse("eval", "-r", registry_path, "-", stdin="print('ü')".encode())
@@ -329,6 +330,16 @@ def test_a_traceback_in_a_pipe_has_no_colour(small: Path) -> None:
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_bytes_are_printed_as_they_are_and_stderr_apart_if_asked(small: Path) -> None:
+    code = "import os; os.write(1, b'\\xff\\x00'); os.write(2, b'\\xfe'); os.write(1, b'!')"
+    command = [*SNEKHOUSE, "eval", "-r", str(small), code]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == b"\xff\x00\xfe!"
+    apart = subprocess.run([*command, "--separate-stderr"], capture_output=True, check=True)
+    assert apart.stdout == b"\xff\x00!"
+    assert apart.stderr.startswith(b"snekhouse: degraded") or apart.stderr == b"\xfe"
+    assert apart.stderr.endswith(b"\xfe")
 
 
 def test_ctrl_c_exits_with_130(small: Path) -> None:

@@ -133,6 +133,16 @@ def test_a_runtime_that_serves_is_not_lost_to_a_mistake(edited: Server, small: P
     assert "cannot evaluate" in edited.log.read_text()
 
 
+def test_a_runtime_that_forks_does_not_start_cold_for_a_mistake(edited: Server, small: Path) -> None:
+    text = small.read_text()
+    await_fork_servers(edited.client)
+    small.write_text(text + 'preload = ["json", "nmpy"]\n')
+    until(partial(has_refused, edited, 1))
+    assert edited.client.get("/runtimes").json()["runtimes"][0]["start"] == "fork"
+    reason = "would start cold: the fork server did not start: preload: nmpy cannot be imported: ModuleNotFoundError"
+    assert reason in edited.log.read_text()
+
+
 def test_a_new_runtime_that_does_not_work_is_listed_with_the_reason(edited: Server, small: Path) -> None:
     small.write_text(with_another(small) + '\n[runtimes.broken]\nexecutable = "/no/such/python"\n')
     until(lambda: status(edited, "other") == 200)

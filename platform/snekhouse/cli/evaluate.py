@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from base64 import b64decode
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +12,9 @@ import typer
 
 from snekhouse.cli import files
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from snekhouse.cli.output import print_json, print_text, say
+from snekhouse.cli.output import print_bytes, print_json, say
 from snekhouse.errors import UsageError
-from snekhouse.evaluation import COLOR_VARIABLES, Enforcement, Job, Result
+from snekhouse.evaluation import COLOR_VARIABLES, Encoding, Enforcement, Job, Result
 from snekhouse.jail.verdict import JAIL_FAILED
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry, Runtime
@@ -30,6 +31,9 @@ def evaluate(
     stdin_file: Annotated[Path | None, typer.Option(help="File for standard input; - for this command's own.")] = None,
     save: Annotated[Path | None, typer.Option(help="Folder to save the program's files to.")] = None,
     runtime: Annotated[str, typer.Option(help="Name or alias of a runtime; by default the registry's default.")] = "",
+    separate_stderr: Annotated[
+        bool, typer.Option("--separate-stderr", help="Print the program's standard error on standard error.")
+    ] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,
     json: JsonOption = False,
 ) -> None:
@@ -50,6 +54,8 @@ def evaluate(
         limits=chosen.limits,
         files=files.uploads(file or ()),
         stdin=files.read_input(stdin_file) if stdin_file else b"",
+        separate_stderr=separate_stderr,
+        encoding=Encoding.UTF_8 if json else Encoding.BASE64,  # the second for output that is not text
         env=COLOR_VARIABLES[None if _has_colors() else False],
     )
     if save:
@@ -92,7 +98,8 @@ async def _evaluate(registry: Registry, runtime: Runtime, job: Job) -> tuple[Res
 
 
 def _print(result: Result) -> None:
-    print_text(result.stdout)
+    for text, stream in ((result.stdout, sys.stdout), (result.stderr or "", sys.stderr)):
+        print_bytes(b64decode(text) if result.encoding is Encoding.BASE64 else text.encode(), stream)
     if result.message:
         say(result.message)
 

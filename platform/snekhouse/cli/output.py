@@ -5,7 +5,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -15,10 +15,15 @@ from snekhouse.escaping import escaped
 
 
 def print_text(text: str) -> None:
-    """Write to standard output as UTF-8 in every locale, so that the output of a program stays as it was."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
-    sys.stdout.buffer.flush()
+    """Write to standard output, as UTF-8 in every locale."""
+    print_bytes(text.encode(errors="surrogateescape"), sys.stdout)
+
+
+def print_bytes(content: bytes, stream: TextIO) -> None:
+    """Write bytes to a standard stream, so that the output of a program stays as it was."""
+    stream.flush()
+    stream.buffer.write(content)
+    stream.buffer.flush()
 
 
 def print_lines(lines: Iterable[str]) -> None:

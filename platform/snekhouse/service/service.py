@@ -78,8 +78,8 @@ class Service:
         Its runtimes are prepared first. Those that render as before keep their fork servers.
 
         Raises:
-            RegistryError: A runtime that is available would become unavailable, or the server has too few host ids;
-                nothing changes.
+            RegistryError: A runtime that is available would become unavailable or start cold, or the server has too few
+                host ids; nothing changes.
             HostError: The host lacks a wall, and the registry does not allow that; nothing changes.
         """
         async with self._changing:
@@ -87,8 +87,8 @@ class Service:
             _require_ids(registry, self._resources.ids)
             runtimes = await self._preparer.prepare_again(registry, before)
             try:
-                _require_available(registry, before, runtimes)
                 await _wait_for_fork_servers(runtimes)
+                _require_available(registry, before, runtimes)
             except BaseException:
                 _retire(runtimes, before)
                 raise
@@ -225,20 +225,28 @@ def _require_ids(registry: Registry, ids: HostIdPool) -> None:
 def _require_available(
     registry: Registry, before: Mapping[str, RuntimeState], runtimes: Mapping[str, RuntimeState]
 ) -> None:
-    """Check that every runtime that was available still is.
+    """Check that every runtime that was available still is, and that those with a fork server still get one.
 
     Raises:
-        RegistryError: A runtime became unavailable.
+        RegistryError: A runtime became unavailable, or starts cold although `start` is "fork".
     """
-    lost = [state for name, state in runtimes.items() if not state.probe and name in before and before[name].probe]
-    if lost:
-        remedy = "correct it, or remove the runtime"
-        raise RegistryError(
-            [
-                Problem(registry.source, f'runtimes."{state.runtime.name}"', f"cannot evaluate: {state.reason}", remedy)
-                for state in lost
-            ]
-        )
+    problems = []
+    for name, state in runtimes.items():
+        key = f'runtimes."{name}"'
+        if name not in before or state.preparation is before[name].preparation:
+            continue
+        if before[name].probe and not state.probe:
+            reason, remedy = f"cannot evaluate: {state.reason}", "correct it, or remove the runtime"
+            problems.append(Problem(registry.source, key, reason, remedy))
+        elif _is_up(before[name]) and state.supervisor and not _is_up(state):
+            reason, remedy = f"would start cold: {state.cold_reason}", 'correct it, or write start = "cold"'
+            problems.append(Problem(registry.source, key, reason, remedy))
+    if problems:
+        raise RegistryError(problems)
+
+
+def _is_up(state: RuntimeState) -> bool:
+    return state.supervisor is not None and state.supervisor.is_up
 
 
 def _job_fields(runtime: Runtime, job: Job) -> dict[str, object]:
