@@ -92,6 +92,14 @@ def test_no_filter_is_blamed_where_there_is_none(tmp_path: Path) -> None:
     assert said.startswith("the kernel refuses namespaces (unshare): sysctl kernel.unprivileged_userns_clone=1")
 
 
+def test_a_setting_is_told_before_a_filter_that_may_refuse_nothing(tmp_path: Path) -> None:
+    """As in the unit of deploy/systemd, whose filter allows namespaces."""
+    (tmp_path / "user").mkdir()
+    (tmp_path / "user" / "max_user_namespaces").write_text("0\n")
+    said = explain_refusal("seccomp unshare", Confinement(True, "", privileged=True), tmp_path)
+    assert said.startswith("the kernel refuses namespaces (unshare): sysctl user.max_user_namespaces=15000")
+
+
 def test_where_neither_confines_both_are_ruled_out(tmp_path: Path) -> None:
     said = explain_refusal("unshare Operation not permitted", Confinement(False, "", privileged=True), tmp_path)
     assert "the cause is neither seccomp nor AppArmor" in said

@@ -90,11 +90,11 @@ def explain_refusal(printed: str, confinement: Confinement, sysctl: Path) -> str
     """
     call, _, rest = printed.partition(" ")
     calls = rest.split()
-    if call == "seccomp" and confinement.filtered:
-        return _by_seccomp(calls, confinement)
-    # Without a filter, "seccomp" means that a setting refused the calls before the kernel checked their arguments.
-    what = ", ".join(calls) if call == "seccomp" else f"{call}: {rest}"
     remedies = _settings(sysctl, confinement)
+    if call == "seccomp" and confinement.filtered and not remedies:
+        return _by_seccomp(calls, confinement)
+    # "seccomp" also means that a setting refused the calls before the kernel checked their arguments.
+    what = ", ".join(calls) if call == "seccomp" else f"{call}: {rest}"
     if not remedies and confinement.apparmor:
         remedies = [_APPARMOR.format(confinement.apparmor)]
     return f"the kernel refuses namespaces ({what}): {'; '.join(remedies) or _UNKNOWN}"
