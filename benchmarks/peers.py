@@ -54,7 +54,7 @@ class Peer(Protocol):
         """What separates a program from the host and from other programs."""
 
     def client(self) -> Callable[[str], str]:
-        """Return a function that runs a program and returns what it printed; each client of a load has its own."""
+        """Return a function that runs a program and returns what it printed; each concurrent client gets its own."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def _table(peers: list[Peer], rows: Mapping[str, Mapping[str, float | None]]) ->
 
 
 def _medians(peers: list[Peer], code: str) -> dict[str, float | None]:
-    """Time a program on all peers in turns, after some programs that nobody times."""
+    """Time a program on all peers in turns, after a few warm-up runs that are not timed."""
     clients = {peer.name: peer.client() for peer in peers}
     times: dict[str, list[float]] = {name: [] for name in clients}
     failed = {name for name, run in clients.items() if not _works(run, code)}

@@ -41,7 +41,7 @@ class Aside:
         self.import_, self.find_and_load = self.builtins.__import__, self.importlib._find_and_load
         self.hidden = {}  # type: dict[str, Any]  # the modules set aside, by name
         self.once = set()  # type: set[str]  # those that cannot be imported twice in a process, such as numpy
-        self.is_disturbed = False  # whether the interpreter's own import has taken over
+        self.is_off = False  # whether the interpreter's own import has taken over
         self.lock = self.thread.RLock()
         self.set_lazy_attributes = getattr(sys.modules["_imp"], "_set_lazy_attributes", None)  # type: Any  # from 3.15 on
         self.shown = set()  # type: set[str]  # those that have become visible; each does so only once
@@ -85,19 +85,19 @@ class Aside:
                     self.show(plan, self.order[name])
                     return sys.modules[name]
                 if self.thread.get_ident() == self.main_thread:
-                    self.is_disturbed = True
+                    self.is_off = True
         return self.find_and_load(name, import_)
 
     def may_show(self):  # type: () -> bool
-        """Return whether to show a module now has the same result as to import it."""
-        return not self.is_disturbed and self.thread.get_ident() == self.main_thread and self.is_undisturbed()
+        """Return whether showing a module now has the same result as importing it."""
+        return not self.is_off and self.thread.get_ident() == self.main_thread and self.imports_are_original()
 
     def rest(self, name):  # type: (str) -> set[str]
         """Return the modules of an import that are not visible yet.
 
-        Return none if the import would find another module of this name, or if the module has been visible before. This
-        is for a module that cannot be imported a second time: it becomes visible even if the program has changed
-        modules that it imports.
+        Return an empty set if the import would find another module of this name, or if the module has been visible
+        before. This is for a module that cannot be imported a second time: it becomes visible even if the program has
+        changed modules that it imports.
         """
         top = name.partition(".")[0]
         if name in self.shown or top not in self.folders:
@@ -108,7 +108,7 @@ class Aside:
             return set()
         return {each for each in self.order[name].begins if each not in sys.modules and each in self.hidden}
 
-    def is_undisturbed(self):  # type: () -> bool
+    def imports_are_original(self):  # type: () -> bool
         """Return whether the program has not changed how imports work, and nothing traces or profiles them."""
         return (
             self.builtins.__import__ is self.import_

@@ -35,8 +35,7 @@ REASON = 200  # bytes
 IMPORTER = "<frozen importlib._bootstrap>"  # the interpreter's own import, whose frames are left out of tracebacks
 HELLO = b"snekhouse fork server 1\n"
 FOR_TRACEBACKS = ("linecache", "traceback", "ast") if sys.version_info >= (3, 13) else ()
-"""Modules that the interpreter imports by itself for programs that fail; the first one also for those of -c."""
-DESCRIPTORS = posix.sysconf("SC_OPEN_MAX")
+"""Modules that the interpreter imports by itself for programs that fail; `linecache` also for every program of -c."""
 
 _socket = bootstrap.borrow("_socket")
 select = bootstrap.borrow("select")
@@ -129,7 +128,7 @@ class Forks:
     def begin_generation(self, control):  # type: (int) -> Hooks
         """Become another generation, which talks with the host over `control`; return in each run that it forks."""
         posix.dup2(control, bootstrap.CONTROL)
-        posix.closerange(bootstrap.CONTROL + 1, DESCRIPTORS)
+        posix.closerange(bootstrap.CONTROL + 1, process.DESCRIPTORS)
         self.seal.note_process()
         names = [bootstrap.receive_field().decode() for _ in range(bootstrap.receive_number())]
         before = process.memory()
@@ -204,7 +203,7 @@ def settle(seal, user, control):  # type: (Seal, int, int) -> None
     try:
         posix.setsid()
         posix.dup2(control, bootstrap.CONTROL)
-        posix.closerange(bootstrap.CONTROL + 1, DESCRIPTORS)
+        posix.closerange(bootstrap.CONTROL + 1, process.DESCRIPTORS)
         seal.close(user)
         freshen()
     except BaseException as error:
@@ -214,7 +213,7 @@ def settle(seal, user, control):  # type: (Seal, int, int) -> None
 
 def refuse(control, error):  # type: (int, BaseException) -> None
     """Send the host the reason why it gets no run, or no other generation."""
-    posix.write(control, b"E" + str(error).encode()[:200])
+    posix.write(control, b"E" + str(error).encode()[:REASON])
 
 
 def reap(pid):  # type: (int) -> bytes

@@ -1,8 +1,8 @@
 """What the import of a module changes outside the imported module, where programs can see it.
 
 The fork server executes this file. It is written for CPython 3.6 and every later one. Each class here is for one kind
-of change. After each import, `Record` asks what has changed. After each module of its list, with all that this module
-imports, it restores the first state. When a module becomes visible, a program gets its changes again.
+of change. After each import, `Record` asks what has changed. After it has imported a module of its list, with all
+that this module imports, `Record` restores the first state. When a module becomes visible, its changes are repeated.
 """
 
 import sys
@@ -29,7 +29,7 @@ class Globals:
         self.known = {name: (asides.Memory(sys.modules[name]), names) for name, names in self.first.items()}
 
     def changes(self):  # type: () -> Callable[[], object] | None
-        """Return a function that makes again what has changed since the last call; None if nothing has."""
+        """Return a function that repeats the changes since the last call; None if there are none."""
         changed = {}  # type: dict[str, dict[str, Any]]
         for base in [base for base, (memory, _) in self.known.items() if not memory.is_same()]:
             module, names = sys.modules[base], self.known[base][1]

@@ -22,12 +22,12 @@ SIGNALS = range(1, 65)
 _locale, _signal, _thread, gc, resource = map(bootstrap.borrow, ("_locale", "_signal", "_thread", "gc", "resource"))
 
 
-TAKEN, MISSING, UNFIT = b"T", b"M", b"U"
+SET_ASIDE, MISSING, UNFIT = b"T", b"M", b"U"
 """What becomes of a package's module: it is set aside; it cannot be imported; the process can fork no runs any more."""
 
 
 class State:
-    """A record of what runs inherit from this process, or lose because it is closed or stopped in them."""
+    """A record of what runs inherit from this process, and of what they lose: open files and threads."""
 
     def __init__(self):  # type: () -> None
         self.values = [look() for _, look in LOOKS]

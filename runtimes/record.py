@@ -99,7 +99,7 @@ class Record:
                     report(process.MISSING, type(self.failure).__name__ + ": " + str(self.failure))
                 else:
                     changed = before.changed()
-                    report(process.UNFIT if changed else process.TAKEN, changed)
+                    report(process.UNFIT if changed else process.SET_ASIDE, changed)
 
         self.fill(reported())
 
@@ -128,7 +128,7 @@ class Record:
         try:
             __import__(root)
         except Exception as error:
-            self.failure = error.with_traceback(None)  # such as a module that this version of Python does not have
+            self.failure = error.with_traceback(None)  # for example, this version of Python does not have the module
             self.loading.clear()
         for kind in self.outside:
             kind.restore()
@@ -264,7 +264,7 @@ class Record:
                 self.changes.setdefault(name, []).append(effect)
 
     def change_again(self, name):  # type: (str) -> None
-        """Change again what the import of a module that was set aside has changed."""
+        """Repeat the changes that the import of a module set aside has made."""
         for effect in self.changes.get(name, ()):
             effect()
         for kind in self.outside:
@@ -304,19 +304,6 @@ class Record:
             self.at_fork(**hooks)  # type: ignore[misc]
 
         self.effects.setdefault(self.loading[-1], []).append(effect)
-
-
-def tell_filters():  # type: () -> None
-    """Let the interpreter know that the filters of warnings have changed."""
-    warnings = sys.modules["_warnings"]  # type: Any
-    if not hasattr(warnings, "_acquire_lock"):  # before 3.14
-        warnings._filters_mutated()
-        return
-    warnings._acquire_lock()
-    try:
-        warnings._filters_mutated_lock_held()
-    finally:
-        warnings._release_lock()
 
 
 def renew_logging(module):  # type: (Any) -> None

@@ -5,7 +5,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from snekhouse.jail.learned import Learned
+from snekhouse.jail.import_counts import ImportCounts
 from snekhouse.packages.modules import PackageModules
 
 MODULES = ["frame", "frame.core", "frame.core.fast", "alone", "compiled", "old"]
@@ -38,8 +38,8 @@ def test_a_folder_that_is_missing_has_no_modules(tmp_path: Path) -> None:
 
 
 def test_what_is_imported_from_a_module_is_set_aside_only_if_it_is_a_module(modules: PackageModules) -> None:
-    learned = Learned()
-    learned.begin(modules)
+    import_counts = ImportCounts()
+    import_counts.begin(modules)
     for _ in range(2):
-        learned.note(["frame", "frame.DataFrame", "frame.core", "own"])
-    assert set(anyio.run(learned.more_wanted, ())) == {"frame", "frame.core"}
+        import_counts.note(["frame", "frame.DataFrame", "frame.core", "own"])
+    assert set(anyio.run(import_counts.more_wanted, ())) == {"frame", "frame.core"}

@@ -162,7 +162,11 @@ def test_host_speaks_to_fork_servers() -> None:
     assert protocol.encode_generation(7) == bytes.fromhex(vector["generation"])
     assert protocol.encode_modules(["numpy"]) == bytes.fromhex(vector["modules"])
     taking = bytes.fromhex(vector["taking"])
-    assert protocol.TAKING.unpack(taking[: protocol.TAKING.size]) == (protocol.Taking.UNFIT.value, 1 << 14, 17)
+    assert protocol.MODULE_REPORT.unpack(taking[: protocol.MODULE_REPORT.size]) == (
+        protocol.ModuleReport.UNFIT.value,
+        1 << 14,
+        17,
+    )
     assert protocol.encode_fork(7, 65534) == bytes.fromhex(vector["fork"])
     assert protocol.encode_kill(7) == bytes.fromhex(vector["kill"])
     assert protocol.ENDED.unpack(bytes.fromhex(vector["ended"])) == (7, 3 << 8, 1_500_000)

@@ -7,7 +7,7 @@ import anyio.abc
 import pytest
 
 from snekhouse.errors import BusyError
-from snekhouse.host.shared_number import SharedNumber
+from snekhouse.host.per_worker_number import PerWorkerNumber
 from snekhouse.service.admission import Admission
 
 pytestmark = pytest.mark.anyio
@@ -55,7 +55,7 @@ async def test_a_flood_for_one_runtime_shuts_no_other_out() -> None:
 
 
 async def test_the_queues_of_all_workers_have_one_limit() -> None:
-    waiting = SharedNumber(workers=2)
+    waiting = PerWorkerNumber(workers=2)
     visits = Visits(queue_size=9)
     visits.admission = Admission(slots=1, queue_size=3, waiting=waiting)
     waiting.belong_to(1)

@@ -37,6 +37,10 @@ class Hello:
     home: int
 
 
+class RefusedError(JailError):
+    """The fork server gives no run, or no other generation."""
+
+
 class Channel:
     """The host's end of a control socket."""
 
@@ -74,7 +78,19 @@ class Channel:
             return JailError("the bootstrap did not say hello")
         with suppress(BlockingIOError, ConnectionResetError):  # a forged message may have no more
             data += self._end.recv(_REASON_SIZE)
-        return JailError(f"the fork server cannot seal its runs: {data[1:].decode(errors='replace')}")
+        return RefusedError(f"the fork server cannot seal its runs: {data[1:].decode(errors='replace')}")
+
+    async def receive_unless_refused(self, size: int) -> bytes:
+        """Wait for a message of a generation.
+
+        Raises:
+            RefusedError: The fork server sent the reason why there is no such generation.
+            JailError: The other end is closed.
+        """
+        begin = await self.receive(1)
+        if begin == protocol.UNSEALED:
+            raise self._hello_error(begin)
+        return begin + await self.receive(size - 1)
 
     async def send_request(self, request: Request, streams: Sequence[int], task_files: Sequence[int]) -> None:
         """Send a request. Stop if the guest stops reading: its report gives the reason.

@@ -20,12 +20,12 @@ class ForkedGuest:
     """A guest that a fork server forked.
 
     Attributes:
-        server: What forked it.
+        generation: What forked it.
         fork: The forked process.
         stdio: The standard streams of its program.
     """
 
-    server: Generation
+    generation: Generation
     fork: Fork
     stdio: Stdio
 
@@ -40,12 +40,12 @@ class ForkedGuest:
         Raises:
             ForkServerError: The guest did not say hello.
         """
-        return await self.server.hello_of(self.fork)
+        return await self.generation.hello_of(self.fork)
 
     async def request(self, request: Request) -> tuple[Stamp, ...] | Refusal:
         """See `Guest`. Meanwhile fork a spare, because no evaluation waits for the fork server now."""
         await self.fork.channel.send_request(request, self.stdio, self.group.task_files if self.group else ())
-        self.server.fork_ahead()
+        self.generation.fork_ahead()
         return await self.fork.channel.receive_report(len(request.files))
 
     async def ended(self) -> None:
@@ -58,7 +58,7 @@ class ForkedGuest:
         Raises:
             ForkServerError: The fork server is gone, and so is the guest.
         """
-        return await self.server.end(self.fork)
+        return await self.generation.end(self.fork)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,10 @@ class ForkStart:
     """Starts each guest as a fork of a fork server.
 
     Attributes:
-        server: A running fork server, or another of its generations.
+        generation: A running fork server, or another of its generations.
     """
 
-    server: Generation
+    generation: Generation
 
     @asynccontextmanager
     async def guest(self, prepared: PreparedRuntime, limits: Limits, stdio: Stdio) -> AsyncIterator[ForkedGuest]:
@@ -79,8 +79,8 @@ class ForkStart:
             ForkServerError: The fork server failed; the result of the program is lost.
             OSError: The host is out of descriptors or ids.
         """
-        with self.server.used() as fork:
-            guest = ForkedGuest(self.server, fork, stdio)
+        with self.generation.used() as fork:
+            guest = ForkedGuest(self.generation, fork, stdio)
             try:
                 if fork.group and limits != prepared.runtime.limits:
                     fork.group.limit(limits)

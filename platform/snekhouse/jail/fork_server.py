@@ -12,8 +12,8 @@ from snekhouse.jail import protocol
 from snekhouse.jail.diagnosis import diagnose
 from snekhouse.jail.forks import LostForks
 from snekhouse.jail.generation import ForkServerError, Generation
+from snekhouse.jail.import_counts import ImportCounts
 from snekhouse.jail.inputs import stdin_file
-from snekhouse.jail.learned import Learned
 from snekhouse.jail.nsjail import NsJail, fork_server_options, started
 from snekhouse.jail.package_generations import PackageGenerations
 from snekhouse.jail.prepared import PreparedRuntime
@@ -34,22 +34,23 @@ class ForkServer:
 
     The second generation sets modules of the standard library aside. It begins when the first evaluation comes that
     probably imports modules; until then, it takes no memory. Each process that it forks takes longer to fork, but a
-    program that imports modules saves much more time. The second generation forks a third one, which also sets
-    aside the modules of packages that programs import most. When there are more of these, another one replaces it.
+    program that imports modules saves much more time. The second generation forks a third one, which also sets aside
+    modules of packages that programs import. When there are more such modules, a new third generation replaces it.
 
     Attributes:
         served: How many evaluations it has served.
     """
 
-    def __init__(self, name: str, plain: Generation, learned: Learned | None) -> None:
+    def __init__(self, name: str, plain: Generation, import_counts: ImportCounts | None) -> None:
         """Take over a fork server.
 
         Args:
             name: The runtime's, for the log.
-            plain: The process that forks evaluations that probably import nothing, and all until others are up.
-            learned: The modules that programs import from packages; None to set none of them aside.
+            plain: The fork server itself. It forks evaluations that probably import nothing, and all evaluations until
+                another generation is up.
+            import_counts: The modules that programs import from packages; None to set none of them aside.
         """
-        self._name, self._plain, self._learned = name, plain, learned
+        self._name, self._plain, self._import_counts = name, plain, import_counts
         self._library: Generation | None = None
         self._packages: PackageGenerations | None = None
         self._imports_seen = anyio.Event()
@@ -111,23 +112,23 @@ class ForkServer:
 
     async def _run_packages(self, library: Generation) -> None:
         """Run the third generation; return if it is lost."""
-        if not self._learned:
+        if not self._import_counts:
             await anyio.sleep_forever()
             return
-        self._packages = PackageGenerations(self._name, library, self._learned)
+        self._packages = PackageGenerations(self._name, library, self._import_counts)
         await self._packages.run()
 
 
 @asynccontextmanager
 async def started_fork_server(
-    prepared: PreparedRuntime, resources: RunResources, learned: Learned | None
+    prepared: PreparedRuntime, resources: RunResources, import_counts: ImportCounts | None
 ) -> AsyncIterator[ForkServer]:
     """Start a fork server of a runtime, and check that it can fork; kill it and all its forks on leaving.
 
     Args:
         prepared: The runtime.
         resources: The server's cgroups and host ids.
-        learned: The modules that programs import from packages; None to set none of them aside.
+        import_counts: The modules that programs import from packages; None to set none of them aside.
 
     Raises:
         ForkServerError: It does not start, or cannot seal runs; the text says why.
@@ -143,7 +144,7 @@ async def started_fork_server(
         async with started(prepared.nsjail, options, command, stdio) as process:
             output.close_writer()
             plain = Generation(process.channel, prepared.runtime, resources, lost_forks)
-            fork_server = ForkServer(prepared.runtime.name, plain, learned)
+            fork_server = ForkServer(prepared.runtime.name, plain, import_counts)
             try:
                 with anyio.fail_after(START_TIMEOUT_S):
                     await _configure(process, prepared)

@@ -9,7 +9,7 @@ import anyio
 
 from snekhouse.errors import JailError
 from snekhouse.jail import protocol
-from snekhouse.jail.channel import Channel, Hello, opened_channel
+from snekhouse.jail.channel import Channel, Hello, RefusedError, opened_channel
 from snekhouse.jail.forks import Fork, LostForks
 from snekhouse.jail.resources import RunResources
 from snekhouse.jail.start import GuestExit
@@ -152,7 +152,8 @@ class Generation:
             modules: Modules of packages; an empty list means those of the standard library.
 
         Raises:
-            UnfitModuleError: One of the modules cannot be set aside.
+            UnfitModuleError: The import of a module makes the generation useless: it changes or ends the process, takes
+                too long, or needs too much memory. A module that cannot be imported is only added to `missing`.
             JailError: The generation does not start, or this one is gone; the text says why.
             TimeoutError: It does not answer.
             OSError: The host is out of descriptors or ids.
@@ -162,7 +163,7 @@ class Generation:
         try:
             await process.channel.send(protocol.encode_modules(modules))
             for name in modules:
-                await generation._receive_taking(name)
+                await generation._receive_module_report(name)
             with anyio.fail_after(START_TIMEOUT_S):
                 await generation.start()
             yield generation
@@ -181,7 +182,7 @@ class Generation:
         Raises:
             JailError: The generation sent something else, or the fork cannot be sealed; the text says why.
         """
-        if await self._channel.receive(len(protocol.FORK_SERVER_HELLO)) != protocol.FORK_SERVER_HELLO:
+        if await self._channel.receive_unless_refused(len(protocol.FORK_SERVER_HELLO)) != protocol.FORK_SERVER_HELLO:
             raise JailError("the process that forks evaluations did not say hello")
         fork = self._fork()
         try:
@@ -237,7 +238,7 @@ class Generation:
         )
         fork.ended.set()
 
-    async def _receive_taking(self, module: str) -> None:
+    async def _receive_module_report(self, module: str) -> None:
         """Wait until this generation has set a module aside, or cannot import it.
 
         Raises:
@@ -245,17 +246,20 @@ class Generation:
         """
         try:
             with anyio.fail_after(START_TIMEOUT_S):
-                kind, kib, size = protocol.TAKING.unpack(await self._channel.receive(protocol.TAKING.size))
+                head = await self._channel.receive_unless_refused(protocol.MODULE_REPORT.size)
+                kind, kib, size = protocol.MODULE_REPORT.unpack(head)
                 reason = (await self._channel.receive(min(size, _REASON_SIZE))).decode(errors="replace")
         except TimeoutError as error:
             raise UnfitModuleError(module, f"its import takes more than {START_TIMEOUT_S:g} s") from error
+        except RefusedError:
+            raise
         except JailError as error:
             raise UnfitModuleError(module, "its import ends the interpreter") from error
-        if kind == protocol.Taking.MISSING.value:
+        if kind == protocol.ModuleReport.MISSING.value:
             self.missing[module] = reason
             return
         memory, limit = kib << 10, int(self._runtime.preload_memory)
-        if kind != protocol.Taking.TAKEN.value:
+        if kind != protocol.ModuleReport.SET_ASIDE.value:
             raise UnfitModuleError(module, reason)
         if memory > limit:
             reason = f"with it, the modules take {memory / _MIB:.0f} MiB; preload_memory is {limit / _MIB:.0f} MiB"

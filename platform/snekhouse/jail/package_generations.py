@@ -9,7 +9,7 @@ from anyio.abc import TaskStatus
 
 from snekhouse.errors import JailError
 from snekhouse.jail.generation import Generation, UnfitModuleError
-from snekhouse.jail.learned import Learned, top_of
+from snekhouse.jail.import_counts import ImportCounts, top_of
 from snekhouse.waiting import first
 
 _log = logging.getLogger(__package__)
@@ -23,18 +23,18 @@ class PackageGenerations:
 
     Attributes:
         current: The generation that forks evaluations now; None until the first has started.
-        alive: All generations.
+        alive: The current generation, and the replaced ones that have not ended.
     """
 
-    def __init__(self, name: str, parent: Generation, learned: Learned) -> None:
+    def __init__(self, name: str, parent: Generation, import_counts: ImportCounts) -> None:
         """Prepare to fork generations.
 
         Args:
             name: The runtime's, for the log.
             parent: The generation that forks them.
-            learned: The modules that programs import.
+            import_counts: The modules that programs import.
         """
-        self._name, self._parent, self._learned = name, parent, learned
+        self._name, self._parent, self._import_counts = name, parent, import_counts
         self._replaced, self._lost = anyio.Event(), anyio.Event()
         self._tops: frozenset[str] = frozenset()
         self.current: Generation | None = None
@@ -51,15 +51,17 @@ class PackageGenerations:
     async def _replace_forever(self) -> None:
         async with anyio.create_task_group() as tasks:
             while True:
-                modules = await self._learned.more_wanted(self.current.modules if self.current else ())
+                modules = await self._import_counts.more_wanted(self.current.modules if self.current else ())
                 try:
                     await tasks.start(self._run_one, modules)
                 except UnfitModuleError as error:
                     self._leave_out({error.module: error.reason})
                 except (JailError, TimeoutError, OSError) as error:
                     reason = str(error) or "the generation does not answer"
-                    _log.warning("runtime %s: no more packages are set aside: %s", self._name, reason)
-                    self._learned.lose()
+                    _log.warning(
+                        "runtime %s: a generation that sets packages aside did not start: %s", self._name, reason
+                    )
+                    self._import_counts.lose()
                 await anyio.sleep(_PAUSE_S)
 
     async def _run_one(self, modules: Sequence[str], *, task_status: TaskStatus[None]) -> None:
@@ -75,13 +77,13 @@ class PackageGenerations:
             await first(generation.listen, partial(_retired, generation, replaced))
             self.alive.remove(generation)
             if not replaced.is_set():
-                self._learned.lose()
+                self._import_counts.lose()
                 self._lost.set()
 
     def _leave_out(self, reasons: dict[str, str]) -> None:
         for module, reason in reasons.items():
             _log.info("runtime %s: %s is not set aside: %s", self._name, module, reason)
-            self._learned.left_out[module] = reason
+            self._import_counts.leave_out(module, reason)
 
 
 async def _retired(generation: Generation, replaced: anyio.Event) -> None:

@@ -110,18 +110,18 @@ def encode_modules(modules: Sequence[str]) -> bytes:
     return _NUMBER.pack(len(modules)) + b"".join(_field(name.encode()) for name in modules)
 
 
-class Taking(Enum):
+class ModuleReport(Enum):
     """What became of a module that a generation was to set aside."""
 
-    TAKEN = b"T"
+    SET_ASIDE = b"T"
     MISSING = b"M"
     """It cannot be imported."""
     UNFIT = b"U"
     """Its import changes the process, which can fork no runs any more."""
 
 
-TAKING = struct.Struct(">cII")
-"""The head of a report on a module: a `Taking`, KiB by which the process has grown so far, length of the reason.
+MODULE_REPORT = struct.Struct(">cII")
+"""The head of a report on a module: a `ModuleReport`, KiB by which its peak memory has grown, length of the reason.
 
 The reason follows, in UTF-8.
 """

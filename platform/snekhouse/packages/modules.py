@@ -6,7 +6,7 @@ from pathlib import Path
 _SUFFIXES = {".py", ".pyc", ".so"}
 
 _REMEMBERED = 4096
-"""How many answers are remembered: programs choose the names, without end."""
+"""How many answers are remembered. There must be a limit, because programs choose the names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class PackageModules:
     _answers: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether there is a module of this dotted name. One that only running code makes is not found."""
+        """Tell whether there is a module of this dotted name; modules that code creates while it runs are not found."""
         if not isinstance(name, str):
             return False
         if name not in self._answers:

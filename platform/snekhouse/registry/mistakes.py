@@ -91,7 +91,10 @@ class Mistake:
 
 
 _MARKS = {"[key]", "[auto]", "[list]"}
-"""What pydantic adds to a location, and no file has: the key is wrong, not its value; the form of the value."""
+"""Parts that pydantic adds to a location and that are not in the file.
+
+"[key]" says that the key is wrong, not its value. "[auto]" and "[list]" name the form of the value of `preload`.
+"""
 
 
 def mistakes_of(error: ValidationError, model: type[BaseModel]) -> Iterator[Mistake]:
@@ -158,7 +161,10 @@ def _remedy_of_key(location: Location, model: type[BaseModel]) -> str:
 
 
 _VERY_NEAR = 0.8
-"""A known key that is at least this similar (difflib) is suggested, and not a table below that has the written key."""
+"""If a known key is at least this similar (difflib), the remedy suggests this key.
+
+Otherwise it names the table below that has the written key, if there is one.
+"""
 
 
 def _table_at(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:

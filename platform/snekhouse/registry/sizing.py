@@ -9,10 +9,10 @@ from snekhouse.registry.models import Registry, Runtime
 from snekhouse.registry.user_base import user_base
 from snekhouse.registry.values import AUTO
 
-_FORK_SERVER = 38 << 20
+_FORK_SERVER_SIZE = 38 << 20
 """Bytes of a fork server, its second generation, NsJail and two spare forks (docs/explanation/performance.md)."""
 
-_SERVER = 47 << 20
+_SERVER_SIZE = 47 << 20
 """Bytes of one worker process, from the same measurement."""
 
 
@@ -55,8 +55,8 @@ def _memory(registry: Registry, slots: int, memory: int) -> str:
 def standing_memory(registry: Registry) -> int:
     """Estimate the bytes that the server and its fork servers use while no program runs."""
     forking = [runtime for runtime in registry.runtimes.values() if runtime.start == "fork"]
-    fork_servers = sum(_FORK_SERVER + _set_aside(runtime) for runtime in forking)
-    return registry.server.workers * (_SERVER + fork_servers)
+    fork_servers = sum(_FORK_SERVER_SIZE + _set_aside(runtime) for runtime in forking)
+    return registry.server.workers * (_SERVER_SIZE + fork_servers)
 
 
 def _set_aside(runtime: Runtime) -> int:

@@ -17,7 +17,7 @@ from hypercorn.config import Config
 from hypercorn.utils import repr_socket_addr
 from starlette.types import ASGIApp
 
-from snekhouse.host.shared_number import SharedNumber
+from snekhouse.host.per_worker_number import PerWorkerNumber
 from snekhouse.registry.models import Server
 from snekhouse.server.connection import MAX_ENDING, Connection
 from snekhouse.web.client_network import client_network
@@ -31,7 +31,7 @@ _BURST = 8
 """Connections to accept before other tasks of the event loop run."""
 
 _PRECEDENCE_S = 0.002
-"""Seconds that a connection waits for a worker that has fewer."""
+"""Seconds that a worker waits before it accepts, so that a worker with a lower load can accept first."""
 
 _REPORT_INTERVAL_S = 1.0
 """Seconds between log lines about connections."""
@@ -44,8 +44,8 @@ class Listener:
     """Accepts connections, and serves an application on them.
 
     At the limit, a new connection replaces an idle one: of the address with the most connections, the one that has been
-    idle longest. If none is idle, the new one is closed. Of several workers, the one with the fewest connections
-    accepts first: the first to wake would take all that arrive together.
+    idle longest. If none is idle, the new one is closed. Of several workers, the one with the lowest load
+    accepts first. Otherwise the first worker that wakes would accept all connections that arrive together.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Listener:
         config: Config,
         listener: socket.socket,
         settings: Callable[[], Server],
-        load: SharedNumber,
+        load: PerWorkerNumber,
     ) -> None:
         """Prepare to listen.
 
@@ -63,7 +63,7 @@ class Listener:
             config: Hypercorn's settings.
             listener: A bound socket, which `close` closes.
             settings: Returns the current settings of the server.
-            load: Open connections of each worker, for each of its slots.
+            load: For each worker, its open connections divided by its slots.
         """
         self._app = ASGIWrapper(app)  # type: ignore[arg-type]  # Hypercorn and Starlette each type ASGI themselves
         self._config = config

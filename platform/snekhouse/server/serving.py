@@ -54,7 +54,7 @@ async def serve_registry(
             )
             on_loopback = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
             app = create_app(service, reloader, admin_token, on_loopback=on_loopback)
-            listening = Listener(app, _config(), listener, lambda: service.registry.server, worker.connections)
+            listening = Listener(app, _config(), listener, lambda: service.registry.server, worker.load)
             _freeze()
             serving.start_soon(listening.listen)
             serving.start_soon(reloader.watch)

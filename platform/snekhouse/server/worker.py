@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pydantic import ByteSize
 
 from snekhouse.host.cgroups.capacity import memory_limit
-from snekhouse.host.shared_number import SharedNumber
+from snekhouse.host.per_worker_number import PerWorkerNumber
 from snekhouse.registry.models import Registry
 
 _MAX_IN_TRANSIT = 1 << 30
@@ -23,15 +23,15 @@ class Worker:
         number: Its number, from 0.
         lifeline: A descriptor that becomes readable when the supervisor dies; None if there is no supervisor.
         supervisor: Process id of the supervisor; None if there is no supervisor.
-        connections: Open connections of each worker, for each of its slots.
+        load: For each worker, its open connections divided by its slots.
         waiting: Evaluations of each worker that wait for a slot.
     """
 
     number: int = 0
     lifeline: int | None = None
     supervisor: int | None = None
-    connections: SharedNumber = field(default_factory=SharedNumber)
-    waiting: SharedNumber = field(default_factory=SharedNumber)
+    load: PerWorkerNumber = field(default_factory=PerWorkerNumber)
+    waiting: PerWorkerNumber = field(default_factory=PerWorkerNumber)
 
     def tell_others(self) -> None:
         """Make the other workers reload their registry too."""

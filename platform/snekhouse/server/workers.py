@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from snekhouse.host.shared_number import SharedNumber
+from snekhouse.host.per_worker_number import PerWorkerNumber
 from snekhouse.host.state import shared_folder
 from snekhouse.registry.models import Server
 from snekhouse.server.worker import Worker
@@ -36,7 +36,7 @@ def become_worker(server: Server) -> Worker:
     lifeline, supervisor_end = os.pipe()  # closes when the supervisor dies
     numbers = shared_folder(server.state_path)
     share_numbers(numbers)
-    connections, waiting = SharedNumber(server.workers), SharedNumber(server.workers)
+    load, waiting = PerWorkerNumber(server.workers), PerWorkerNumber(server.workers)
     with _blocked():
         workers = _Workers(numbers)
         for number in range(server.workers):
@@ -46,9 +46,9 @@ def become_worker(server: Server) -> Worker:
             number = workers.watch()
     os.close(supervisor_end)
     os.setpgid(0, 0)  # only the supervisor gets Ctrl-C from the terminal, and forwards it
-    connections.belong_to(number)
+    load.belong_to(number)
     waiting.belong_to(number)
-    return Worker(number, lifeline, supervisor, connections, waiting)
+    return Worker(number, lifeline, supervisor, load, waiting)
 
 
 class _Workers:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from snekhouse.errors import BusyError
-from snekhouse.host.shared_number import SharedNumber
+from snekhouse.host.per_worker_number import PerWorkerNumber
 
 
 class Admission:
@@ -20,7 +20,7 @@ class Admission:
     that of all these queues together.
     """
 
-    def __init__(self, slots: int, queue_size: int, waiting: SharedNumber | None = None) -> None:
+    def __init__(self, slots: int, queue_size: int, waiting: PerWorkerNumber | None = None) -> None:
         """Admit evaluations.
 
         Args:
@@ -32,7 +32,7 @@ class Admission:
         self._queue_size = queue_size
         self._running = 0
         self._queues: dict[str, deque[_Waiter]] = {}  # by runtime, the next one first; none is empty
-        self._waiting = waiting or SharedNumber()
+        self._waiting = waiting or PerWorkerNumber()
         self._idle = anyio.Event()
         self._idle.set()
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from snekhouse.evaluation import Job
 
-_LOOKED_AT = 1 << 16
+_SEARCHED_SIZE = 1 << 16
 """How many characters or bytes of each text are searched: some have megabytes, and this is on the event loop."""
 
-_NAMES_IN = 1 << 13
+_SEARCHED_FOR_NAMES = 1 << 13
 """How many characters of each text are searched for names, which takes longer: imports are at the beginning."""
 
 _DEPTH = 4
@@ -31,7 +31,7 @@ def imports_of(job: Job) -> frozenset[str] | None:
     for text in _texts(job):
         if "import" in text:
             is_seen = True
-            found.update(_names(text[:_NAMES_IN]))
+            found.update(_names(text[:_SEARCHED_FOR_NAMES]))
     for option, module in zip(job.args, job.args[1:], strict=False):
         if option in ("-m", b"-m"):
             is_seen = True
@@ -52,7 +52,7 @@ def _texts(job: Job) -> Iterator[str]:
 
 
 def _text(text: str | bytes) -> str:
-    return text[:_LOOKED_AT].decode(errors="replace") if isinstance(text, bytes) else text[:_LOOKED_AT]
+    return text[:_SEARCHED_SIZE].decode(errors="replace") if isinstance(text, bytes) else text[:_SEARCHED_SIZE]
 
 
 def _names(text: str) -> Iterator[str]:

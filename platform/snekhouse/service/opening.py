@@ -7,7 +7,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from snekhouse.errors import InterpreterError
 from snekhouse.host.cgroups.groups import server_group
 from snekhouse.host.ids import HostIdPool, reserved_ids
-from snekhouse.host.shared_number import SharedNumber
+from snekhouse.host.per_worker_number import PerWorkerNumber
 from snekhouse.host.state import state_folder
 from snekhouse.host.survey import survey_for
 from snekhouse.jail.resources import RunResources
@@ -24,7 +24,7 @@ _log = logging.getLogger(__package__)
 
 @asynccontextmanager
 async def open_service(
-    registry: Registry, *, require_runtime: bool = True, waiting: SharedNumber | None = None
+    registry: Registry, *, require_runtime: bool = True, waiting: PerWorkerNumber | None = None
 ) -> AsyncIterator[Service]:
     """Prepare every runtime of a registry, and release everything on leaving.
 

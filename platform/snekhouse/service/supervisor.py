@@ -14,7 +14,7 @@ from anyio.abc import TaskStatus
 from snekhouse.backoff import Backoff
 from snekhouse.jail.fork_server import ForkServer, started_fork_server
 from snekhouse.jail.generation import ForkServerError, Generation
-from snekhouse.jail.learned import Learned
+from snekhouse.jail.import_counts import ImportCounts
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.resources import RunResources
 from snekhouse.packages.modules import PackageModules
@@ -81,7 +81,7 @@ class ForkServerSupervisor:
         self._packages_known = 0
         self._turn = turn
         self._metrics = metrics
-        self._learned = Learned() if prepared.runtime.preload == AUTO else None
+        self._import_counts = ImportCounts() if prepared.runtime.preload == AUTO else None
         self._cause = "first"  # why the next fork server starts
         self._fork_server: ForkServer | None = None
         self._due = anyio.Event()  # set when the current fork server must be replaced
@@ -97,11 +97,11 @@ class ForkServerSupervisor:
     @property
     def set_aside(self) -> SetAside | None:
         """The modules of packages that are set aside now; None unless the registry has `preload = "auto"`."""
-        if self._learned is None:
+        if self._import_counts is None:
             return None
         packages = self._fork_server.packages if self._fork_server else None
         modules = (tuple(packages.modules), packages.memory) if packages else ((), 0)
-        return SetAside(*modules, dict(self._learned.left_out))
+        return SetAside(*modules, dict(self._import_counts.left_out))
 
     def generation_for(self, imports: Collection[str] | None) -> Generation | None:
         """Choose the generation that forks an evaluation, and count what its program imports.
@@ -112,8 +112,8 @@ class ForkServerSupervisor:
         Returns:
             The generation; None if no fork server is up, or if packages have changed since its start.
         """
-        if self._learned and imports:
-            self._learned.note(imports)
+        if self._import_counts and imports:
+            self._import_counts.note(imports)
         if self._packages_known != self._packages_changed():
             self._request_another("packages")
             return None
@@ -156,9 +156,9 @@ class ForkServerSupervisor:
     async def _run_one(self, *, task_status: TaskStatus[None]) -> None:
         """Run a fork server until it is lost, or until another has replaced it and its runs have ended."""
         changed = self._packages_changed()
-        if self._learned and self._packages:
-            self._learned.begin(PackageModules(self._packages, changed))
-        async with started_fork_server(self._prepared, self._resources, self._learned) as fork_server:
+        if self._import_counts and self._packages:
+            self._import_counts.begin(PackageModules(self._packages, changed))
+        async with started_fork_server(self._prepared, self._resources, self._import_counts) as fork_server:
             self._packages_known = changed
             self._replaced.set()
             self._replaced = replaced = anyio.Event()

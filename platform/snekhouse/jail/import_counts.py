@@ -1,21 +1,21 @@
-"""The modules of packages that the programs of a runtime import most, and that a generation sets aside."""
+"""The modules of packages that programs of a runtime import several times, and that a generation sets aside."""
 
 from collections import Counter
 from collections.abc import Collection, Container, Iterable
 
 import anyio
 
-_PROGRAMS = 2
+_MIN_PROGRAMS = 2
 """How many programs must import a module before it is set aside."""
 
-_LOSSES = 2
+_MAX_LOSSES = 2
 """How many lost generations it takes to give up."""
 
-_MOST = 64
-"""How many modules are counted, and so how many are set aside at most."""
+_MAX_MODULES = 64
+"""How many modules are counted: the first ones that programs import. So this is also the most that are set aside."""
 
 
-class Learned:
+class ImportCounts:
     """Counts which modules programs import from packages.
 
     Programs choose only among the modules of installed packages. Other modules, such as their own, are never imported
@@ -36,7 +36,8 @@ class Learned:
         """Begin with another fork server.
 
         Args:
-            packages: The modules of the packages that are installed now; equal to the last while they are the same.
+            packages: The modules of the packages that are installed now; equal to the previous ones if no package has
+                changed.
         """
         if packages != self._packages:
             self._packages, self._losses = packages, 0
@@ -44,11 +45,11 @@ class Learned:
         self.left_out.clear()
 
     def note(self, modules: Iterable[str]) -> None:
-        """Count the modules that a program imports, as far as they are of packages."""
+        """Count the modules of packages that a program imports."""
         for name in modules:
-            if name in self._packages and (name in self._programs or len(self._programs) < _MOST):
+            if name in self._packages and (name in self._programs or len(self._programs) < _MAX_MODULES):
                 self._programs[name] += 1
-                if self._programs[name] == _PROGRAMS:
+                if self._programs[name] == _MIN_PROGRAMS:
                     self._is_more_wanted.set()
 
     async def more_wanted(self, beyond: Collection[str]) -> tuple[str, ...]:
@@ -67,10 +68,10 @@ class Learned:
         self._losses += 1
 
     def _wanted(self) -> tuple[str, ...]:
-        if self._losses >= _LOSSES:
+        if self._losses >= _MAX_LOSSES:
             return ()
         counts = self._programs.most_common()
-        return tuple(name for name, count in counts if count >= _PROGRAMS and name not in self.left_out)
+        return tuple(name for name, count in counts if count >= _MIN_PROGRAMS and name not in self.left_out)
 
 
 def top_of(module: str) -> str:

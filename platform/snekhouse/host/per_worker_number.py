@@ -3,10 +3,10 @@
 import mmap
 
 
-class SharedNumber:
+class PerWorkerNumber:
     """A number of this process, beside those of the other workers. It begins with 0.
 
-    A worker writes its own number only, in one store of 8 bytes, so no lock is needed.
+    A worker writes only its own number, in one store of 8 bytes, so no lock is needed.
     """
 
     def __init__(self, workers: int = 1) -> None:
@@ -22,7 +22,7 @@ class SharedNumber:
         """Make this the number of a worker that begins.
 
         Args:
-            worker: Its number, from 0; after a worker that was killed, another has the same.
+            worker: Its number, from 0. The worker that replaces a killed one has the same number.
         """
         self._worker = worker
         self.own = 0
