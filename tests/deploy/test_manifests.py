@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from snekhouse.registry.loading import load
-from snekhouse.registry.models import Registry, Server
+from snekhouse.registry.models import Registry
+from snekhouse.registry.server import Server
 from snekhouse.registry.sizing import advice
 
 _ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from snekhouse.registry.models import Server
+from snekhouse.registry.server import Server
 
 _ROOT = Path(__file__).parents[2]
 _UNIT = (_ROOT / "deploy" / "systemd" / "snekhouse.service").read_text()

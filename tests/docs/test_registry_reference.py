@@ -10,15 +10,8 @@ from pydantic import BaseModel
 
 from snekhouse.registry.build import Build
 from snekhouse.registry.environment import DEFAULT_ENV
-from snekhouse.registry.models import (
-    Files,
-    Limits,
-    MountTable,
-    RegistryFile,
-    RuntimeTable,
-    Server,
-    Settings,
-)
+from snekhouse.registry.models import Files, Limits, MountTable, RegistryFile, RuntimeTable, Settings
+from snekhouse.registry.server import Server
 
 _REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "registry.md"
 

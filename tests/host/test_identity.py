@@ -6,7 +6,7 @@ import pytest
 
 from snekhouse.host.identity import Identity, identity_for
 from snekhouse.host.ids import HostIdPool, HostIds
-from snekhouse.registry.models import Server
+from snekhouse.registry.server import Server
 
 
 def test_no_two_runs_have_the_same_id_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:

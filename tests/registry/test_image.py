@@ -5,7 +5,8 @@ from pathlib import Path
 
 from snekhouse.registry.environment import DEFAULT_ENV
 from snekhouse.registry.loading import load
-from snekhouse.registry.models import Files, Limits, Server
+from snekhouse.registry.models import Files, Limits
+from snekhouse.registry.server import Server
 
 _IMAGE = Path(__file__).parents[2] / "runtimes.toml"
 

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 from snekhouse.errors import RuntimeUnknownError
 from snekhouse.registry.build import Build
 from snekhouse.registry.environment import DEFAULT_ENV
-from snekhouse.registry.models import Files, Limits, Mount, Registry, Runtime, Server
+from snekhouse.registry.models import Files, Limits, Mount, Registry, Runtime
+from snekhouse.registry.server import Server
 
 _SIZES = ("memory", "address_space", "output", "home", "shm")
 _COUNTS = ("processes", "open_files")

@@ -16,7 +16,7 @@ import pytest
 from leftovers import descendants, guests
 from serving import Server, running_server
 from snekhouse.registry.loading import load
-from snekhouse.registry.models import Server as Settings
+from snekhouse.registry.server import Server as Settings
 from snekhouse.server.worker import Worker
 
 pytestmark = pytest.mark.alone

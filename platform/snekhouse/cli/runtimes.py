@@ -24,7 +24,8 @@ from snekhouse.registry.discovery.writing import render_registry, render_runtime
 from snekhouse.registry.edits import appended, differences, remove, settings
 from snekhouse.registry.hints import hints
 from snekhouse.registry.loading import load
-from snekhouse.registry.models import Registry, Server
+from snekhouse.registry.models import Registry
+from snekhouse.registry.server import Server
 from snekhouse.service import RuntimeState, open_service
 from snekhouse.web.schemas import RuntimesOut
 

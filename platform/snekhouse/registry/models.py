@@ -1,36 +1,32 @@
-"""The models of the registry: its runtimes, their limits and mounts, and the settings of the server.
+"""The models of the registry: its runtimes, with their limits and mounts.
 
-All models are frozen. The defaults are here, in `build`, and in `environment` (those of `env`); a test compares
-``docs/reference/registry.md`` with them.
+All models are frozen. The defaults are here, in `server`, in `build`, and in `environment` (those of `env`); a test
+compares ``docs/reference/registry.md`` with them.
 """
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, PlainSerializer, field_serializer
+from pydantic import AfterValidator, ByteSize, Field, PlainSerializer, field_serializer
 
 from snekhouse.errors import RuntimeUnknownError
 from snekhouse.registry.build import Build
+from snekhouse.registry.server import Server
+from snekhouse.registry.table import Table
 from snekhouse.registry.values import (
     AUTO,
     AbsolutePath,
-    Bind,
     Count,
     CountOrZero,
     EnvName,
     EnvValue,
-    HostName,
     MountPath,
     Name,
-    Origin,
     Positive,
     Preload,
     RootPath,
     Size,
-    UidRange,
 )
 
 _MIB = 1 << 20
@@ -41,10 +37,6 @@ SHM = "/dev/shm"  # noqa: S108 - a path inside jails
 _READ_ONLY = (AfterValidator(MappingProxyType), PlainSerializer(dict))
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
 ADDRESS_SPACE_BESIDE_MEMORY = 630 * _MIB
 """Bytes by which the default address space of a process exceeds the memory of the run: 700 MiB for 70 MiB."""
 
@@ -52,7 +44,7 @@ ADDRESS_SPACE_OF_THREAD = 72 * _MIB
 """Bytes of address space that a thread takes with glibc: 8 MiB for its stack, and 64 MiB for its part of the heap."""
 
 
-class Limits(_Table):
+class Limits(Table):
     """What a run may use."""
 
     wall_time: Annotated[Positive, Field(description="Seconds from the program's start to its end.")] = 6.0
@@ -68,7 +60,7 @@ class Limits(_Table):
     open_files: Annotated[Count, Field(description="Open files of each process.")] = 256
 
 
-class Files(_Table):
+class Files(Table):
     """Which files of the home an answer returns."""
 
     limit: Annotated[CountOrZero, Field(description="How many files the answer returns at most.")] = 100
@@ -78,7 +70,7 @@ class Files(_Table):
     )
 
 
-class MountTable(_Table):
+class MountTable(Table):
     """A table of `mounts` as it is written: a mount of the host, or a tmpfs."""
 
     source: Annotated[MountPath | None, Field(description="Path on the host.")] = None
@@ -101,7 +93,7 @@ class Mount(MountTable):
     tmpfs: None = None
 
 
-class Tmpfs(_Table):
+class Tmpfs(Table):
     """A folder in memory, empty at the start of each run (tmpfs(5)).
 
     Attributes:
@@ -116,7 +108,7 @@ class Tmpfs(_Table):
 Env = Annotated[Mapping[EnvName, EnvValue], *_READ_ONLY]
 
 
-class Settings(_Table):
+class Settings(Table):
     """The keys of `[defaults]`, which each runtime may set for itself."""
 
     start: Annotated[
@@ -125,7 +117,7 @@ class Settings(_Table):
     ] = "fork"
     limits: Limits = Limits()
     files: Files = Files()
-    env: Annotated[Env, Field(description="Environment of the program.")] = {}
+    env: Env = Field(default_factory=dict, description="Environment of the program.")
     request_env: Annotated[
         tuple[EnvName, ...], Field(strict=False, description="Variables that a request may set with `env`.")
     ] = ()
@@ -205,78 +197,16 @@ class Runtime(RuntimeTable):
         return frozenset((*(mount.target for mount in self.mounts), *(place.target for place in self.tmpfs)))
 
 
-class Server(_Table):
-    """The table `[server]`: the settings of the server."""
-
-    bind: Annotated[Bind, Field(description="Address to listen on, as host:port.")] = "0.0.0.0:8060"
-    workers: Annotated[
-        Count, Field(description="Server processes. They share concurrency, queue, connections and max_in_transit.")
-    ] = 1
-    concurrency: Annotated[CountOrZero, Field(description="Evaluations at once; 0: one for each CPU.")] = 0
-    queue: Annotated[
-        CountOrZero,
-        Field(description="How many more evaluations may wait. When the queue is full, the server answers 503."),
-    ] = 64
-    uids: Annotated[UidRange, Field(description="First and last host id, of user and group, for evaluations.")] = (
-        1_879_048_192,  # the first id of a range that https://systemd.io/UIDS-GIDS lists as unused
-        1_879_049_215,
-    )
-    max_request: Annotated[Size, Field(description="Largest body of a request in bytes.")] = ByteSize(64 * _MIB)
-    max_in_transit: Annotated[
-        Size | None,
-        Field(
-            description="Bytes of all requests and answers in transit. When they are used up, the server answers 503. "
-            "If not given, a quarter of the memory that the server may use, and at most 1 GiB."
-        ),
-    ] = None
-    connections: Annotated[
-        Count, Field(description="Connections at once, at most half of the file descriptors that the server may open.")
-    ] = 1024
-    connections_per_address: Annotated[
-        Count, Field(description="Connections at once from one IPv4 address or one IPv6 /64 network.")
-    ] = 512
-    hosts: Annotated[
-        tuple[HostName, ...],
-        Field(
-            strict=False,
-            description="Names that clients may send in the header Host. On a loopback address, loopback "
-            "names are allowed as well. On another address, an empty list allows any name.",
-        ),
-    ] = ()
-    origins: Annotated[
-        tuple[Origin, ...],
-        Field(strict=False, description="Origins of web pages that may use the server, besides its own."),
-    ] = ()
-    http2: Annotated[bool, Field(description="Whether clients may use HTTP/2 (without TLS).")] = False
-    drain: Annotated[Positive, Field(description="Seconds for evaluations to finish after SIGTERM.")] = 10.0
-    allow_degraded: Annotated[bool, Field(description="Serve even if this host cannot build every wall.")] = False
-    log: Annotated[Literal["text", "json"], Field(description="Format of the log.")] = "text"
-    state: Annotated[
-        AbsolutePath | None,
-        Field(description="Folder for the server's own files. If not given, the server creates a private folder."),
-    ] = None
-
-    @property
-    def slots(self) -> int:
-        """How many evaluations may run at once."""
-        return self.concurrency or os.cpu_count() or 1
-
-    @property
-    def state_path(self) -> Path | None:
-        """The folder for the server's own files; None for the default."""
-        return Path(self.state) if self.state else None
-
-
-class RegistryFile(_Table):
+class RegistryFile(Table):
     """The registry as it is written."""
 
     default: Annotated[str | None, Field(description="Runtime of /eval, by name or alias.")] = None
     server: Server = Server()
     defaults: Settings = Settings()
-    runtimes: dict[Name, RuntimeTable] = {}
+    runtimes: dict[Name, RuntimeTable] = Field(default_factory=dict)
 
 
-class Registry(_Table):
+class Registry(Table):
     """The registry, merged and checked.
 
     Attributes:

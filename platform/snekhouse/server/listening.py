@@ -18,7 +18,7 @@ from hypercorn.utils import repr_socket_addr
 from starlette.types import ASGIApp
 
 from snekhouse.host.per_worker_number import PerWorkerNumber
-from snekhouse.registry.models import Server
+from snekhouse.registry.server import Server
 from snekhouse.server.connection import MAX_ENDING, Connection
 from snekhouse.web.client_network import client_network
 

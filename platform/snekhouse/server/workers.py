@@ -11,7 +11,7 @@ from pathlib import Path
 
 from snekhouse.host.per_worker_number import PerWorkerNumber
 from snekhouse.host.state import shared_folder
-from snekhouse.registry.models import Server
+from snekhouse.registry.server import Server
 from snekhouse.server.worker import Worker
 from snekhouse.service.metrics import forget_process, share_numbers
 

@@ -18,7 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from snekhouse.registry.models import Server
+from snekhouse.registry.server import Server
 from snekhouse.web.answer import error_answer
 
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
