@@ -179,7 +179,8 @@ def preload(modules):  # type: (list[str]) -> tuple[Record, Hooks]
         try:
             __import__(name)
         except Exception as error:
-            sys.exit("preload: " + name + " cannot be imported: " + type(error).__name__ + ": " + str(error))
+            reason = type(error).__name__ + ": " + " ".join(str(error).split())  # the host reads one line
+            sys.exit("preload: " + name + " cannot be imported: " + reason)
     record.aside.note_visible()
     compile("", "", "exec")  # makes all types of the module ast, once for all runs
     return record, freeze(record.aside)

@@ -10,6 +10,7 @@
     ├── InterpreterError      no interpreter was found, or one cannot serve
     ├── HostError             this host lacks something a jail needs (NsJail, namespaces, cgroups)
     ├── JailError             a jail did not start, or broke its protocol; our failure, not the program's
+    │   ├── RefusedError      the fork server cannot fork or seal a process (jail.channel)
     │   └── ForkServerError   a fork server failed (jail.generation)
     │       └── UnfitModuleError  a module cannot be set aside (jail.generation)
     ├── OutputLimitError      a program printed too much (jail.streams); `run` turns it into a status

@@ -4,10 +4,10 @@ import signal
 
 import pytest
 
-from snekhouse.evaluation import Result, Status
+from snekhouse.evaluation import ProgramError, Result, Status
 from snekhouse.host.cgroups import GroupUsage
 from snekhouse.jail.start import GuestExit
-from snekhouse.jail.verdict import StopReason, judge
+from snekhouse.jail.verdict import StopReason, judge, probable_limit
 from snekhouse.registry.models import Limits
 
 LIMITS = Limits()
@@ -64,3 +64,25 @@ def test_limits_that_the_kernel_enforced_on_the_way_are_named() -> None:
     assert "limits.processes" in ended.message
     assert "limits.memory" in ended.message
     assert verdict(0, counters=counters) == Result(Status.OK, 0)  # the program coped
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_told"),
+    [
+        ("MemoryError", "", True),
+        ("_ArrayMemoryError", "Unable to allocate 8.00 GiB for an array with shape (1073741824,)", True),
+        ("OSError", "[Errno 12] Cannot allocate memory", True),
+        ("ImportError", "libx.so: failed to map segment: Cannot allocate memory", True),
+        ("RuntimeError", "can't start new thread", True),
+        ("OSError", "[Errno 28] No space left on device", False),
+        ("ValueError", "memory", False),
+    ],
+)
+def test_an_exception_for_want_of_memory_names_the_address_space(name: str, value: str, is_told: bool) -> None:
+    told = probable_limit(ProgramError(name, value, 1), LIMITS, counts_processes=True)
+    assert ("(limits.address_space)" in told) is is_told
+
+
+def test_a_thread_may_be_refused_by_the_other_limit_where_nothing_counts_it() -> None:
+    error = ProgramError("RuntimeError", "can't start new thread", 1)
+    assert probable_limit(error, LIMITS, counts_processes=False) == ""

@@ -162,8 +162,8 @@ def test_host_speaks_to_fork_servers() -> None:
     assert protocol.encode_generation(7) == bytes.fromhex(vector["generation"])
     assert protocol.encode_modules(["numpy"]) == bytes.fromhex(vector["modules"])
     taking = bytes.fromhex(vector["taking"])
-    assert protocol.MODULE_REPORT.unpack(taking[: protocol.MODULE_REPORT.size]) == (
-        protocol.ModuleReport.UNFIT.value,
+    assert protocol.MODULE_REPORT_HEAD.unpack(taking[: protocol.MODULE_REPORT_HEAD.size]) == (
+        protocol.ModuleOutcome.UNFIT.value,
         1 << 14,
         17,
     )

@@ -93,7 +93,7 @@ def explain_refusal(printed: str, confinement: Confinement, sysctl: Path) -> str
     remedies = _settings(sysctl, confinement)
     if call == "seccomp" and confinement.filtered and not remedies:
         return _by_seccomp(calls, confinement)
-    # "seccomp" also means that a setting refused the calls before the kernel checked their arguments.
+    # "seccomp" can also mean that a setting refused the calls before the kernel checked their arguments.
     what = ", ".join(calls) if call == "seccomp" else f"{call}: {rest}"
     if not remedies and confinement.apparmor:
         remedies = [_APPARMOR.format(confinement.apparmor)]

@@ -21,7 +21,7 @@ _CREDENTIALS = struct.Struct("iII")
 _ANCILLARY_SIZE = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(array.array("i").itemsize)
 
 _REASON_SIZE = 256
-"""If a fork server cannot seal a run: how many bytes of the reason are read."""
+"""If a fork server cannot fork or seal a process: how many bytes of the reason are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Channel:
             return JailError("the bootstrap did not say hello")
         with suppress(BlockingIOError, ConnectionResetError):  # a forged message may have no more
             data += self._end.recv(_REASON_SIZE)
-        return RefusedError(f"the fork server cannot seal its runs: {data[1:].decode(errors='replace')}")
+        return RefusedError(f"the fork server cannot fork or seal a process: {data[1:].decode(errors='replace')}")
 
     async def receive_unless_refused(self, size: int) -> bytes:
         """Wait for a message of a generation.

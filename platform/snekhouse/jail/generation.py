@@ -161,7 +161,8 @@ class Generation:
         process = self._fork_generation()
         generation = Generation(process.channel, self._runtime, self._resources, self._lost_forks)
         try:
-            await process.channel.send(protocol.encode_modules(modules))
+            with suppress(BrokenPipeError, ConnectionResetError):  # if the fork failed, the next message has the reason
+                await process.channel.send(protocol.encode_modules(modules))
             for name in modules:
                 await generation._receive_module_report(name)
             with anyio.fail_after(START_TIMEOUT_S):
@@ -246,8 +247,8 @@ class Generation:
         """
         try:
             with anyio.fail_after(START_TIMEOUT_S):
-                head = await self._channel.receive_unless_refused(protocol.MODULE_REPORT.size)
-                kind, kib, size = protocol.MODULE_REPORT.unpack(head)
+                head = await self._channel.receive_unless_refused(protocol.MODULE_REPORT_HEAD.size)
+                kind, kib, size = protocol.MODULE_REPORT_HEAD.unpack(head)
                 reason = (await self._channel.receive(min(size, _REASON_SIZE))).decode(errors="replace")
         except TimeoutError as error:
             raise UnfitModuleError(module, f"its import takes more than {START_TIMEOUT_S:g} s") from error
@@ -255,11 +256,11 @@ class Generation:
             raise
         except JailError as error:
             raise UnfitModuleError(module, "its import ends the interpreter") from error
-        if kind == protocol.ModuleReport.MISSING.value:
+        if kind == protocol.ModuleOutcome.MISSING.value:
             self.missing[module] = reason
             return
         memory, limit = kib << 10, int(self._runtime.preload_memory)
-        if kind != protocol.ModuleReport.SET_ASIDE.value:
+        if kind != protocol.ModuleOutcome.SET_ASIDE.value:
             raise UnfitModuleError(module, reason)
         if memory > limit:
             reason = f"with it, the modules take {memory / _MIB:.0f} MiB; preload_memory is {limit / _MIB:.0f} MiB"

@@ -5,8 +5,8 @@ from collections.abc import Collection, Container, Iterable
 
 import anyio
 
-_MIN_PROGRAMS = 2
-"""How many programs must import a module before it is set aside."""
+_MIN_EVALUATIONS = 2
+"""How many evaluations must import a module before it is set aside."""
 
 _MAX_LOSSES = 2
 """How many lost generations it takes to give up."""
@@ -27,7 +27,7 @@ class ImportCounts:
 
     def __init__(self) -> None:
         self._packages: Container[str] = ()
-        self._programs: Counter[str] = Counter()
+        self._evaluations: Counter[str] = Counter()
         self._is_more_wanted = anyio.Event()
         self._losses = 0
         self.left_out: dict[str, str] = {}
@@ -41,15 +41,15 @@ class ImportCounts:
         """
         if packages != self._packages:
             self._packages, self._losses = packages, 0
-            self._programs = Counter({name: count for name, count in self._programs.items() if name in packages})
+            self._evaluations = Counter({name: count for name, count in self._evaluations.items() if name in packages})
         self.left_out.clear()
 
     def note(self, modules: Iterable[str]) -> None:
-        """Count the modules of packages that a program imports."""
+        """Count the modules of packages that the program of an evaluation imports."""
         for name in modules:
-            if name in self._packages and (name in self._programs or len(self._programs) < _MAX_MODULES):
-                self._programs[name] += 1
-                if self._programs[name] == _MIN_PROGRAMS:
+            if name in self._packages and (name in self._evaluations or len(self._evaluations) < _MAX_MODULES):
+                self._evaluations[name] += 1
+                if self._evaluations[name] == _MIN_EVALUATIONS:
                     self._is_more_wanted.set()
 
     async def more_wanted(self, beyond: Collection[str]) -> tuple[str, ...]:
@@ -70,8 +70,8 @@ class ImportCounts:
     def _wanted(self) -> tuple[str, ...]:
         if self._losses >= _MAX_LOSSES:
             return ()
-        counts = self._programs.most_common()
-        return tuple(name for name, count in counts if count >= _MIN_PROGRAMS and name not in self.left_out)
+        counts = self._evaluations.most_common()
+        return tuple(name for name, count in counts if count >= _MIN_EVALUATIONS and name not in self.left_out)
 
 
 def top_of(module: str) -> str:

@@ -17,7 +17,10 @@ HELLO = b"snekhouse 1\n"
 """The guest's first bytes, sent together with a descriptor of the home (SCM_RIGHTS)."""
 
 UNSEALED = b"E"
-"""The first byte of the message that replaces a hello if the fork server cannot seal a run. The reason follows."""
+"""The first byte of the message that replaces a hello if the fork server cannot fork or seal a process.
+
+The reason follows.
+"""
 
 FORK_SERVER_HELLO = b"snekhouse fork server 1\n"
 """A fork server's first bytes, when it is ready."""
@@ -110,7 +113,7 @@ def encode_modules(modules: Sequence[str]) -> bytes:
     return _NUMBER.pack(len(modules)) + b"".join(_field(name.encode()) for name in modules)
 
 
-class ModuleReport(Enum):
+class ModuleOutcome(Enum):
     """What became of a module that a generation was to set aside."""
 
     SET_ASIDE = b"T"
@@ -120,10 +123,10 @@ class ModuleReport(Enum):
     """Its import changes the process, which can fork no runs any more."""
 
 
-MODULE_REPORT = struct.Struct(">cII")
-"""The head of a report on a module: a `ModuleReport`, KiB by which its peak memory has grown, length of the reason.
+MODULE_REPORT_HEAD = struct.Struct(">cII")
+"""The head of a report on a module: a `ModuleOutcome`, a number of KiB, the length of the reason.
 
-The reason follows, in UTF-8.
+The number is the growth of the peak memory of the process so far. The reason follows, in UTF-8.
 """
 
 ENDED = struct.Struct(">IIQ")

@@ -1,6 +1,10 @@
-"""The verdict on a run: a status, a return code and a sentence, from what the kernel, NsJail and the clock report."""
+"""The verdict on a run: a status, a return code and a sentence, from what the kernel, NsJail and the clock report.
+
+Only the sentence of `probable_limit` comes from what the program printed.
+"""
 
 import errno
+import os
 import signal
 from collections.abc import Iterator
 from enum import Enum, auto
@@ -64,16 +68,16 @@ def probable_limit(error: ProgramError, limits: Limits, *, counts_processes: boo
     Args:
         error: The exception that ended the program.
         limits: The limits that were in force.
-        counts_processes: Whether the kernel counts refused processes and threads; it refused none in this run.
+        counts_processes: Whether the kernel counts refused processes and threads; if it does, it refused none here.
     """
     is_thread = counts_processes and error.value == _NO_THREAD
-    if error.name != "MemoryError" and not is_thread and not error.value.startswith(_NO_MEMORY):
+    if not error.name.endswith("MemoryError") and not is_thread and _NO_MEMORY not in error.value:
         return ""
     return f"probably more than {limits.address_space} bytes of address space in a process (limits.address_space)"
 
 
 _NO_THREAD = "can't start new thread"
-_NO_MEMORY = f"[Errno {errno.ENOMEM}]"
+_NO_MEMORY = os.strerror(errno.ENOMEM)
 
 
 def _signal_name(number: int) -> str:

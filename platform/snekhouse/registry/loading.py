@@ -175,7 +175,7 @@ def _limits(*tables: Limits) -> Limits:
 
 
 def _needed_address_space(limits: Limits) -> int:
-    """Return the bytes that a process needs to use all of its memory and all of its threads."""
+    """Return the default for this memory, and 72 MiB more for each process above the default number."""
     more_threads = max(0, limits.processes - Limits().processes)
     return limits.memory + ADDRESS_SPACE_BESIDE_MEMORY + more_threads * ADDRESS_SPACE_OF_THREAD
 

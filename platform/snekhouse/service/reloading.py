@@ -1,4 +1,7 @@
-"""Reloading: serve the changed file of the registry, unless it has mistakes or a runtime would become unavailable."""
+"""Reloading: serve the changed file of the registry, unless it is refused.
+
+It is refused if it has mistakes, or if a runtime would become unavailable or would not get a new fork server.
+"""
 
 import logging
 from collections.abc import Callable

@@ -78,8 +78,8 @@ class Service:
         Its runtimes are prepared first. Those that render as before keep their fork servers.
 
         Raises:
-            RegistryError: A runtime that is available would become unavailable or start cold, or the server has too few
-                host ids; nothing changes.
+            RegistryError: An available runtime would become unavailable, the new fork server of a runtime that has one
+                does not start, or the server has too few host ids; nothing changes.
             HostError: The host lacks a wall, and the registry does not allow that; nothing changes.
         """
         async with self._changing:
@@ -228,7 +228,7 @@ def _require_available(
     """Check that every runtime that was available still is, and that those with a fork server still get one.
 
     Raises:
-        RegistryError: A runtime became unavailable, or starts cold although `start` is "fork".
+        RegistryError: A runtime became unavailable, or its new fork server did not start.
     """
     problems = []
     for name, state in runtimes.items():

@@ -135,8 +135,9 @@ class ForkServerSupervisor:
                         await tasks.start(self._run_one)
                 except (ForkServerError, OSError) as error:
                     self._set_reason(shortened(str(error), MESSAGE_SIZE))
+                    if isinstance(error, ForkServerError) or self._cause == "retry":  # an OSError may be over soon
+                        self.attempted.set()
                     self._cause = "retry"
-                    self.attempted.set()
                 else:
                     with anyio.move_on_after(_AGE_LIMIT_S) as age:
                         await self._due.wait()
@@ -184,5 +185,7 @@ class ForkServerSupervisor:
             _log.warning("runtime %s: its fork server cannot be replaced: %s", self._prepared.runtime.name, reason)
             return
         if reason != self.reason:
-            _log.warning("runtime %s: evaluations start cold: %s", self._prepared.runtime.name, reason)
+            _log.warning(
+                "runtime %s: without a fork server, evaluations start cold: %s", self._prepared.runtime.name, reason
+            )
         self.reason = reason

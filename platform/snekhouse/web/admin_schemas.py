@@ -30,7 +30,10 @@ class AdminRuntimeOut(RuntimeOut):
     last_error: Annotated[str, Field(description="Its last internal error; empty if there was none.")]
     set_aside: Annotated[
         SetAsideOut | None,
-        Field(description='Modules that were imported ahead; null without preload = "auto" or a fork server.'),
+        Field(
+            description="Modules that were imported ahead; null if preload is a list, start is cold, or the runtime is "
+            "unavailable."
+        ),
     ]
 
     @classmethod
