@@ -72,6 +72,7 @@ def test_limits_that_the_kernel_enforced_on_the_way_are_named() -> None:
         ("MemoryError", "", True),
         ("_ArrayMemoryError", "Unable to allocate 8.00 GiB for an array with shape (1073741824,)", True),
         ("OSError", "[Errno 12] Cannot allocate memory", True),
+        ("OSError", "[Errno 12] Out of memory", True),
         ("ImportError", "libx.so: failed to map segment: Cannot allocate memory", True),
         ("RuntimeError", "can't start new thread", True),
         ("OSError", "[Errno 28] No space left on device", False),

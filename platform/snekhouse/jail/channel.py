@@ -74,7 +74,7 @@ class Channel:
 
     def _hello_error(self, data: bytes) -> JailError:
         """Return the error for a message that is not a hello."""
-        if data[:1] != protocol.UNSEALED:
+        if data[:1] != protocol.FORK_REFUSED:
             return JailError("the bootstrap did not say hello")
         with suppress(BlockingIOError, ConnectionResetError):  # a forged message may have no more
             data += self._end.recv(_REASON_SIZE)
@@ -88,7 +88,7 @@ class Channel:
             JailError: The other end is closed.
         """
         begin = await self.receive(1)
-        if begin == protocol.UNSEALED:
+        if begin == protocol.FORK_REFUSED:
             raise self._hello_error(begin)
         return begin + await self.receive(size - 1)
 

@@ -16,7 +16,7 @@ from snekhouse.profile.tmpfs import TmpfsMount
 HELLO = b"snekhouse 1\n"
 """The guest's first bytes, sent together with a descriptor of the home (SCM_RIGHTS)."""
 
-UNSEALED = b"E"
+FORK_REFUSED = b"E"
 """The first byte of the message that replaces a hello if the fork server cannot fork or seal a process.
 
 The reason follows.

@@ -4,7 +4,7 @@ Only the sentence of `probable_limit` comes from what the program printed.
 """
 
 import errno
-import os
+import re
 import signal
 from collections.abc import Iterator
 from enum import Enum, auto
@@ -71,13 +71,14 @@ def probable_limit(error: ProgramError, limits: Limits, *, counts_processes: boo
         counts_processes: Whether the kernel counts refused processes and threads; if it does, it refused none here.
     """
     is_thread = counts_processes and error.value == _NO_THREAD
-    if not error.name.endswith("MemoryError") and not is_thread and _NO_MEMORY not in error.value:
+    if not error.name.endswith("MemoryError") and not is_thread and not _NO_MEMORY.search(error.value):
         return ""
     return f"probably more than {limits.address_space} bytes of address space in a process (limits.address_space)"
 
 
 _NO_THREAD = "can't start new thread"
-_NO_MEMORY = os.strerror(errno.ENOMEM)
+_NO_MEMORY = re.compile(rf"\[Errno {errno.ENOMEM}\]|Cannot allocate memory")
+"""How Python reports ENOMEM, and how the loader of glibc does."""
 
 
 def _signal_name(number: int) -> str:

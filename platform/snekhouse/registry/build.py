@@ -2,15 +2,14 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from snekhouse.registry.table import Table
 from snekhouse.registry.values import ImageName, Release, Sha256
 
 
-class Build(BaseModel):
+class Build(Table):
     """How the image gets an interpreter: built from source, or copied from another image."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     version: Annotated[Release | None, Field(description="CPython release to build.")] = None
     sha256: Annotated[Sha256 | None, Field(description="Checksum of Python-VERSION.tar.xz.")] = None

@@ -1,6 +1,7 @@
 """Reloading: serve the changed file of the registry, unless it is refused.
 
-It is refused if it has mistakes, or if a runtime would become unavailable or would not get a new fork server.
+It is refused if it has mistakes, if an available runtime would become unavailable, if a runtime has a fork server and
+its new one does not start, or if host ids or walls are missing.
 """
 
 import logging

@@ -69,7 +69,7 @@ class Service:
         return self._resources.enforcement
 
     async def settled(self) -> None:
-        """Wait until the first fork server of each runtime has started, or has failed to start."""
+        """Wait until the first fork server of each runtime has started, or has failed to start (`attempted`)."""
         await _wait_for_fork_servers(self.runtimes)
 
     async def change(self, registry: Registry) -> None:

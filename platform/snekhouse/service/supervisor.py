@@ -55,7 +55,8 @@ class ForkServerSupervisor:
 
     Attributes:
         reason: Why evaluations start cold; empty if they do not.
-        attempted: Set once the first fork server has started, or has failed to start.
+        attempted: Set once the first fork server has started, or has failed to start; after an OSError, once the
+            second attempt has failed as well.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ class ForkServerSupervisor:
 
     async def keep(self) -> None:
         """Keep a fork server up until cancelled."""
-        backoff = Backoff(PAUSES_S)
+        backoff, failures = Backoff(PAUSES_S), 0
         async with anyio.create_task_group() as tasks:
             while True:
                 begin = time.monotonic()
@@ -135,9 +136,10 @@ class ForkServerSupervisor:
                         await tasks.start(self._run_one)
                 except (ForkServerError, OSError) as error:
                     self._set_reason(shortened(str(error), MESSAGE_SIZE))
-                    if isinstance(error, ForkServerError) or self._cause == "retry":  # an OSError may be over soon
-                        self.attempted.set()
                     self._cause = "retry"
+                    failures += 1
+                    if isinstance(error, ForkServerError) or failures > 1:  # the cause of an OSError may be over soon
+                        self.attempted.set()
                 else:
                     with anyio.move_on_after(_AGE_LIMIT_S) as age:
                         await self._due.wait()
