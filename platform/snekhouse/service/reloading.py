@@ -1,7 +1,7 @@
 """Reloading: serve the changed file of the registry, unless it is refused.
 
 It is refused if it has mistakes, if an available runtime would become unavailable, if a runtime has a fork server and
-its new one does not start, or if host ids or walls are missing.
+its new one does not start, if the server has too few host ids, or if the host lacks a wall that the registry requires.
 """
 
 import logging
