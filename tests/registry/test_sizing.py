@@ -24,7 +24,7 @@ def test_what_fits_is_told_with_the_concurrency_that_memory_allows(load_text: Lo
         "concurrency: 4 evaluations at once on 4 CPUs; a program that only waits also takes a slot, for at most 6 s"
     )
     assert memory == (
-        "memory: 4 evaluations of 70.0MiB each, fork servers and server need at most 365.0MiB; the server may use "
+        "memory: 4 evaluations of 70.0MiB each, fork servers and server need at most 368.0MiB; the server may use "
         "1.0GiB; memory alone allows a concurrency of 13"
     )
 

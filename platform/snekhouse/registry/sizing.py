@@ -10,9 +10,12 @@ from snekhouse.registry.user_base import user_base
 from snekhouse.registry.values import AUTO
 
 _FORK_SERVER_SIZE = 38 << 20
-"""Bytes of a fork server, its second generation, NsJail and two spare forks (docs/explanation/performance.md)."""
+"""Bytes of a fork server, its second generation, NsJail and two spare forks.
 
-_SERVER_SIZE = 47 << 20
+A little more than measured (docs/explanation/performance.md).
+"""
+
+_SERVER_SIZE = 50 << 20
 """Bytes of one worker process, from the same measurement."""
 
 
