@@ -1,5 +1,6 @@
 """Which names are those of modules, in a folder of packages."""
 
+import shutil
 from pathlib import Path
 
 import anyio
@@ -31,6 +32,13 @@ def modules(tmp_path: Path) -> PackageModules:
 def test_files_and_folders_are_modules_and_nothing_else_is(modules: PackageModules) -> None:
     assert [name for name in MODULES + OTHERS if name in modules] == MODULES
     assert [name for name in MODULES + OTHERS if name in modules] == MODULES  # as remembered
+
+
+def test_however_many_names_programs_choose_each_folder_is_listed_once(modules: PackageModules) -> None:
+    assert "frame.nothing" not in modules
+    shutil.rmtree(modules.folder)
+    assert not any(f"frame.x{number}" in modules for number in range(1000))
+    assert "frame.core" in modules
 
 
 def test_a_folder_that_is_missing_has_no_modules(tmp_path: Path) -> None:
