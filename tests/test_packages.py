@@ -133,6 +133,15 @@ def test_dependencies_come_with_a_package_and_stay_when_it_is_removed(pantry: Pa
     assert "ModuleNotFoundError" in pantry.evaluate(name, "import beta")
 
 
+def test_the_name_of_a_package_that_is_not_installed_is_refused(pantry: Pantry) -> None:
+    name = pantry.registry.default
+    pantry.install(name, "beta")
+    done = pantry.run("remove", name, "alpha", "bet")
+    assert done.returncode == 2
+    assert f"{name} has no package 'bet', and nothing was removed; did you mean 'beta'?" in done.stderr
+    assert pantry.listed(name) == [("alpha", "2.0"), ("beta", "1.0")]
+
+
 def test_sync_installs_exactly_what_a_file_asks_for(pantry: Pantry, tmp_path: Path) -> None:
     name = pantry.registry.default
     pantry.install(name, "alpha==1.0")

@@ -3,10 +3,12 @@
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
 import time
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
@@ -226,6 +228,20 @@ class TestRuntimes:
         done = snekhouse("runtimes", "remove", "one", "-r", small)
         assert (done.returncode, done.stdout) == (0, f"{small}: removed only\n")
         assert list(load(small).runtimes) == ["other"]
+
+    def test_remove_names_the_folder_where_packages_stay(self, small: Path, tmp_path: Path) -> None:
+        packages = tmp_path / "packages"
+        (packages / "lib").mkdir(parents=True)
+        text = re.sub('packages = ".*"', f'packages = "{packages}"', small.read_text())
+        small.write_text(f'default = "other"\n{text}\n[runtimes.other]\nexecutable = "/opt/other"\n')
+        done = snekhouse("runtimes", "remove", "only", "-r", small)
+        assert f"its packages stay in {packages}; delete this folder" in done.stderr
+        assert (packages / "lib").is_dir()
+
+    def test_show_effective_has_the_folder_of_packages(self, small: Path) -> None:
+        small.write_text(re.sub('packages = ".*"', 'packages = "/srv/{runtime}"', small.read_text()))
+        shown = snekhouse("runtimes", "show", "only", "--effective", "-r", small).stdout
+        assert tomllib.loads(shown)["runtimes"]["only"]["packages"] == "/srv/only"
 
     def test_remove_refuses_the_default_without_a_new_one(self, small: Path) -> None:
         text = small.read_text()

@@ -24,8 +24,9 @@ from snekhouse.registry.discovery.writing import render_registry, render_runtime
 from snekhouse.registry.edits import appended, differences, remove, settings
 from snekhouse.registry.hints import hints
 from snekhouse.registry.loading import load
-from snekhouse.registry.models import Registry
+from snekhouse.registry.models import Registry, Runtime
 from snekhouse.registry.server import Server
+from snekhouse.registry.user_base import user_base
 from snekhouse.service import RuntimeState, open_service
 from snekhouse.web.schemas import RuntimesOut
 
@@ -100,6 +101,8 @@ def remove_runtime(
     runtime = load(registry).resolve(name)
     remove(registry, runtime.name, default=default)
     print_lines([f"{registry}: removed {runtime.name}"])
+    if (packages := user_base(runtime)) and any(Path(packages.source).glob("*")):
+        say(f"its packages stay in {packages.source}; delete this folder if no other registry uses it")
 
 
 @app.command()
@@ -111,7 +114,13 @@ def show(
     """Print a runtime's table as TOML, as the registry has it or merged with the defaults."""
     runtime = load(registry).resolve(name)
     written = tomllib.loads(registry.read_text(encoding="utf-8-sig"))["runtimes"].get(runtime.name, {})
-    print_text(tomli_w.dumps({"runtimes": {runtime.name: settings(runtime) if effective else written}}))
+    print_text(tomli_w.dumps({"runtimes": {runtime.name: _effective(runtime) if effective else written}}))
+
+
+def _effective(runtime: Runtime) -> dict[str, Any]:
+    """Return the settings of a runtime, with the folder of its packages on this host."""
+    packages = user_base(runtime)
+    return settings(runtime) | ({"packages": packages.source} if packages else {})
 
 
 @app.command()

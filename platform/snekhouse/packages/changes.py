@@ -7,13 +7,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
 from snekhouse.errors import PackagesError
 from snekhouse.evaluation import Result, Status
 from snekhouse.packages.inputs import Inputs
 from snekhouse.packages.jail import InstallJail, Workplace, find_site, workplace
 from snekhouse.packages.requirements import Reader
-from snekhouse.packages.site import Site
+from snekhouse.packages.site import Site, installed
 from snekhouse.packages.stage import CACHE, Stage, staged
+from snekhouse.registry.mistakes import nearest
 from snekhouse.registry.models import Mount, Registry, Runtime
 
 _TRUE = {"1", "true", "t", "yes", "y", "on"}
@@ -56,9 +59,10 @@ class Changes:
 
         Raises:
             HostError: This host cannot build a jail.
-            PackagesError: uv failed; `say` has printed its output.
+            PackagesError: A package is not installed, or uv failed; `say` has printed its output.
         """
         async with self._changing() as change:
+            _check_installed(names, change.site, self.runtime)
             await change.uv("uninstall", ["uninstall", *change.target, "--", *names], network=False)
 
     async def sync(self, requirements: Path) -> None:
@@ -90,6 +94,14 @@ class Changes:
                 await change.jail().compile(site.inside)
                 for path in stage.publish():
                     self.say(f"left out {path}: it is not a regular file")
+
+
+def _check_installed(names: Sequence[str], site: Site, runtime: Runtime) -> None:
+    known = [canonicalize_name(package.name) for package in installed(site.folder)]
+    for name in names:
+        if canonicalize_name(name) not in known:
+            remedy = nearest(canonicalize_name(name), known, f"see snekhouse packages list {runtime.name}")
+            raise PackagesError(f"{runtime.name} has no package {name!r}, and nothing was removed; {remedy}")
 
 
 @dataclass(frozen=True, slots=True)

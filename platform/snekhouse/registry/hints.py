@@ -3,33 +3,57 @@
 import os
 from collections.abc import Callable, Iterator
 
-from snekhouse.registry.models import Limits, Registry
+from pydantic import ByteSize
+
+from snekhouse.registry.models import Registry, Runtime
 
 
 def hints(registry: Registry) -> Iterator[str]:
-    """Find limits that a run on this host can never reach; each hint names the key and the runtimes.
+    """Find settings that this host cannot honour, or that are without effect; each hint names the key and the runtimes.
 
     Args:
         registry: The registry that this host serves.
     """
-    host = os.cpu_count() or 1
-    cpus = _grouped(registry, lambda limits: f"{limits.cpus:g}" if limits.cpus > host else "")
-    for value, names in cpus.items():
-        yield f"limits.cpus is {value}, but this host has {host} CPUs; write {host} or less ({names})"
-    memory = _grouped(registry, lambda limits: _sizes(limits) if limits.address_space < limits.memory else "")
-    for value, names in memory.items():
-        yield f"{value}: a process cannot use all of the memory; raise limits.address_space, or remove it ({names})"
+    cpus, memory = os.cpu_count() or 1, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+    def too_many_cpus(runtime: Runtime) -> str:
+        if runtime.limits.cpus <= cpus:
+            return ""
+        return f"limits.cpus is {runtime.limits.cpus:g}, but this host has {cpus} CPUs; write {cpus} or less"
+
+    def too_much_memory(runtime: Runtime) -> str:
+        if runtime.limits.memory <= memory:
+            return ""
+        return f"limits.memory is {_size(runtime.limits.memory)}, but this host has {_size(memory)}; write less"
+
+    for describe in (too_many_cpus, too_much_memory, _small_address_space, _small_preload_memory):
+        yield from _grouped(registry, describe)
 
 
-def _sizes(limits: Limits) -> str:
-    space, memory = limits.address_space.human_readable(), limits.memory.human_readable()
-    return f"limits.address_space is {space}, less than limits.memory, {memory}"
+def _small_address_space(runtime: Runtime) -> str:
+    limits = runtime.limits
+    if limits.address_space >= limits.memory:
+        return ""
+    return (
+        f"limits.address_space is {_size(limits.address_space)}, less than limits.memory, {_size(limits.memory)}: "
+        "a process cannot use all of the memory; raise limits.address_space, or remove it"
+    )
 
 
-def _grouped(registry: Registry, describe: Callable[[Limits], str]) -> dict[str, str]:
-    """Group the names of runtimes by the description of their limits; leave out empty descriptions."""
-    found: dict[str, str] = {}
+def _small_preload_memory(runtime: Runtime) -> str:
+    if runtime.preload_memory >= 1 << 20:
+        return ""
+    return f'preload_memory is {_size(runtime.preload_memory)}: no module fits into it; write a size such as "128MiB"'
+
+
+def _size(size: int) -> str:
+    return ByteSize(size).human_readable()
+
+
+def _grouped(registry: Registry, describe: Callable[[Runtime], str]) -> Iterator[str]:
+    """Describe each runtime; yield each description once, with the names of its runtimes. Leave out empty ones."""
+    found: dict[str, list[str]] = {}
     for name, runtime in registry.runtimes.items():
-        if value := describe(runtime.limits):
-            found[value] = f"{found[value]}, {name}" if value in found else name
-    return found
+        if hint := describe(runtime):
+            found.setdefault(hint, []).append(name)
+    yield from (f"{hint} ({', '.join(names)})" for hint, names in found.items())
