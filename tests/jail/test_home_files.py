@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from snekhouse.evaluation import File
-from snekhouse.jail.home_files import FilesError, collect
+from snekhouse.jail.home_files import FilesError, KnownFiles, collect
+from snekhouse.jail.protocol import Stamp
 from snekhouse.registry.models import Files
 
 pytestmark = pytest.mark.alone
@@ -21,7 +22,7 @@ SECRET = b"secret"
 def collected(home: Path, *, files: Files | None = None, size_limit: int = 1 << 20) -> tuple[File, ...]:
     descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        return collect(descriptor, files=files or Files(), size_limit=size_limit, inputs={})
+        return collect(descriptor, files=files or Files(), size_limit=size_limit, known=KnownFiles())
     finally:
         os.close(descriptor)
 
@@ -195,3 +196,12 @@ def test_no_race_brings_a_secret_back_in_ten_thousand_attempts(home: Path) -> No
                 assert file.content == b"mine", file
                 seen.add(file.path)
     assert {"file", "folder/secret", "through", "real/secret"} <= seen, "the race did not take place"
+
+
+def test_only_so_many_files_are_known() -> None:
+    known = KnownFiles()
+    for number in range(25_000):
+        known.note(f"{number}", Stamp(number, 0))
+    assert not known.includes("0", Stamp(0, 0))
+    assert known.includes("24999", Stamp(24_999, 0))
+    assert not known.includes("24999", Stamp(24_999, 1))

@@ -6,12 +6,12 @@ proc_pid_smaps_rollup(5)). Pss is slow to read, so the server reads it only if t
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+
+from snekhouse.host.processes import descendants, proc_text
 
 _INTERVAL_S = 0.02
 """Seconds between two readings of a run's memory."""
@@ -44,7 +44,7 @@ class MemoryWatch:
     def is_above(self) -> bool:
         """Check whether the run has more memory than its limit now."""
         files = sum(_size(folder) for folder in self.folders)
-        processes = tuple(_descendants(self.pid))
+        processes = tuple(descendants(self.pid))
         if files + sum(map(_resident, processes)) <= self.limit:
             return False
         return files + sum(map(_proportional, processes)) > self.limit
@@ -56,26 +56,15 @@ def _size(folder: int) -> int:
     return (status.f_blocks - status.f_bfree) * status.f_frsize
 
 
-def _descendants(pid: int) -> Iterator[int]:
-    """List a process and its descendants; one that ends meanwhile may be missing."""
-    found = [pid]
-    while found:
-        parent = found.pop()
-        yield parent
-        with suppress(OSError):
-            for thread in os.listdir(f"/proc/{parent}/task"):  # noqa: PTH208 - faster, and called often
-                found += map(int, _read(f"/proc/{parent}/task/{thread}/children").split())
-
-
 def _resident(pid: int) -> int:
     """Return the resident bytes of a process (proc_pid_statm(5)); 0 if it is gone."""
-    fields = _read(f"/proc/{pid}/statm").split()
+    fields = proc_text(f"/proc/{pid}/statm").split()
     return int(fields[1]) * _PAGE_SIZE if fields else 0
 
 
 def _proportional(pid: int) -> int:
     """Return the bytes of a process, files left out, with its share of shared pages; 0 if the process is gone."""
-    fields = dict(line.split(":", 1) for line in _read(f"/proc/{pid}/smaps_rollup").splitlines()[1:])
+    fields = dict(line.split(":", 1) for line in proc_text(f"/proc/{pid}/smaps_rollup").splitlines()[1:])
     sizes = {name: int(size.split()[0]) << 10 for name, size in fields.items()}
     own = sizes.get("Pss_Anon", 0) + sizes.get("SwapPss", 0)
     return own + (_shared(pid) if sizes.get("Pss_Shmem") else 0)
@@ -84,17 +73,9 @@ def _proportional(pid: int) -> int:
 def _shared(pid: int) -> int:
     """Return a process's share of memory that mmap(2) shares. Files in tmpfs are left out: they are counted already."""
     size, is_counted = 0, False
-    for line in _read(f"/proc/{pid}/smaps").splitlines():
+    for line in proc_text(f"/proc/{pid}/smaps").splitlines():
         if line.startswith("Pss:"):
             size += is_counted * int(line.split()[1]) << 10
         elif not line.split(" ", 1)[0].endswith(":"):  # the first line of a mapping
             is_counted = line.endswith(" /dev/zero (deleted)")
     return size
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="ascii") as file:  # noqa: PTH123 - as above
-            return file.read()
-    except OSError:
-        return ""

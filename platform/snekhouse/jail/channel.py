@@ -5,7 +5,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -60,25 +60,20 @@ class Channel:
                 data, ancillary, _, _ = self._end.recvmsg(len(protocol.HELLO), _ANCILLARY_SIZE, socket.MSG_CMSG_CLOEXEC)
                 break
             await anyio.wait_readable(self._end)
-        pid, homes = 0, array.array("i")
-        for level, kind, content in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
-                pid = _CREDENTIALS.unpack(content)[0]
-            elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                homes.frombytes(content)
+        pid, homes = _received(ancillary)
         if data != protocol.HELLO or not pid or len(homes) != 1:
             for home in homes:
                 os.close(home)
             raise self._hello_error(data)
         return Hello(pid, homes[0])
 
-    def _hello_error(self, data: bytes) -> JailError:
+    def _hello_error(self, data: bytes, refused: str = "the fork server cannot fork or seal a process") -> JailError:
         """Return the error for a message that is not a hello."""
         if data[:1] != protocol.FORK_REFUSED:
             return JailError("the bootstrap did not say hello")
         with suppress(BlockingIOError, ConnectionResetError):  # a forged message may have no more
             data += self._end.recv(_REASON_SIZE)
-        return RefusedError(f"the fork server cannot fork or seal a process: {data[1:].decode(errors='replace')}")
+        return RefusedError(f"{refused}: {data[1:].decode(errors='replace')}")
 
     async def receive_unless_refused(self, size: int) -> bytes:
         """Wait for a message of a generation.
@@ -127,6 +122,25 @@ class Channel:
             raise JailError("the bootstrap sent an invalid refusal")
         return decoded
 
+    async def receive_pid(self) -> int:
+        """Wait for the hello of a state; return its process id on the host, from the kernel (SCM_CREDENTIALS).
+
+        Raises:
+            RefusedError: The state that was to fork it sent the reason why it cannot.
+            JailError: The other end sent something else, or is closed.
+        """
+        while True:
+            with suppress(BlockingIOError):
+                data, ancillary, _, _ = self._end.recvmsg(1, _ANCILLARY_SIZE, socket.MSG_CMSG_CLOEXEC)
+                break
+            await anyio.wait_readable(self._end)
+        pid, descriptors = _received(ancillary)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if data != protocol.STATE_HELLO or not pid:
+            raise self._hello_error(data, "the state cannot be copied")
+        return pid
+
     def order(self, message: bytes, *descriptors: int) -> None:
         """Send a short message with descriptors, without waiting.
 
@@ -167,6 +181,17 @@ class Channel:
                 raise JailError("the bootstrap ended too early")
             received += chunk
         return bytes(received)
+
+
+def _received(ancillary: Iterable[tuple[int, int, bytes]]) -> tuple[int, "array.array[int]"]:
+    """Return the sender's process id, 0 if the kernel did not add it, and the descriptors that were sent."""
+    pid, descriptors = 0, array.array("i")
+    for level, kind, content in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            pid = _CREDENTIALS.unpack(content)[0]
+        elif (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(content)
+    return pid, descriptors
 
 
 @contextmanager

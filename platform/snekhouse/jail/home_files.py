@@ -8,11 +8,12 @@ in batches, and stops at the last file that is returned. It holds at most one ba
 """
 
 import errno
+import hashlib
 import heapq
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -59,14 +60,54 @@ class _Entry:
     path: bytes
 
 
-def collect(home: int, *, files: Files, size_limit: int, inputs: Mapping[str, Stamp]) -> tuple[File, ...]:
+class KnownFiles:
+    """The stamps of files that need not be returned, of a bounded number of files.
+
+    Paths are kept as digests, because a program may use paths of 4 KiB.
+    """
+
+    def __init__(self, files: Iterable[tuple[bytes, bytes]] = (), stamps: Iterable[Stamp] = ()) -> None:
+        """Know input files.
+
+        Args:
+            files: Path and content of each.
+            stamps: The stamp of each, in the same order.
+        """
+        self._stamps: dict[bytes, Stamp] = {}
+        self.add(files, stamps)
+
+    def add(self, files: Iterable[tuple[bytes, bytes]], stamps: Iterable[Stamp]) -> None:
+        """Know more input files."""
+        for (path, _), stamp in zip(files, stamps, strict=True):
+            self.note(path.decode(), stamp)
+
+    def note(self, path: str, stamp: Stamp) -> None:
+        """Know a file as it is now, and forget the oldest if there are too many."""
+        self._stamps[_digest(path)] = stamp
+        if len(self._stamps) > _MAX_KNOWN:
+            self._stamps.pop(next(iter(self._stamps)))
+
+    def includes(self, path: str, stamp: Stamp) -> bool:
+        """Return whether a file is known, and has not changed since."""
+        return self._stamps.get(_digest(path)) == stamp
+
+
+_MAX_KNOWN = 20_000
+"""Files that are known at once; a request has at most as many."""
+
+
+def _digest(path: str) -> bytes:
+    return hashlib.blake2b(path.encode(), digest_size=16).digest()
+
+
+def collect(home: int, *, files: Files, size_limit: int, known: KnownFiles) -> tuple[File, ...]:
     """Read the files that a program left.
 
     Args:
         home: Descriptor of the home.
         files: How many files to return, which names, and how long collecting may take.
         size_limit: Bytes of all files together; a file that does not fit is skipped.
-        inputs: Stamp of each input file, by path; a file with the same stamp is not returned.
+        known: Files that are not returned unless they have changed. Those that are returned are then known as well.
 
     Returns:
         The first files, sorted by path.
@@ -75,7 +116,7 @@ def collect(home: int, *, files: Files, size_limit: int, inputs: Mapping[str, St
         FilesError: It took too long; or, before the last file that is returned, a name is not UTF-8, or a path is too
             deep or too long.
     """
-    return _Collector(home, files, size_limit, inputs).collect()
+    return _Collector(home, files, size_limit, known).collect()
 
 
 def is_empty(home: int) -> bool:
@@ -85,11 +126,11 @@ def is_empty(home: int) -> bool:
 
 
 class _Collector:
-    def __init__(self, home: int, files: Files, size_limit: int, inputs: Mapping[str, Stamp]) -> None:
+    def __init__(self, home: int, files: Files, size_limit: int, known: KnownFiles) -> None:
         self._home = home
         self._files = files
         self._size_left = size_limit
-        self._inputs = inputs
+        self._known = known
         self._deadline = time.monotonic() + files.timeout
 
     def collect(self) -> tuple[File, ...]:
@@ -150,16 +191,18 @@ class _Collector:
                     yield os.fsencode(entry.name)
 
     def _read(self, entry: _Entry, path: str) -> bytes | None:
-        """Read the file that a name leads to, if it is regular, fits, and is not an untouched input."""
+        """Read the file that a name leads to, if it is regular, fits, and is not known already."""
         target = _unless_dead_end(lambda: self._target(entry, path))
         if target is None:
             return None
         with _closing(target):
             status = os.fstat(target)
-            untouched = Stamp(status.st_ino, status.st_mtime_ns) == self._inputs.get(path)
-            if not stat.S_ISREG(status.st_mode) or untouched or status.st_size > self._size_left:
+            stamp = Stamp(status.st_ino, status.st_mtime_ns)
+            is_known = self._known.includes(path, stamp)
+            if not stat.S_ISREG(status.st_mode) or is_known or status.st_size > self._size_left:
                 return None
             content = _unless_dead_end(lambda: _read_all(target, status.st_size))
+        self._known.note(path, stamp)
         self._size_left -= len(content or b"")
         return content
 

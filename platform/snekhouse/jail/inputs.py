@@ -18,12 +18,12 @@ class Request:
     """A job as bytes.
 
     Attributes:
-        args: Arguments of the interpreter.
+        args: Arguments of the interpreter; None to ask for a session.
         variables: Name and value of each environment variable that this run sets.
         files: Path below the home, in its shortest form, and content, of each input file.
     """
 
-    args: tuple[bytes, ...]
+    args: tuple[bytes, ...] | None
     variables: tuple[tuple[bytes, bytes], ...]
     files: tuple[tuple[bytes, bytes], ...]
 

@@ -6,6 +6,7 @@ jail implements the guest's side. The sides share no code; both are tested on th
 The guest closes its end of the socket before the program runs. After that, the host reads nothing from the socket.
 """
 
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ _NUMBER = struct.Struct(">I")
 _READY, _REFUSED = b"R", b"E"
 _STAMP = struct.Struct(">QQ")
 _REFUSAL = struct.Struct(">II")
+
+_SESSION = 0xFFFFFFFF
+"""Instead of a number of arguments: the guest becomes a session."""
 
 _LARGE_SIZE = 1 << 16
 """Minimum number of bytes of a field that is sent as a separate piece."""
@@ -58,6 +62,16 @@ class Refusal:
 
     index: int
     errno: int
+
+    def explained(self, path: str) -> tuple[str, str]:
+        """Return snekbox's text for the output, and a message with the reason.
+
+        Args:
+            path: The file's path in the request.
+        """
+        reason = OSError(self.errno, os.strerror(self.errno))
+        text = f"{type(reason).__name__}: Failed to create file '{path}'."
+        return text, f"{text} ({reason.strerror})"
 
 
 def encode_task_files(count: int) -> bytes:
@@ -138,12 +152,12 @@ def _field(content: bytes) -> bytes:
 
 
 def encode_request(
-    args: Sequence[bytes], variables: Sequence[tuple[bytes, bytes]], files: Sequence[tuple[bytes, bytes]]
+    args: Sequence[bytes] | None, variables: Sequence[tuple[bytes, bytes]], files: Sequence[tuple[bytes, bytes]]
 ) -> Iterator[bytes]:
     """Encode a request in pieces: small fields together, and each large field alone, without a copy.
 
     Args:
-        args: Arguments of the interpreter.
+        args: Arguments of the interpreter; None for a session.
         variables: Name and value of each environment variable that this run sets.
         files: Path below the home, and content, of each input file.
 
@@ -162,10 +176,10 @@ def encode_request(
 
 
 def _fields(
-    args: Sequence[bytes], variables: Sequence[tuple[bytes, bytes]], files: Sequence[tuple[bytes, bytes]]
+    args: Sequence[bytes] | None, variables: Sequence[tuple[bytes, bytes]], files: Sequence[tuple[bytes, bytes]]
 ) -> Iterator[bytes]:
-    yield _NUMBER.pack(len(args))
-    for arg in args:
+    yield _NUMBER.pack(_SESSION if args is None else len(args))
+    for arg in args or ():
         yield _NUMBER.pack(len(arg))
         yield arg
     yield _NUMBER.pack(len(variables))
@@ -201,3 +215,34 @@ def decode_report(report: bytes) -> tuple[Stamp, ...] | Refusal:
     if report[:1] == _REFUSED:
         return Refusal(*_REFUSAL.unpack(report[1:]))
     return tuple(Stamp(*stamp) for stamp in _STAMP.iter_unpack(report[1:]))
+
+
+class Order(Enum):
+    """What a state of a session is told to do."""
+
+    FORK = b"F"
+    """Fork a copy, which takes the orders of the control socket that is sent with the order (SCM_RIGHTS)."""
+    RUN_CELL = b"C"
+    """Run a cell with the standard streams that are sent with the order. The cell follows as a request."""
+    WAIT = b"W"
+    """Wait for the last copy; answer with its status (wait(2)) as a u32."""
+
+
+STATE_HELLO = b"S"
+"""The first byte of a state; the kernel adds its process id (SCM_CREDENTIALS)."""
+
+
+class CellEnd(Enum):
+    """How a cell ended."""
+
+    VALUE = b"V"
+    EXCEPTION = b"X"
+    EXIT = b"Q"
+    """The program asked the interpreter to end."""
+
+
+CELL_REPORT_HEAD = struct.Struct(">ccIII")
+"""The head of a state's report on a cell: ``D``, a `CellEnd`, and as numbers the exit code, the threads and the parts.
+
+For each part, two fields follow: its name and its content.
+"""

@@ -1,34 +1,32 @@
 """One run, from a job to its result."""
 
-import binascii
 import os
-import resource
 import signal
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 
 import anyio
 import anyio.to_thread
 
 from snekhouse.errors import JailError
-from snekhouse.evaluation import Encoding, File, Job, ProgramError, Result, Status, Usage
+from snekhouse.evaluation import File, Job, ProgramError, Result, Status, Usage
 from snekhouse.host.cgroups import GroupUsage
-from snekhouse.host.memory_watch import HAS_PROC_CHILDREN, MemoryWatch
+from snekhouse.host.memory_watch import MemoryWatch
 from snekhouse.jail.channel import Hello
 from snekhouse.jail.diagnosis import diagnose
 from snekhouse.jail.generation import ForkServerError
-from snekhouse.jail.home_files import FilesError, collect, is_empty
+from snekhouse.jail.home_files import FilesError, KnownFiles, collect, is_empty
 from snekhouse.jail.inputs import Request, stdin_file
+from snekhouse.jail.limiting import limit_guest
 from snekhouse.jail.prepared import PreparedRuntime
-from snekhouse.jail.protocol import Refusal, Stamp
+from snekhouse.jail.printed import NOT_UTF8, Printed
+from snekhouse.jail.protocol import Refusal
 from snekhouse.jail.start import Guest, GuestExit, Start
-from snekhouse.jail.streams import OutputLimitError, OutputStream, output_streams
+from snekhouse.jail.streams import OutputLimitError, output_streams
 from snekhouse.jail.uncaught import uncaught
 from snekhouse.jail.verdict import JAIL_FAILED, StopReason, judge, probable_limit
 from snekhouse.profile.rendering import START_TIMEOUT_S
-from snekhouse.profile.tmpfs import writable
 from snekhouse.waiting import first
 
 
@@ -51,11 +49,10 @@ async def run(prepared: PreparedRuntime, job: Job, start: Start) -> Result:
     except ValueError as error:
         return Result(Status.ERROR, None, str(error), message="the arguments cannot be passed to a process")
     async with AsyncExitStack() as held:
-        streams = held.enter_context(output_streams(job.limits.output, apart=job.separate_stderr))
+        printed = Printed(held.enter_context(output_streams(job.limits.output, apart=job.separate_stderr)), job)
         stdin = await held.enter_async_context(stdin_file(job.stdin))
-        stdio = (stdin, streams[0].writer, streams[-1].writer)
-        async with start.guest(prepared, job.limits, stdio) as guest:
-            return await _Run(prepared, job, request, guest, streams, held).result()
+        async with start.guest(prepared, job.limits, (stdin, *printed.writers)) as guest:
+            return await _Run(prepared, job, request, guest, printed, held).result()
 
 
 @dataclass
@@ -66,10 +63,10 @@ class _Run:
     job: Job
     request: Request
     guest: Guest
-    streams: Sequence[OutputStream]
+    printed: Printed
     held: AsyncExitStack
     home: int = -1
-    stamps: Mapping[str, Stamp] = field(default_factory=dict)
+    known: KnownFiles = field(default_factory=KnownFiles)
     watch: MemoryWatch | None = None
 
     async def result(self) -> Result:
@@ -88,9 +85,7 @@ class _Run:
         except TimeoutError:
             return await self._without_program(_TOO_SLOW)
         if refusal:
-            path, reason = self.job.files[refusal.index].path, OSError(refusal.errno, os.strerror(refusal.errno))
-            text = f"{type(reason).__name__}: Failed to create file '{path}'."
-            return await self._without_program(text, f"{text} ({reason.strerror})")
+            return await self._without_program(*refusal.explained(self.job.files[refusal.index].path))
         begin = time.monotonic()
         stop_reason = await self._wait_for_end()
         guest_exit = await self.guest.end()
@@ -100,33 +95,18 @@ class _Run:
         """Take over the guest's home, and set the limits of the guest before the program starts."""
         self.home = hello.home
         self.held.callback(os.close, hello.home)
-        group = self.guest.group
-        if group:
-            group.add(hello.pid)
-        _lower_limit(hello.pid, resource.RLIMIT_SIGPENDING, _SIGPENDING_LIMIT)
-        limited = group.walls if group else frozenset[str]()
-        if "pids" not in limited:
-            _lower_limit(hello.pid, resource.RLIMIT_NPROC, self.job.limits.processes)
-        if HAS_PROC_CHILDREN and "memory" not in limited:
-            folders = tuple(self._open(hello.pid, place.target) for place in writable(self.prepared.runtime))
-            self.watch = MemoryWatch(hello.pid, folders, int(self.job.limits.memory))
-
-    def _open(self, pid: int, target: str) -> int:
-        """Open a folder as the guest sees it."""
-        folder = os.open(f"/proc/{pid}/root{target}", os.O_PATH | os.O_CLOEXEC)
-        self.held.callback(os.close, folder)
-        return folder
+        limits, runtime = self.job.limits, self.prepared.runtime
+        self.watch = limit_guest(hello.pid, self.guest.group, limits, runtime, self.held)
 
     async def _request(self) -> Refusal | None:
         """Send the request; return the refusal if the guest does not start the program."""
         try:
             report = await self.guest.request(self.request)
         finally:
-            for stream in self.streams:
-                stream.close_writer()
+            self.printed.close_writers()
         if isinstance(report, Refusal):
             return report
-        self.stamps = {path.decode(): stamp for (path, _), stamp in zip(self.request.files, report, strict=True)}
+        self.known.add(self.request.files, report)
         return None
 
     async def _wait_for_end(self) -> StopReason | None:
@@ -137,7 +117,7 @@ class _Run:
 
     async def _ended(self) -> StopReason | None:
         try:
-            await self._read_all()
+            await self.printed.read()
         except OutputLimitError:
             return StopReason.OUTPUT
         await self.guest.ended()
@@ -148,25 +128,14 @@ class _Run:
         await self.watch.above()
         return StopReason.MEMORY
 
-    async def _read_all(self) -> None:
-        if len(self.streams) == 1:
-            await self.streams[0].read()
-            return
-        try:
-            async with anyio.create_task_group() as tasks:
-                for stream in self.streams:
-                    tasks.start_soon(stream.read)
-        except* OutputLimitError:
-            raise OutputLimitError from None
-
     async def _conclude(self, guest_exit: GuestExit, stop_reason: StopReason | None, wall_time: float) -> Result:
         counters = self._counters()
         result = judge(guest_exit, self.job.limits, counters, stop_reason)
         usage = _usage(counters, guest_exit, wall_time=wall_time)
         try:
-            stdout, stderr = self._text(cut=stop_reason is not None)
+            stdout, stderr = self.printed.texts(cut=stop_reason is not None)
         except UnicodeDecodeError:
-            return Result(Status.ERROR, None, _NOT_UTF8, message=_NOT_UTF8, usage=usage)
+            return Result(Status.ERROR, None, NOT_UTF8, message=NOT_UTF8, usage=usage)
         try:
             files = await self._files()
         except FilesError as error:
@@ -186,7 +155,7 @@ class _Run:
     def _error(self, result: Result) -> ProgramError | None:
         if result.status is not Status.ERROR or result.returncode not in _UNCAUGHT_CODES:
             return None
-        return uncaught(self.streams[-1].content)
+        return uncaught(self.printed.errors)
 
     def _probable_limit(self, error: ProgramError | None) -> str:
         if error is None:
@@ -194,20 +163,12 @@ class _Run:
         group = self.guest.group
         return probable_limit(error, self.job.limits, counts_processes=group is not None and "pids" in group.walls)
 
-    def _text(self, *, cut: bool) -> tuple[str, str | None]:
-        """Return the output as text; in UTF-8, drop a character that the limit cut in two."""
-        if self.job.encoding is Encoding.BASE64:
-            texts = [binascii.b2a_base64(stream.content, newline=False).decode() for stream in self.streams]
-        else:
-            texts = [_decode(stream.content, cut=cut) for stream in self.streams]
-        return texts[0], texts[1] if self.job.separate_stderr else None
-
     async def _files(self) -> tuple[File, ...]:
         if is_empty(self.home):
             return ()
         limits, files = self.job.limits, self.prepared.runtime.files
         return await anyio.to_thread.run_sync(
-            lambda: collect(self.home, files=files, size_limit=limits.home, inputs=self.stamps)
+            lambda: collect(self.home, files=files, size_limit=limits.home, known=self.known)
         )
 
     def _counters(self) -> GroupUsage:
@@ -220,7 +181,7 @@ class _Run:
         usage = _usage(counters, guest_exit, wall_time=0.0)
         if counters.oom_kills:
             return replace(judge(guest_exit, self.job.limits, counters), usage=usage)
-        message = diagnose(self.prepared.runtime, guest_exit, await self.streams[-1].last_lines())
+        message = diagnose(self.prepared.runtime, guest_exit, await self.printed.streams[-1].last_lines())
         return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=message, usage=usage)
 
     async def _without_program(self, text: str, message: str = "") -> Result:
@@ -235,28 +196,7 @@ class _Run:
 _UNCAUGHT_CODES = {1, 128 + signal.SIGINT}
 """Exit codes after an uncaught exception; the second is KeyboardInterrupt's, since SIGINT does not kill PID 1."""
 
-_SIGPENDING_LIMIT = 256
-"""Signals that may be queued for all processes of a run, timers included. NsJail has no option for this limit."""
-
 _TOO_SLOW = f"TimeoutError: Exceeded {START_TIMEOUT_S:g} s while writing the input files"
-_NOT_UTF8 = "UnicodeDecodeError: invalid Unicode in output pipe"
-
-
-def _decode(content: bytes, *, cut: bool) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        if cut and error.reason == "unexpected end of data":
-            return content[: error.start].decode()
-        raise
-
-
-def _lower_limit(pid: int, kind: int, limit: int) -> None:
-    """Lower a limit of a process (setrlimit(2)), unless the process has ended."""
-    with suppress(ProcessLookupError):
-        _, hard = resource.prlimit(pid, kind)
-        lower = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.prlimit(pid, kind, (lower, lower))
 
 
 def _usage(counters: GroupUsage, guest_exit: GuestExit, *, wall_time: float) -> Usage:

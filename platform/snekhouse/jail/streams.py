@@ -88,6 +88,16 @@ class OutputStream:
             self._budget.left -= len(chunk)
         return False
 
+    def read_rest(self) -> None:
+        """Read what is in the pipe now.
+
+        Raises:
+            OutputLimitError: As above.
+        """
+        with suppress(BlockingIOError):
+            while not self._read_some():
+                pass
+
     async def last_lines(self) -> list[str]:
         """Read the last lines of the loader or the interpreter, in a jail that did not start its program."""
         with suppress(OutputLimitError), anyio.move_on_after(_LAST_LINES_TIMEOUT_S):
