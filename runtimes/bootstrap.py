@@ -25,6 +25,7 @@ HOME = b"/home"
 GUEST_FILES = "/snekhouse/"
 HOOKS = None  # type: Hooks | None  # a forked run has those of its fork server; a cold start has none
 ASIDE = {}  # type: dict[str, ModuleType]  # modules that the fork server has set aside
+SESSION = 0xFFFFFFFF  # instead of a number of arguments
 S_IFMT, S_IFREG = 0o170000, 0o100000  # inode(7)
 AT_START = (b"PYTHON", b"PYPY", b"LANG", b"LC_", b"LD_", b"GLIBC_", b"MALLOC_")
 LATER = (b"PYTHON_COLORS", b"PYTHONBREAKPOINT")
@@ -108,9 +109,22 @@ def meet_host(_socket, streams):  # type: (ModuleType, int) -> None
 
 
 def take_request():  # type: () -> tuple[list[bytes], list[tuple[bytes, bytes]]]
-    """Take arguments, variables and files; report the files, and close the control socket."""
-    args = [receive_field() for _ in range(receive_number())]
+    """Take arguments, variables and files; report the files, and close the control socket.
+
+    Never return if the host asks for a session.
+    """
+    count = receive_number()
+    args = [receive_field() for _ in range(0 if count == SESSION else count)]
     variables = [(receive_field(), receive_field()) for _ in range(receive_number())]
+    write(CONTROL, b"R" + receive_files())
+    if count == SESSION:
+        load("session").serve()
+    posix.close(CONTROL)
+    return args, variables
+
+
+def receive_files():  # type: () -> bytes
+    """Write all input files below the home; return their stamps. If one fails, tell the host, and exit."""
     stamps = b""
     for index in range(receive_number()):
         try:
@@ -118,9 +132,7 @@ def take_request():  # type: () -> tuple[list[bytes], list[tuple[bytes, bytes]]]
         except OSError as error:
             write(CONTROL, b"E" + index.to_bytes(4, "big") + (error.errno or 0).to_bytes(4, "big"))
             posix._exit(1)
-    write(CONTROL, b"R" + stamps)
-    posix.close(CONTROL)
-    return args, variables
+    return stamps
 
 
 def write(file, content):  # type: (int, bytes) -> None

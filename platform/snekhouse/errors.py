@@ -11,6 +11,7 @@
     ├── HostError             this host lacks something a jail needs (NsJail, namespaces, cgroups)
     ├── JailError             a jail did not start, or broke its protocol; our failure, not the program's
     │   ├── RefusedError      the fork server cannot fork or seal a process (jail.channel)
+    │   ├── SessionLostError  a session has no state any more (jail.session)
     │   └── ForkServerError   a fork server failed (jail.generation)
     │       └── UnfitModuleError  a module cannot be set aside (jail.generation)
     ├── OutputLimitError      a program printed too much (jail.streams); `run` turns it into a status
@@ -18,6 +19,8 @@
     ├── PackagesError         third-party packages could not be installed, removed or listed
     ├── RequestError          a request that cannot be evaluated as sent
     │   └── OutlineError      a body that is not JSON, or is too large even without long strings (web.json_outline)
+    ├── SessionUnknownError   a session that does not exist
+    ├── SessionGoneError      a session that has ended; the text says why
     └── BusyError             the queue is full, a resource is used up, the runtime is unavailable, or the server stops
 
 A failure of a guest program is never an exception: it is a value, `Result.status`.
@@ -116,6 +119,14 @@ class RequestError(SnekhouseError):
     def __init__(self, message: str, *, title: str = "") -> None:
         self.title = title
         super().__init__(message)
+
+
+class SessionUnknownError(SnekhouseError):
+    """There is no session with that name."""
+
+
+class SessionGoneError(SnekhouseError):
+    """The session has ended; the text says why."""
 
 
 class BusyError(SnekhouseError):

@@ -22,6 +22,7 @@ _GUEST = (
     "outside.py",
     "record.py",
     "leaving.py",
+    "session.py",
 )
 
 

@@ -76,7 +76,7 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "fewer ids than evaluations at once": (
         _ONE + "[server]\nuids = [5000, 5001]\nconcurrency = 3",
         "server.uids",
-        "has 2 ids; 12 are needed: 3 for evaluations, and for each worker 8 for each",
+        "has 2 ids; 12 are needed: 3 for evaluations and sessions, and for each worker 8 for each",
         "end the range at 5011 or later",
     ),
     "more workers than evaluations at once": (

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 from starlette.routing import Route
 
 from serving import Server, await_fork_servers, running_server
-from snekhouse.web import admin, routes
+from snekhouse.web import admin, routes, session_routes
 from snekhouse.web.api_pages import Asset
 from snekhouse.web.openapi import describe
 
@@ -52,7 +52,7 @@ def operations(found: tuple[Route, ...], above: str = "") -> set[tuple[str, str]
 
 def test_it_has_every_route_and_no_other() -> None:
     told = {(path, method) for path, item in describe()["paths"].items() for method in item}
-    assert told == operations(routes.ROUTES) | operations(admin.ROUTES, "/admin")
+    assert told == operations((*routes.ROUTES, *session_routes.ROUTES)) | operations(admin.ROUTES, "/admin")
 
 
 def examples() -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snekhouse.host.cgroups import RunGroup
-from snekhouse.jail.channel import Hello
+from snekhouse.jail.channel import Channel, Hello
 from snekhouse.jail.inputs import Request
 from snekhouse.jail.nsjail import NsJail, options, started
 from snekhouse.jail.prepared import PreparedRuntime
@@ -27,6 +27,11 @@ class ColdGuest:
 
     process: NsJail
     group: RunGroup | None
+
+    @property
+    def channel(self) -> Channel:
+        """See `Guest`."""
+        return self.process.channel
 
     async def hello(self) -> Hello:
         """See `Guest`."""
@@ -52,9 +57,15 @@ class ColdStart:
 
     Attributes:
         resources: The server's cgroups and host ids.
+        backstop_s: Seconds after which NsJail ends the jail, if the server is gone; None for the profile's.
     """
 
     resources: RunResources
+    backstop_s: int | None = None
+
+    def lasting(self, seconds: int) -> "ColdStart":
+        """Return a start of jails that NsJail ends only after some seconds."""
+        return replace(self, backstop_s=seconds)
 
     @asynccontextmanager
     async def guest(self, prepared: PreparedRuntime, limits: Limits, stdio: Stdio) -> AsyncIterator[ColdGuest]:
@@ -62,7 +73,8 @@ class ColdStart:
         runtime = prepared.runtime
         command = (runtime.executable, bootstrap_inside(prepared.bootstrap))
         with ExitStack() as held, self.resources.ids.lease() as host_ids:
-            async with started(prepared.nsjail, options(prepared.profile, host_ids), command, stdio) as process:
+            given = options(prepared.profile, host_ids, self.backstop_s)
+            async with started(prepared.nsjail, given, command, stdio) as process:
                 # The cgroup is made while the interpreter starts, and removed after NsJail has ended.
                 group = held.enter_context(self.resources.group(limits, loopback=runtime.loopback))
                 yield ColdGuest(process, group)

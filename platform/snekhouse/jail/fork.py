@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from snekhouse.host.cgroups import RunGroup
-from snekhouse.jail.channel import Hello
+from snekhouse.jail.channel import Channel, Hello
 from snekhouse.jail.forks import Fork
 from snekhouse.jail.generation import Generation
 from snekhouse.jail.inputs import Request
@@ -33,6 +33,11 @@ class ForkedGuest:
     def group(self) -> RunGroup | None:
         """See `Guest`."""
         return self.fork.group
+
+    @property
+    def channel(self) -> Channel:
+        """See `Guest`."""
+        return self.fork.channel
 
     async def hello(self) -> Hello:
         """See `Guest`.

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Collection
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from functools import partial
 
 import anyio
@@ -74,8 +74,11 @@ class ForkServer:
         with_packages = self._packages.generation_for(imports) if self._packages else None
         return with_packages or self._library or self._plain
 
-    async def idle(self) -> None:
-        """Wait until no fork is in use."""
+    async def retire(self) -> None:
+        """End the spare forks, and wait until no fork is in use; a session may use one for a day."""
+        with suppress(ForkServerError):  # `listen` returns then
+            for generation in self._generations():
+                await generation.end_spare()
         while busy := next((each for each in self._generations() if each.in_use), None):
             await busy.idle()
 

@@ -131,12 +131,16 @@ class Generation:
 
     async def retire(self) -> None:
         """End the spare fork, and wait until no fork is in use; no other evaluation may use this generation."""
+        await self.end_spare()
+        await self.idle()
+
+    async def end_spare(self) -> None:
+        """End the spare fork, and fork no other one ahead."""
         self._is_retired = True
         if spare := self._spare:
             self._spare = None
             await self.end(spare)
             self._release(spare)
-        await self.idle()
 
     async def listen(self) -> None:
         """Receive reports of ended forks, until the fork server fails or is gone. The remaining forks are then lost."""

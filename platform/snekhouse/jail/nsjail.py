@@ -122,10 +122,17 @@ async def started(binary: Path, options: Sequence[str], command: Sequence[str], 
             await jail.end()
 
 
-def options(profile: Path, host_ids: HostIds) -> tuple[str, ...]:
-    """Return the options for a profile and a run's host ids. The program gets the ids that are mapped first."""
+def options(profile: Path, host_ids: HostIds, time_limit: int | None = None) -> tuple[str, ...]:
+    """Return the options for a profile and a run's host ids. The program gets the ids that are mapped first.
+
+    Args:
+        profile: The profile.
+        host_ids: The ids.
+        time_limit: Seconds, instead of the profile's time limit.
+    """
+    other = () if time_limit is None else ("--time_limit", str(time_limit))
     user, group = f"{NOBODY}:{host_ids.user}:1", f"{NOBODY}:{host_ids.group}:1"
-    return ("--user", user, "--group", group, "--config", str(profile))
+    return ("--user", user, "--group", group, "--config", str(profile), *other)
 
 
 def fork_server_options(profile: Path, ids: HostIdPool) -> tuple[str, ...]:

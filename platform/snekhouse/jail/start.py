@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from snekhouse.host.cgroups import RunGroup
-from snekhouse.jail.channel import Hello
+from snekhouse.jail.channel import Channel, Hello
 from snekhouse.jail.inputs import Request
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.protocol import Refusal, Stamp
@@ -38,6 +38,10 @@ class Guest(Protocol):
     @property
     def group(self) -> RunGroup | None:
         """Its cgroup, which it may join later; None on a host without cgroups."""
+
+    @property
+    def channel(self) -> Channel:
+        """The conversation with it, for a session."""
 
     async def hello(self) -> Hello:
         """Wait until the guest is ready for a request.

@@ -20,11 +20,13 @@ JAIL_FAILED = 255
 
 
 class StopReason(Enum):
-    """The limit for which the server ended a run."""
+    """The limit for which the server ended a run or a cell."""
 
     TIME = auto()
     OUTPUT = auto()
     MEMORY = auto()
+    CHANNEL = auto()
+    """No limit: the program closed or disturbed the conversation of its session."""
 
 
 def judge(guest_exit: GuestExit, limits: Limits, counters: GroupUsage, stop_reason: StopReason | None = None) -> Result:
@@ -36,15 +38,9 @@ def judge(guest_exit: GuestExit, limits: Limits, counters: GroupUsage, stop_reas
         counters: The counters of the run's cgroup.
         stop_reason: The limit for which the server ended the run, if it did.
     """
-    if stop_reason is StopReason.OUTPUT:
-        message = f"more than {limits.output} bytes of output (limits.output): ended, and the output cut"
-        return Result(Status.OUTPUT_LIMIT, FLOODED, message=message, signal="SIGTERM", truncated=True)
-    if stop_reason is StopReason.TIME:
-        message = f"still running after {limits.wall_time:g} s (limits.wall_time): killed"
-        return Result(Status.TIMEOUT, KILLED, message=message, signal="SIGKILL")
-    if stop_reason is StopReason.MEMORY or (guest_exit.signal == signal.SIGKILL and counters.oom_kills):
-        message = f"more than {limits.memory} bytes of memory (limits.memory): killed"
-        return Result(Status.OUT_OF_MEMORY, KILLED, message=message, signal="SIGKILL")
+    is_killed_for_memory = guest_exit.signal == signal.SIGKILL and counters.oom_kills
+    if stop_reason or is_killed_for_memory:
+        return _stopped(stop_reason or StopReason.MEMORY, limits)
     if guest_exit.signal is not None:
         name = _signal_name(guest_exit.signal)
         message = "; ".join((f"ended by signal {name}", *_limits_met(limits, counters)))
@@ -52,6 +48,22 @@ def judge(guest_exit: GuestExit, limits: Limits, counters: GroupUsage, stop_reas
     if guest_exit.code:
         return Result(Status.ERROR, guest_exit.code, message="; ".join(_limits_met(limits, counters)))
     return Result(Status.OK, 0)
+
+
+def _stopped(reason: StopReason, limits: Limits) -> Result:
+    match reason:
+        case StopReason.OUTPUT:
+            message = f"more than {limits.output} bytes of output (limits.output): ended, and the output cut"
+            return Result(Status.OUTPUT_LIMIT, FLOODED, message=message, signal="SIGTERM", truncated=True)
+        case StopReason.TIME:
+            message = f"still running after {limits.wall_time:g} s (limits.wall_time): killed"
+            return Result(Status.TIMEOUT, KILLED, message=message, signal="SIGKILL")
+        case StopReason.MEMORY:
+            message = f"more than {limits.memory} bytes of memory (limits.memory): killed"
+            return Result(Status.OUT_OF_MEMORY, KILLED, message=message, signal="SIGKILL")
+        case StopReason.CHANNEL:
+            message = "the program closed or disturbed descriptor 3, over which its session gets orders: killed"
+            return Result(Status.ERROR, KILLED, message=message, signal="SIGKILL")
 
 
 def _limits_met(limits: Limits, counters: GroupUsage) -> Iterator[str]:

@@ -30,6 +30,7 @@ def render_profile(
     bootstrap: Path,
     limited: frozenset[str],
     fork_server: Sequence[Path] = (),
+    session: Path | None = None,
     network: bool = False,
     ids: int = 1,
 ) -> str:
@@ -41,6 +42,7 @@ def render_profile(
         bootstrap: The host's path of the bootstrap.
         limited: Which of ``memory``, ``pids`` and ``cpu`` cgroups limit.
         fork_server: The host's paths of the fork server's files for the profile of a fork server; none for one run.
+        session: The host's path of the file that sessions execute; None if the jail runs no sessions.
         ids: How many user and group ids its runs may have inside, from `NOBODY` on.
         network: Whether the jail shares the network of the host, to install packages; jails of evaluations never do.
 
@@ -51,7 +53,8 @@ def render_profile(
         HostError: There is no seccomp policy for this machine.
     """
     own = [(str(bootstrap), bootstrap_inside(bootstrap))]
-    own += [(str(path), str(Path(BOOTSTRAP_INSIDE).with_name(path.name))) for path in fork_server]
+    beside = [*fork_server, *([session] if session else [])]
+    own += [(str(path), str(Path(BOOTSTRAP_INSIDE).with_name(path.name))) for path in beside]
     return (
         templates("nsjail", finalize=quote)
         .get_template("profile.cfg.jinja")

@@ -53,25 +53,28 @@ def _check_default(parsed: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mis
 def _check_uids(server: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mistake]:
     """Find a range of ids that is too small for all evaluations, spare forks and fork servers at once."""
     concurrency, workers = server.get("concurrency") or os.cpu_count() or 1, server.get("workers", 1)
-    if not isinstance(concurrency, int) or not isinstance(workers, int):
+    sessions = server.get("sessions", 0)
+    if not isinstance(concurrency, int) or not isinstance(workers, int) or not isinstance(sessions, int):
         return
+    if sessions and workers > 1:
+        yield Mistake(("server", "sessions"), "needs one worker so far", "remove workers, or sessions")
     if workers > concurrency:
         message = f"{workers} is more than concurrency, which is {concurrency}"
         yield Mistake(("server", "workers"), message, f"write {concurrency} or fewer, or raise concurrency")
     match server:
         case {"uids": [int(first), int(last)]}:
-            needed = ids_needed(concurrency, workers, len(runtimes))
+            needed = ids_needed(concurrency, workers, len(runtimes), sessions)
             if first < last < first + needed - 1:
                 message = (
-                    f"has {last - first + 1} ids; {needed} are needed: {concurrency} for evaluations, and for each "
-                    f"worker {_SPARE_FORKS} for each runtime and 1 for fork servers"
+                    f"has {last - first + 1} ids; {needed} are needed: {concurrency + sessions} for evaluations and "
+                    f"sessions, and for each worker {_SPARE_FORKS} for each runtime and 1 for fork servers"
                 )
                 yield Mistake(("server", "uids"), message, f"end the range at {first + needed - 1} or later")
 
 
-def ids_needed(concurrency: int, workers: int, runtimes: int) -> int:
-    """Count the host ids that evaluations, spare forks and fork servers need at once."""
-    return concurrency + (_SPARE_FORKS * runtimes + 1) * workers
+def ids_needed(concurrency: int, workers: int, runtimes: int, sessions: int) -> int:
+    """Count the host ids that evaluations, sessions, spare forks and fork servers need at once."""
+    return concurrency + sessions + (_SPARE_FORKS * runtimes + 1) * workers
 
 
 _SPARE_FORKS = 8

@@ -16,7 +16,7 @@ from snekhouse.server.access_log import AccessLog
 from snekhouse.server.allocator import keep_trimmed
 from snekhouse.server.listening import Listener
 from snekhouse.server.worker import Worker
-from snekhouse.service import Reloader, Service, open_service
+from snekhouse.service import Reloader, Service, open_service, opened_sessions
 from snekhouse.waiting import first
 from snekhouse.web.app import create_app
 
@@ -47,13 +47,14 @@ async def serve_registry(
     ):
         async with (
             open_service(worker.share(registry), waiting=worker.waiting) as service,
+            opened_sessions(service) as sessions,
             anyio.create_task_group() as serving,
         ):
             reloader = Reloader(
                 service, registry, share=worker.share, tell_others=worker.tell_others, is_counted=worker.number == 0
             )
             on_loopback = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
-            app = create_app(service, reloader, admin_token, on_loopback=on_loopback)
+            app = create_app(service, reloader, sessions, admin_token, on_loopback=on_loopback)
             listening = Listener(app, _config(), listener, lambda: service.registry.server, worker.load)
             _freeze()
             serving.start_soon(listening.listen)

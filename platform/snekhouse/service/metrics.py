@@ -63,6 +63,7 @@ class Metrics:
         self._queue_length = Gauge(
             "snekhouse_queue_length", "Evaluations in the queue.", registry=own, multiprocess_mode="livesum"
         )
+        self._sessions = Gauge("snekhouse_sessions", "Open sessions.", registry=own, multiprocess_mode="livesum")
         self._fork_server_starts = Counter(
             "snekhouse_fork_server_starts_total",
             "Attempts to start a fork server, by reason.",
@@ -97,6 +98,10 @@ class Metrics:
     def ended(self, runtime: str, status: str) -> None:
         """Count an evaluation by its status, or as ``abandoned`` or ``refused`` (docs/reference/metrics.md)."""
         self._evals.labels(runtime, status).inc()
+
+    def sessions_open(self, count: int) -> None:
+        """Set the number of open sessions."""
+        self._sessions.set(count)
 
     def fork_server_started(self, runtime: str, reason: str) -> None:
         """Count an attempt to start a fork server."""

@@ -76,7 +76,7 @@ _SPARE_IDS = 32
 def _own_ids(registry: Registry) -> Iterator[HostIdPool]:
     """Reserve host ids that no other server has; each worker reserves at most its part of the range."""
     first, last = registry.server.uids
-    needed = ids_needed(registry.server.slots, 1, len(registry.runtimes))
+    needed = ids_needed(registry.server.slots, 1, len(registry.runtimes), registry.server.sessions)
     wanted = min(needed + _SPARE_IDS, (last - first + 1) // registry.server.workers)
     with reserved_ids((first, last), needed=needed, wanted=wanted) as own:
         yield HostIdPool.of(own)

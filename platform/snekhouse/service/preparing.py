@@ -64,6 +64,7 @@ class Preparer:
         self._source = asset("runtimes/bootstrap.py").read_text(encoding="utf-8")
         self._bootstrap = state.write("bootstrap.py", self._source)  # written once: many interpreters read it
         self._fork_server = [state.write(name, asset(f"runtimes/{name}").read_bytes()) for name in _FORK_SERVER]
+        self._session = state.write("session.py", asset("runtimes/session.py").read_bytes())
         self._numbers = count()
 
     async def prepare_again(self, registry: Registry, before: Mapping[str, RuntimeState]) -> dict[str, RuntimeState]:
@@ -139,12 +140,13 @@ class Preparer:
         """Render the profile of a runtime's jails, and that of its fork servers."""
         limited = self._host.cgroups.limited
         return (
-            render_profile(runtime, identity=identity, bootstrap=bootstrap, limited=limited),
+            render_profile(runtime, identity=identity, bootstrap=bootstrap, limited=limited, session=self._session),
             render_profile(
                 runtime,
                 identity=identity,
                 bootstrap=bootstrap,
                 limited=limited,
+                session=self._session,
                 fork_server=self._fork_server,
                 ids=self._resources.ids.count - 1,  # the last is the fork server's own
             ),

@@ -27,6 +27,7 @@ class Preparation:
         reason: Why the runtime is unavailable; empty if it is available.
         starter: Starts its evaluations.
         last_error: The last internal error of the runtime; empty if there was none.
+        retired: Set once another preparation has replaced it.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Preparation:
         self.starter = starter
         self.last_error = self.reason
         self._users = 0
-        self._is_retired = False
+        self.retired = anyio.Event()
         self._unused = anyio.Event()
 
     @contextmanager
@@ -54,7 +55,7 @@ class Preparation:
 
     def retire(self) -> None:
         """Mark the preparation as replaced; it is removed once no evaluation uses it."""
-        self._is_retired = True
+        self.retired.set()
         self._check_unused()
 
     async def unused(self) -> None:
@@ -62,7 +63,7 @@ class Preparation:
         await self._unused.wait()
 
     def _check_unused(self) -> None:
-        if self._is_retired and not self._users:
+        if self.retired.is_set() and not self._users:
             self._unused.set()
 
 

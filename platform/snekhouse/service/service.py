@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import anyio
 
-from snekhouse.errors import BusyError, Problem, RegistryError
+from snekhouse.errors import BusyError, Problem, RegistryError, RuntimeUnknownError
 from snekhouse.evaluation import Enforcement, Job, Result, Status
 from snekhouse.host.ids import HostIdPool
 from snekhouse.jail.resources import RunResources
@@ -62,6 +62,11 @@ class Service:
             raise BusyError(_CLOSING)
         if self.runtimes[self.registry.default].probe is None:
             raise BusyError(f"the default runtime {self.registry.default} is unavailable", retry_after=5)
+
+    @property
+    def walls(self) -> frozenset[str]:
+        """Which of ``memory``, ``pids`` and ``cpu`` cgroups limit on this host."""
+        return self._resources.cgroups.walls if self._resources.cgroups else frozenset()
 
     @property
     def enforcement(self) -> Enforcement:
@@ -154,13 +159,16 @@ class Service:
 
     async def _evaluate(self, state: RuntimeState, job: Job) -> Result | None:
         """Evaluate a job; return None if `drain` cancelled it, which counts as abandoned."""
+        self._require_open(state)
+        with state.preparation.used(), self._cancellable(), _exhaustion_reported():
+            return await self._admitted(state, job)
+        return None
+
+    def _require_open(self, state: RuntimeState) -> None:
         if self._is_closing:
             raise BusyError(_CLOSING)
         if state.probe is None:
             raise BusyError(f"the runtime {state.runtime.name} is unavailable: {state.reason}", retry_after=60)
-        with state.preparation.used(), self._cancellable(), _exhaustion_reported():
-            return await self._admitted(state, job)
-        return None
 
     async def _admitted(self, state: RuntimeState, job: Job) -> Result:
         name = state.runtime.name
@@ -175,6 +183,30 @@ class Service:
         return replace(result, usage=replace(result.usage, queue_time=waited))
 
     @asynccontextmanager
+    async def admitted(self, name: str) -> AsyncIterator[RuntimeState]:
+        """Wait for a slot for a request of a session, and hold it while the body runs; yield the state of its runtime.
+
+        Args:
+            name: The name of the runtime, now or when the session began.
+
+        Raises:
+            BusyError: The queue is full, the runtime is unavailable, the host is out of resources, or the server stops.
+        """
+        self._require_open(self._state_of(name))
+        with self._cancellable() as scope, _exhaustion_reported():
+            async with self._turn(name):
+                state = self._state_of(name)  # as it is now, after the wait
+                with state.preparation.used():
+                    yield state
+        if scope.cancelled_caught:
+            raise BusyError(_CLOSING)
+
+    def _state_of(self, name: str) -> RuntimeState:
+        if state := self.runtimes.get(name):
+            return state
+        raise RuntimeUnknownError(name, self.registry.names())
+
+    @asynccontextmanager
     async def _turn(self, name: str) -> AsyncIterator[float]:
         with ExitStack() as waiting:
             waiting.enter_context(self.metrics.queued())
@@ -183,12 +215,12 @@ class Service:
                 yield waited
 
     @contextmanager
-    def _cancellable(self) -> Iterator[None]:
+    def _cancellable(self) -> Iterator[anyio.CancelScope]:
         """Let `drain` cancel the body, without an exception."""
         with anyio.CancelScope() as scope:
             self._accepted.add(scope)
             try:
-                yield
+                yield scope
             finally:
                 self._accepted.discard(scope)
 
@@ -216,7 +248,7 @@ def _require_ids(registry: Registry, ids: HostIdPool) -> None:
     Raises:
         RegistryError: There are too few.
     """
-    needed = ids_needed(registry.server.slots, 1, len(registry.runtimes))
+    needed = ids_needed(registry.server.slots, 1, len(registry.runtimes), registry.server.sessions)
     if ids.count < needed and not ids.shared:
         message = f"the server reserved {ids.count} of these ids at its start; this registry needs {needed}"
         raise RegistryError([Problem(registry.source, "server.uids", message, "restart the server")])

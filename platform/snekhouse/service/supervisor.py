@@ -171,7 +171,7 @@ class ForkServerSupervisor:
             task_status.started()
             await first(fork_server.listen, replaced.wait)
             if replaced.is_set():
-                await first(fork_server.listen, fork_server.idle)
+                await first(fork_server.listen, fork_server.retire)
             else:
                 self._fork_server, self.reason = None, "its fork server was lost, and another is being started"
                 self._request_another("lost")

@@ -9,6 +9,7 @@ from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
 from snekhouse.web.schemas import ErrorOut, EvalResponse
+from snekhouse.web.session_schemas import CellResponse
 
 _WHOLE = 1 << 17
 """Maximum bytes of output and files of an answer that is sent in one piece."""
@@ -37,6 +38,8 @@ def answer(response: EvalResponse) -> Response:
     """Make the HTTP response to an evaluation."""
     pieces = _pieces(response)
     size = len(response.stdout) + len(response.stderr or "") + sum(file.size for file in response.files)
+    if isinstance(response, CellResponse):
+        size += sum(map(len, (*(response.result or {}).values(), *response.figures)))
     if size <= _WHOLE:
         return Response(b"".join(pieces), media_type="application/json")
     return StreamingResponse(_in_turn(pieces), media_type="application/json")
@@ -53,14 +56,31 @@ def _pieces(response: EvalResponse) -> Iterator[bytes]:
     yield from _text(b'{"stdout":', response.stdout)
     if response.stderr is not None:
         yield from _text(b',"stderr":', response.stderr)
-    absent = {"stdout", "files"} if response.stderr is None else {"stdout", "stderr", "files"}
-    yield b"," + _open(response.model_dump_json(exclude=absent))[1:] + b',"files":['
+    absent = {"stdout", "files", "result", "figures"} | ({"stderr"} if response.stderr is not None else set())
+    yield b"," + _open(response.model_dump_json(exclude=absent))[1:]
+    if isinstance(response, CellResponse):
+        yield from _value(response)
+    yield b',"files":['
     for index, file in enumerate(response.files):
         yield (b"," if index else b"") + _open(file.model_dump_json(exclude={"content"})) + b',"content":"'
         for start in range(0, file.size, _FILE_STEP):
             yield binascii.b2a_base64(file.content[start : start + _FILE_STEP], newline=False)
         yield b'"}'
     yield b"]}"
+
+
+def _value(response: CellResponse) -> Iterator[bytes]:
+    """Encode ``result`` and ``figures``."""
+    if response.result is None:
+        yield b',"result":null'
+    else:
+        for index, (name, text) in enumerate(response.result.items()):
+            yield from _text((b"," if index else b',"result":{') + to_json(name) + b":", text)
+        yield b"}"
+    yield b',"figures":['
+    for index, figure in enumerate(response.figures):
+        yield from _text(b"," if index else b"", figure)
+    yield b"]"
 
 
 def _text(member: bytes, text: str) -> Iterator[bytes]:

@@ -10,9 +10,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
-from snekhouse.errors import BusyError, RequestError, RuntimeUnknownError
-from snekhouse.service import Reloader, Service
-from snekhouse.web import admin
+from snekhouse.errors import (
+    BusyError,
+    JailError,
+    RequestError,
+    RuntimeUnknownError,
+    SessionGoneError,
+    SessionUnknownError,
+)
+from snekhouse.service import Reloader, Service, Sessions
+from snekhouse.web import admin, session_routes
 from snekhouse.web.answer import error_answer
 from snekhouse.web.memory_budget import MemoryBudget, TransitLimit
 from snekhouse.web.origins import OriginCheck
@@ -24,13 +31,19 @@ _log = logging.getLogger(__name__)
 
 
 def create_app(
-    service: Service, reloader: Reloader, admin_token: str | None = None, *, on_loopback: bool = False
+    service: Service,
+    reloader: Reloader,
+    sessions: Sessions,
+    admin_token: str | None = None,
+    *,
+    on_loopback: bool = False,
 ) -> Starlette:
     """Make the ASGI application of a server.
 
     Args:
         service: Evaluates the requests.
         reloader: Reloads the registry.
+        sessions: Its sessions.
         admin_token: The token of the admin API; None to switch the API off.
         on_loopback: Whether the server listens on a loopback address.
     """
@@ -41,10 +54,12 @@ def create_app(
         Middleware(BodyDiscard),
         Middleware(OriginCheck, settings=lambda: service.registry.server, on_loopback=on_loopback),
     ]
-    app = Starlette(routes=[*ROUTES, admin.mounted(admin_token)], exception_handlers=_HANDLERS, middleware=middleware)
+    routes = [*ROUTES, *session_routes.ROUTES, admin.mounted(admin_token)]
+    app = Starlette(routes=routes, exception_handlers=_HANDLERS, middleware=middleware)
     app.router.redirect_slashes = False
     app.state.service = service
     app.state.reloader = reloader
+    app.state.sessions = sessions
     return app
 
 
@@ -58,7 +73,11 @@ async def _on_error(_request: Request, error: Exception) -> Response:
         case BusyError():
             retry_after = {"Retry-After": str(error.retry_after)}
             return error_answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after)
-        case _:  # RuntimeUnknownError
+        case SessionGoneError():
+            return error_answer(HTTPStatus.GONE, str(error))
+        case JailError():
+            return error_answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"the session did not start: {error}")
+        case _:  # RuntimeUnknownError, SessionUnknownError
             return error_answer(HTTPStatus.NOT_FOUND, str(error))
 
 
@@ -77,6 +96,17 @@ async def _on_bug(request: Request, error: Exception) -> Response:
 
 
 _HANDLERS: dict[type[Exception] | int, ExceptionHandler] = {
-    **dict.fromkeys((HTTPException, RequestError, RuntimeUnknownError, BusyError), _on_error),
+    **dict.fromkeys(
+        (
+            HTTPException,
+            RequestError,
+            RuntimeUnknownError,
+            BusyError,
+            SessionUnknownError,
+            SessionGoneError,
+            JailError,
+        ),
+        _on_error,
+    ),
     Exception: _on_bug,
 }

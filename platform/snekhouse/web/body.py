@@ -4,19 +4,19 @@ import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from itertools import islice
+from typing import TypeVar, get_args
 from urllib.parse import parse_qsl
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from snekhouse.errors import RequestError
 from snekhouse.registry.mistakes import nearest
-from snekhouse.web.eval_request import EvalRequest, LimitsIn
 from snekhouse.web.fields import INVALID_FILE
 from snekhouse.web.json_outline import NOT_JSON, Outline
 from snekhouse.web.long_string import LongString
@@ -26,12 +26,16 @@ _INLINE = 1 << 16
 """Maximum bytes of a body that is parsed as a whole, on the event loop. Long strings of larger bodies are taken out."""
 
 
-async def read_eval_request(request: Request, limit: int) -> EvalRequest:
-    """Read and validate the body of an evaluation.
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+async def read_request(request: Request, limit: int, model: type[_Model]) -> _Model:
+    """Read and validate a body.
 
     Args:
         request: The request.
         limit: Maximum size of the body in bytes.
+        model: Its schema.
 
     Raises:
         HTTPException: 408, 413 or 415.
@@ -41,15 +45,15 @@ async def read_eval_request(request: Request, limit: int) -> EvalRequest:
     limit, inline = (min(limit, _MAX_FORM), _MAX_FORM) if is_form else (limit, _INLINE)
     body = await _Reading(request, limit, inline).read()
     if isinstance(body, bytes):
-        return _validate(_from_form(body) if is_form else body)
-    return await anyio.to_thread.run_sync(_validate, body.finish(), body.strings)
+        return _validate(model, _from_form(body) if is_form else body)
+    return await anyio.to_thread.run_sync(_validate, model, body.finish(), body.strings)
 
 
-def _validate(body: bytes, strings: Mapping[str, LongString] | None = None) -> EvalRequest:
+def _validate(model: type[_Model], body: bytes, strings: Mapping[str, LongString] | None = None) -> _Model:
     try:
-        return EvalRequest.model_validate_json(body, context=strings)
+        return model.model_validate_json(body, context=strings)
     except ValidationError as error:
-        raise RequestError(_explain(error), title=_title(error)) from None
+        raise RequestError(_explain(error, model), title=_title(error)) from None
 
 
 _MAX_FORM = 1 << 20
@@ -167,21 +171,33 @@ _MAX_KEY_LENGTH = 100
 """Characters of a key that an answer repeats."""
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     """List the problems with their locations."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
-    listed = "; ".join(map(_sentence, islice(problems, _MAX_PROBLEMS)))
+    listed = "; ".join(_sentence(problem, model) for problem in islice(problems, _MAX_PROBLEMS))
     more = error.error_count() - _MAX_PROBLEMS
     return (listed + (f"; and {more} more" if more > 0 else "")).replace(
         "hex escape", "hex escape (a lone surrogate is not a character)"
     )
 
 
-def _sentence(problem: ErrorDetails) -> str:
+def _sentence(problem: ErrorDetails, model: type[BaseModel]) -> str:
     location = ".".join(str(part)[:_MAX_KEY_LENGTH] for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
-        known = list(LimitsIn.model_fields)  # the only object that may not have unknown keys
+        known = list(_object_at(problem["loc"][:-1], model).model_fields)
         otherwise = f"known: {', '.join(known)}"
         message = f"unknown; {nearest(str(problem['loc'][-1])[:_MAX_KEY_LENGTH], known, otherwise)}"
     return f"{location}: {message}" if location else message
+
+
+def _object_at(location: tuple[int | str, ...], model: type[BaseModel]) -> type[BaseModel]:
+    """Return the model of an object in a body."""
+    for name in location:
+        annotation = model.model_fields[str(name)].annotation
+        model = next(each for each in (annotation, *get_args(annotation)) if _is_model(each))
+    return model
+
+
+def _is_model(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

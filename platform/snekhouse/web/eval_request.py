@@ -81,7 +81,7 @@ def _without_default(schema: dict[str, Any]) -> None:
 _MAX_NAME_LENGTH = 100
 """Characters of a name that an answer repeats."""
 
-_MAX_ITEMS = 20_000
+MAX_ITEMS = 20_000
 """Arguments, files or variables in a request; a home has fewer inodes."""
 
 
@@ -92,9 +92,9 @@ class EvalRequest(_Received):
     args: Annotated[
         tuple[Utf8, ...],
         FailFast(),
-        Field(strict=False, max_length=_MAX_ITEMS, description="Arguments of the interpreter."),
+        Field(strict=False, max_length=MAX_ITEMS, description="Arguments of the interpreter."),
     ] = (b"-c",)
-    files: Annotated[tuple[FileIn, ...], FailFast(), Field(strict=False, max_length=_MAX_ITEMS)] = ()
+    files: Annotated[tuple[FileIn, ...], FailFast(), Field(strict=False, max_length=MAX_ITEMS)] = ()
     stdin: Annotated[Utf8, Field(description="Standard input of the program.")] = b""
     separate_stderr: bool = False
     encoding: Annotated[
@@ -103,7 +103,7 @@ class EvalRequest(_Received):
     limits: LimitsIn | None = None
     env: Annotated[
         dict[str, EnvValue],
-        Field(max_length=_MAX_ITEMS, description="Environment variables; the runtime lists those that are allowed."),
+        Field(max_length=MAX_ITEMS, description="Environment variables; the runtime lists those that are allowed."),
     ] = {}
     colors: Annotated[
         bool | None, Field(description="Whether tracebacks have colours; null for the runtime's setting.")

@@ -15,13 +15,16 @@ from pydantic.json_schema import models_json_schema
 from snekhouse.web.admin_schemas import AdminRuntimeDetail, AdminRuntimesOut, ReloadOut
 from snekhouse.web.eval_request import EvalRequest
 from snekhouse.web.schemas import ErrorOut, EvalResponse, IndexOut, RuntimesOut
+from snekhouse.web.session_request import CellRequest, SessionRequest
+from snekhouse.web.session_schemas import CellResponse, SessionOut
 
 _ERRORS = {
     400: "The body does not fit the schema, or a limit is above the runtime's.",
     401: "The token is missing or wrong.",
     403: "A web page of an origin that is not allowed sent the request.",
-    404: "There is no such runtime, or no such route.",
+    404: "There is no such runtime, no such session, or no such route.",
     408: "The body arrives too slowly.",
+    410: "The session has ended; the description has the reason.",
     413: "The body is too large.",
     415: "The body is neither application/json nor a form.",
     421: "The server does not serve the host in the request's Host header.",
@@ -32,6 +35,7 @@ _ERRORS = {
 _HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 _EVAL_ERRORS = (400, 403, 408, 413, 415, 421, 503)
 _ADMIN_ERRORS = (401, 404, 429)
+_SESSION_ERRORS = (403, 404, 410, 421)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +45,18 @@ class Operation:
     Attributes:
         name: Its ``operationId``.
         summary: What it does, in one line.
-        answer: Model or media type of the answer with status 200.
+        answer: Model or media type of the answer; None if it is empty.
         request: Model of the body.
         errors: Status codes of its errors.
+        status: Status code of the answer.
     """
 
     name: str
     summary: str
-    answer: type[BaseModel] | str
+    answer: type[BaseModel] | str | None
     request: type[BaseModel] | None = None
     errors: tuple[int, ...] = ()
+    status: int = 200
 
 
 _OPERATIONS: Mapping[tuple[str, str], Operation] = {
@@ -64,6 +70,26 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("/eval/{runtime}", "post"): Operation(
         "evaluate_in", "Evaluate a program in a runtime.", EvalResponse, EvalRequest, (*_EVAL_ERRORS, 404)
+    ),
+    ("/sessions", "post"): Operation(
+        "open_session", "Open a session.", SessionOut, SessionRequest, (*_EVAL_ERRORS, 404), status=201
+    ),
+    ("/sessions/{session}", "get"): Operation("show_session", "Show a session.", SessionOut, errors=_SESSION_ERRORS),
+    ("/sessions/{session}", "delete"): Operation(
+        "end_session", "End a session.", None, errors=_SESSION_ERRORS, status=204
+    ),
+    ("/sessions/{session}/eval", "post"): Operation(
+        "run_cell", "Run a cell in a session.", CellResponse, CellRequest, (*_EVAL_ERRORS, 404, 410)
+    ),
+    ("/sessions/{session}/branch", "post"): Operation(
+        "branch_session",
+        "Open another session with a copy of the state.",
+        SessionOut,
+        errors=(*_SESSION_ERRORS, 503),
+        status=201,
+    ),
+    ("/sessions/{session}/interrupt", "post"): Operation(
+        "interrupt_session", "Raise KeyboardInterrupt in the cell that runs.", None, errors=_SESSION_ERRORS, status=204
     ),
     ("/runtimes", "get"): Operation("list_runtimes", "List the runtimes.", RuntimesOut),
     ("/healthz", "get"): Operation("health", "Check that the server answers.", "text/plain"),
@@ -91,7 +117,7 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
 }
 
-_REQUEST_EXAMPLES = {
+_EVAL_EXAMPLES = {
     "a program": {"input": "print(6 * 7)"},
     "files, and lower limits": {
         "input": "open('out.txt', 'w').write(open('in.txt').read().upper())",
@@ -99,6 +125,12 @@ _REQUEST_EXAMPLES = {
         "limits": {"wall_time": 2.0},
     },
     "as clients of snekbox send it": {"args": ["main.py"], "files": [{"path": "main.py", "content": "cHJpbnQoMSk="}]},
+}
+
+_REQUEST_EXAMPLES: Mapping[type[BaseModel], Mapping[str, Any]] = {
+    EvalRequest: _EVAL_EXAMPLES,
+    SessionRequest: {"the default runtime": {}, "another runtime": {"runtime": "3.12"}},
+    CellRequest: {"a cell": {"input": "x = 6\nx * 7"}},
 }
 
 _RESPONSE_EXAMPLE = {
@@ -151,6 +183,7 @@ def describe() -> dict[str, Any]:
         "servers": [{"url": "."}],
         "tags": [
             {"name": "evaluations", "description": "Evaluations of programs, and the runtimes for them."},
+            {"name": "sessions", "description": "Interpreters that keep their state between requests."},
             {"name": "operation", "description": "Health checks, metrics and this description."},
             {"name": "admin", "description": "For operators; off unless the server has a token."},
         ],
@@ -177,8 +210,8 @@ def _operation(path: str, operation: Operation, refs: Mapping[type[BaseModel], A
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "tags": ["admin" if is_admin else "evaluations" if path.startswith(("/eval", "/runtimes")) else "operation"],
-        "responses": {"200": _answer(operation.answer, refs)}
+        "tags": [_tag(path)],
+        "responses": {str(operation.status): _answer(operation.answer, refs)}
         | {str(code): _error(code, refs[ErrorOut]) for code in sorted(operation.errors)},
     }
     if is_admin:
@@ -186,14 +219,24 @@ def _operation(path: str, operation: Operation, refs: Mapping[type[BaseModel], A
     if "{runtime}" in path:
         parameter = {"name": "runtime", "in": "path", "required": True, "description": "Name or alias of a runtime."}
         described["parameters"] = [{**parameter, "schema": {"type": "string"}, "example": "3.14"}]
+    if "{session}" in path:
+        parameter = {"name": "session", "in": "path", "required": True, "description": "The session's `id`."}
+        described["parameters"] = [{**parameter, "schema": {"type": "string"}}]
     if operation.request:
-        examples = {name: {"value": value} for name, value in _REQUEST_EXAMPLES.items()}
+        examples = {name: {"value": value} for name, value in _REQUEST_EXAMPLES[operation.request].items()}
         content = {"schema": refs[operation.request], "examples": examples}
         described["requestBody"] = {"required": True, "content": {"application/json": content}}
     return described
 
 
-def _answer(answer: type[BaseModel] | str, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
+def _tag(path: str) -> str:
+    starts = {"/admin": "admin", "/eval": "evaluations", "/runtimes": "evaluations", "/sessions": "sessions"}
+    return next((tag for start, tag in starts.items() if path.startswith(start)), "operation")
+
+
+def _answer(answer: type[BaseModel] | str | None, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
+    if answer is None:
+        return {"description": "Done."}
     if isinstance(answer, str):
         schema = {"type": "object"} if answer == "application/json" else {"type": "string"}
         return {"description": "OK", "content": {answer: {"schema": schema}}}

@@ -1,27 +1,22 @@
 """The routes, which convert requests to jobs and results to responses."""
 
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
-
-import anyio
 import anyio.to_thread
 from prometheus_client.exposition import choose_encoder
 from starlette.endpoints import HTTPEndpoint
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from snekhouse.errors import RequestError, SnekhouseError
+from snekhouse.errors import RequestError
 from snekhouse.registry.models import Registry, Runtime
 from snekhouse.service import Service
 from snekhouse.web.answer import answer, json_answer
 from snekhouse.web.api_pages import Asset, Description, Page
-from snekhouse.web.body import read_eval_request
+from snekhouse.web.body import read_request
+from snekhouse.web.connection import while_connected
 from snekhouse.web.eval_request import EvalRequest
 from snekhouse.web.memory_budget import reservation_of
 from snekhouse.web.schemas import EvalResponse, IndexOut, RuntimesOut
-
-_T = TypeVar("_T")
 
 
 class Index(HTTPEndpoint):
@@ -41,11 +36,11 @@ class Evaluation(HTTPEndpoint):
         named = request.path_params.get("runtime")
         if named:
             service.registry.resolve(named)  # refuse an unknown runtime before its body arrives
-        body = await read_eval_request(request, int(service.registry.server.max_request))
+        body = await read_request(request, int(service.registry.server.max_request), EvalRequest)
         runtime = service.registry.resolve(named) if named else _choose(service.registry, body)
         job = body.to_job(runtime)
         reservation_of(request.scope).hold(job.size)
-        result = await _while_connected(request, lambda: service.evaluate(runtime, job))
+        result = await while_connected(request, lambda: service.evaluate(runtime, job))
         reservation_of(request.scope).hold(result.size)
         return answer(EvalResponse.of(runtime.name, job.limits, service.enforcement, result))
 
@@ -144,35 +139,3 @@ def _choose(registry: Registry, body: EvalRequest) -> Runtime:
             )
         return found
     return registry.resolve(body.runtime or registry.default)
-
-
-async def _while_connected(request: Request, work: Callable[[], Awaitable[_T]]) -> _T:
-    """Do some work, and cancel it if the client disconnects.
-
-    Raises:
-        ClientDisconnect: The client disconnected.
-        SnekhouseError: The work raised it; it is not wrapped in an exception group.
-    """
-    done: list[_T] = []
-    failed: list[SnekhouseError] = []
-    is_gone = False
-    async with anyio.create_task_group() as tasks:
-
-        async def watch() -> None:
-            nonlocal is_gone
-            while (await request.receive())["type"] != "http.disconnect":
-                pass
-            is_gone = True
-            tasks.cancel_scope.cancel()
-
-        tasks.start_soon(watch)
-        try:
-            done.append(await work())
-        except SnekhouseError as error:
-            failed.append(error)
-        tasks.cancel_scope.cancel()
-    if is_gone:
-        raise ClientDisconnect
-    if failed:
-        raise failed[0]
-    return done[0]

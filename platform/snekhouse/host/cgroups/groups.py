@@ -61,6 +61,9 @@ class Layout(Protocol):
     def limit(self, name: str, limits: Limits) -> None:
         """Write the limits of the group `name`."""
 
+    def limit_cpus(self, name: str, cpus: float) -> None:
+        """Limit the CPUs that the group `name` may keep busy."""
+
     def limit_sockets(self, name: str, size: int) -> None:
         """Limit the socket buffers of the group `name` to `size` bytes, where they do not count as memory."""
 
@@ -99,6 +102,11 @@ class RunGroup:
             for folder in self._layout.folders(self._name):
                 write(f"{folder}/cgroup.procs", str(pid))
 
+    def processes(self) -> tuple[int, ...]:
+        """List the ids on the host of all processes in the group."""
+        with open(f"{self._layout.folders(self._name)[0]}/cgroup.procs", encoding="ascii") as file:  # noqa: PTH123 - faster
+            return tuple(map(int, file))
+
     def limit(self, limits: Limits) -> None:
         """Replace the limits of the group.
 
@@ -106,6 +114,14 @@ class RunGroup:
             OSError: The kernel refused a limit.
         """
         self._layout.limit(self._name, limits)
+
+    def limit_cpus(self, cpus: float) -> None:
+        """Replace the limit of CPUs that may be busy at once, if this host has one.
+
+        Raises:
+            OSError: The kernel refused the limit.
+        """
+        self._layout.limit_cpus(self._name, cpus)
 
     def limit_sockets(self, size: int) -> None:
         """Limit the buffers of the run's network sockets. Without a network interface the run cannot fill them.

@@ -66,8 +66,12 @@ class V1:
                 write(f"{base}/{name}/memory.memsw.limit_in_bytes", str(int(limits.memory)))
         if base := self.bases.get("pids"):
             write(f"{base}/{name}/pids.max", str(limits.processes))
+        self.limit_cpus(name, limits.cpus)
+
+    def limit_cpus(self, name: str, cpus: float) -> None:
+        """Limit the CPUs that the group `name` may keep busy."""
         if base := self.bases.get("cpu"):
-            write(f"{base}/{name}/cpu.cfs_quota_us", str(int(limits.cpus * CFS_PERIOD_US)))
+            write(f"{base}/{name}/cpu.cfs_quota_us", str(int(cpus * CFS_PERIOD_US)))
 
     def limit_sockets(self, name: str, size: int) -> None:
         """Limit the buffers of sockets, UDP's included; the kernel counts them only if there is a limit."""

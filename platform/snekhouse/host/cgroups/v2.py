@@ -75,8 +75,12 @@ class V2:
                 write(f"{folder}/memory.swap.max", "0")
         if "pids" in self.walls:
             write(f"{folder}/pids.max", str(limits.processes))
+        self.limit_cpus(name, limits.cpus)
+
+    def limit_cpus(self, name: str, cpus: float) -> None:
+        """Limit the CPUs that the group `name` may keep busy."""
         if "cpu" in self.walls:
-            write(f"{folder}/cpu.max", f"{int(limits.cpus * CFS_PERIOD_US)} {CFS_PERIOD_US}")
+            write(f"{self.base}/{name}/cpu.max", f"{int(cpus * CFS_PERIOD_US)} {CFS_PERIOD_US}")
 
     def limit_sockets(self, name: str, size: int) -> None:
         """Do nothing: buffers of sockets count as memory ("sock" in memory.stat)."""

@@ -1,0 +1,261 @@
+"""One cell of a session: run it in a copy of the current state, and decide which state is current afterwards."""
+
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import anyio
+import anyio.to_thread
+
+from snekhouse.errors import JailError
+from snekhouse.evaluation import File, Job, Result, Status, Usage
+from snekhouse.host.cgroups import GroupUsage
+from snekhouse.jail.cell_report import CellReport
+from snekhouse.jail.channel import RefusedError
+from snekhouse.jail.generation import ANSWER_TIMEOUT_S
+from snekhouse.jail.home_files import FilesError, collect, is_empty
+from snekhouse.jail.inputs import Request, stdin_file
+from snekhouse.jail.printed import NOT_UTF8, Printed
+from snekhouse.jail.protocol import CellEnd, Order, Refusal, encode_request
+from snekhouse.jail.session import SessionJail, SessionLostError, SessionState
+from snekhouse.jail.start import GuestExit
+from snekhouse.jail.streams import OutputLimitError, output_streams
+from snekhouse.jail.verdict import KILLED, StopReason, judge
+from snekhouse.profile.rendering import START_TIMEOUT_S
+from snekhouse.waiting import first
+
+_END_TIMEOUT_S = 0.2
+"""Seconds for a process to end after it has closed its end of the channel; then it has closed it on purpose."""
+
+
+class Fate(StrEnum):
+    """What became of the state of a session."""
+
+    KEPT = "kept"
+    """The current state contains the cell."""
+    ROLLED_BACK = "rolled_back"
+    """The current state is one before the cell."""
+    LOST = "lost"
+    """There is no state any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """The result of a cell.
+
+    Attributes:
+        result: As of an evaluation.
+        fate: What became of the session's state.
+        value: The value of the expression at its end, by format: ``text``, ``html``, ``png`` in Base64, and others.
+        figures: Open figures of matplotlib, as PNG in Base64.
+    """
+
+    result: Result
+    fate: Fate
+    value: Mapping[str, str] = field(default_factory=dict)
+    figures: Sequence[str] = ()
+
+    @property
+    def size(self) -> int:
+        """Approximate size in bytes of what it returns: a character counts as one."""
+        return self.result.size + sum(map(len, (*self.value.values(), *self.figures)))
+
+    def without_content(self, message: str) -> "CellResult":
+        """Return it without output, files, value and figures, and with a message that says so."""
+        result = replace(self.result, stdout="", stderr=None, files=(), truncated=True, message=message)
+        return CellResult(result, self.fate)
+
+
+async def run_cell(
+    jail: SessionJail, state: SessionState, checkpoint: SessionState | None, job: Job
+) -> tuple[CellResult, SessionState]:
+    """Run a cell; the caller holds the jail's turn.
+
+    A copy of the current state runs the cell, which is then the current state. A state with threads cannot be copied,
+    and runs the cell itself.
+
+    Args:
+        jail: The jail of the session.
+        state: The current state.
+        checkpoint: The state before it; None if there is none.
+        job: The cell: its code as the only argument, its files, input and limits.
+
+    Returns:
+        The result, and the state that is current now: a copy, `state`, or `checkpoint`.
+
+    Raises:
+        OSError: The host is out of descriptors or memory. As after a cancellation, the state that ran the cell is dead.
+    """
+    try:
+        request = Request.of(job)
+    except ValueError as error:
+        result = Result(Status.ERROR, None, str(error), message="the code cannot be passed to a process")
+        return CellResult(result, Fate.ROLLED_BACK), state
+    try:
+        copy = state if state.threads else await jail.fork(state)
+    except RefusedError as error:
+        return CellResult(Result(Status.ERROR, None, message=str(error)), Fate.ROLLED_BACK), state
+    except SessionLostError as error:
+        message = f"{error}; the cell has not run"
+        fate = Fate.ROLLED_BACK if checkpoint else Fate.LOST
+        return CellResult(Result(Status.INTERNAL_ERROR, None, message=message), fate), checkpoint or state
+    rest = checkpoint if copy is state else state
+    async with AsyncExitStack() as held:
+        try:
+            printed = Printed(held.enter_context(output_streams(job.limits.output, apart=job.separate_stderr)), job)
+            stdin = await held.enter_async_context(stdin_file(job.stdin))
+            found = await _Cell(jail, rest, copy, state.cells + 1, job, request, printed).result(stdin)
+        except BaseException:
+            await jail.kill(copy)
+            raise
+    if found.fate is Fate.KEPT:
+        return found, copy
+    copy.end()
+    return found, rest or state
+
+
+@dataclass
+class _Cell:
+    """A cell in progress: `state` runs it. If that is killed, `rest` is left, if there is one."""
+
+    jail: SessionJail
+    rest: SessionState | None
+    state: SessionState
+    number: int
+    job: Job
+    request: Request
+    printed: Printed
+    counters: GroupUsage = field(default_factory=GroupUsage)
+    report: CellReport | None = None
+
+    async def result(self, stdin: int) -> CellResult:
+        self.counters = self.jail.group.usage()
+        begin, stop_reason, refusal = time.monotonic(), None, None
+        try:
+            with anyio.fail_after(START_TIMEOUT_S):
+                refusal = await self._begin(stdin)
+        except (JailError, TimeoutError, OSError):
+            stop_reason = StopReason.CHANNEL
+        else:
+            begin = time.monotonic()
+            try:
+                stop_reason = None if refusal else await self._wait_for_end()
+            finally:
+                self.jail.running = None
+        wall_time = time.monotonic() - begin
+        report = self.report if stop_reason is None else None
+        try:
+            guest_exit = GuestExit(report.code, None, 0.0) if report else await self._kill()
+        except SessionLostError as error:
+            self.rest, guest_exit = None, GuestExit(KILLED, signal.SIGKILL, 0.0)
+            lost = str(error)
+        else:
+            lost = ""
+        result = await self._conclude(guest_exit, stop_reason, wall_time)
+        if refusal:
+            text, message = refusal.explained(self.job.files[refusal.index].path)
+            result = Result(Status.FILE_ERROR, None, text, message=message, usage=result.usage)
+        if report is None:
+            message = "; ".join(filter(None, (result.message, lost)))
+            return CellResult(replace(result, message=message), Fate.ROLLED_BACK if self.rest else Fate.LOST)
+        if report.end is CellEnd.EXIT:
+            return CellResult(result, Fate.LOST)
+        self.state.cells, self.state.threads = self.number, report.threads
+        return CellResult(replace(result, error=report.error), Fate.KEPT, report.value, report.figures)
+
+    async def _begin(self, stdin: int) -> Refusal | None:
+        """Order the cell, and wait until it starts; return the refusal if a file could not be written."""
+        channel, files = self.state.channel, self.request.files
+        channel.order(Order.RUN_CELL.value, stdin, *self.printed.writers)
+        self.printed.close_writers()
+        numbers = (self.number, int(self.job.limits.output))
+        args = (*(self.request.args or ()), *(str(number).encode() for number in numbers))
+        for piece in encode_request(args, (), files):
+            await channel.send(piece)
+        report = await channel.receive_report(len(files))
+        if isinstance(report, Refusal):
+            return report
+        self.jail.known.add(files, report)
+        self.jail.running = self.state
+        return None
+
+    async def _wait_for_end(self) -> StopReason | None:
+        """Wait until the cell has ended or exceeds a limit; return this limit, or None."""
+        with anyio.move_on_after(self.job.limits.wall_time):
+            reason = await first(self._reported, self._died, self._flooded)
+            try:
+                self.printed.read_rest()
+            except OutputLimitError:
+                return StopReason.OUTPUT
+            return reason
+        return StopReason.TIME
+
+    async def _reported(self) -> StopReason | None:
+        try:
+            self.report = await CellReport.receive(self.state.channel, int(self.job.limits.output))
+        except JailError:
+            await anyio.sleep(_END_TIMEOUT_S)
+            return StopReason.CHANNEL
+        return None
+
+    async def _died(self) -> StopReason | None:
+        await self.state.ended()
+        return None
+
+    async def _flooded(self) -> StopReason | None:
+        try:
+            await self.printed.read()
+        except OutputLimitError:
+            return StopReason.OUTPUT
+        await anyio.sleep_forever()  # the program has closed its streams
+        return None
+
+    async def _kill(self) -> GuestExit:
+        """Kill what the cell started; return how its process ended, as its parent reports.
+
+        Raises:
+            SessionLostError: The processes cannot be killed, or the parent is gone as well.
+        """
+        await self.jail.kill(self.state)
+        if self.rest is None:
+            return GuestExit(KILLED, signal.SIGKILL, 0.0)
+        try:
+            self.rest.channel.order(Order.WAIT.value)
+            with anyio.fail_after(ANSWER_TIMEOUT_S):
+                status = int.from_bytes(await self.rest.channel.receive(4), "big")
+            code = os.waitstatus_to_exitcode(status)
+        except (JailError, TimeoutError, OSError, ValueError) as error:
+            raise SessionLostError("the session's interpreter does not answer") from error
+        return GuestExit(code if code >= 0 else 128 - code, -code if code < 0 else None, 0.0)
+
+    async def _conclude(self, guest_exit: GuestExit, stop_reason: StopReason | None, wall_time: float) -> Result:
+        before, after = self.counters, self.jail.group.usage()
+        counters = replace(
+            after,
+            oom_kills=after.oom_kills - before.oom_kills,
+            refused_forks=after.refused_forks - before.refused_forks,
+        )
+        result = judge(guest_exit, self.job.limits, counters, stop_reason)
+        cpu_time = (after.cpu_time or 0.0) - (before.cpu_time or 0.0)
+        usage = Usage(wall_time=wall_time, cpu_time=cpu_time, memory=after.memory)
+        try:
+            stdout, stderr = self.printed.texts(cut=stop_reason is not None)
+        except UnicodeDecodeError:
+            return Result(Status.ERROR, None, NOT_UTF8, message=NOT_UTF8, usage=usage)
+        try:
+            files = await self._files()
+        except FilesError as error:
+            return Result(Status.FILE_ERROR, None, str(error), message=str(error), usage=usage)
+        return replace(result, stdout=stdout, stderr=stderr, encoding=self.job.encoding, files=files, usage=usage)
+
+    async def _files(self) -> tuple[File, ...]:
+        home, limits, files = self.jail.home, self.job.limits, self.jail.prepared.runtime.files
+        if is_empty(home):
+            return ()
+        return await anyio.to_thread.run_sync(
+            lambda: collect(home, files=files, size_limit=limits.home, known=self.jail.known)
+        )

@@ -1,0 +1,233 @@
+"""A session in its jail: states that fork copies of themselves, and the cells that run in them.
+
+Everything that a state sends is a claim of the program, which can change its own interpreter. So messages are bounded,
+and a program that breaks the protocol loses its cell.
+"""
+
+import os
+import signal
+from collections.abc import AsyncIterator, Container
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field
+
+import anyio
+
+from snekhouse.errors import JailError
+from snekhouse.evaluation import Job
+from snekhouse.host.cgroups import RunGroup
+from snekhouse.host.processes import JailProcesses, start_time
+from snekhouse.jail.channel import Channel, RefusedError, opened_channel
+from snekhouse.jail.diagnosis import diagnose
+from snekhouse.jail.generation import ANSWER_TIMEOUT_S
+from snekhouse.jail.home_files import KnownFiles
+from snekhouse.jail.inputs import Request, stdin_file
+from snekhouse.jail.limiting import limit_guest
+from snekhouse.jail.prepared import PreparedRuntime
+from snekhouse.jail.protocol import Order, Refusal
+from snekhouse.jail.start import Guest, Start
+from snekhouse.jail.streams import output_streams
+from snekhouse.profile.rendering import START_TIMEOUT_S
+
+_OUTPUT_LIMIT = 1 << 16
+"""Bytes that are kept of what the interpreter prints while a session starts."""
+
+_OWN_PROCESSES = 3
+"""Processes of a session that do not count as the program's: the first one, a state and its checkpoint."""
+
+_KILL_TIMEOUT_S = 2.0
+"""Seconds until the processes of a cell must be gone; a program that forks faster than this loses its session."""
+
+_KILL_PAUSE_S, _MAX_KILL_PAUSE_S = 0.001, 0.02
+"""Seconds between the first two attempts to kill all of them, and the longest pause between two later ones."""
+
+
+class SessionLostError(JailError):
+    """The session has no state any more; the text says why."""
+
+
+@dataclass
+class SessionState:
+    """A state of a session: a process that waits for orders.
+
+    Attributes:
+        channel: The channel to it.
+        pid: Its process id on the host, which is its own until it is closed.
+        process: Its descriptor (pidfd_open(2)); -1 once it is closed.
+        started: When it started (`start_time`).
+        held: Closes channel and descriptor.
+        cells: How many cells it contains.
+        threads: How many threads it has besides its own; it cannot fork with any.
+    """
+
+    channel: Channel
+    pid: int
+    process: int
+    started: int
+    held: ExitStack
+    cells: int = 0
+    threads: int = 0
+
+    def end(self) -> None:
+        """Kill it, which has nothing to finish, and close it. No task may wait for it now."""
+        self.send_signal(signal.SIGKILL)
+        self.process = -1
+        self.held.close()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.process >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.process, number)
+
+    async def ended(self) -> None:
+        """Wait until it has ended."""
+        await anyio.wait_readable(self.process)
+
+
+@dataclass
+class SessionJail:
+    """The jail of a session.
+
+    Attributes:
+        prepared: Its runtime.
+        guest: Its first process.
+        group: Its cgroup.
+        processes: Its processes, seen from the host.
+        home: Descriptor of its home.
+        known: Its files that are known already.
+        states: Process ids of the states that are not closed.
+        turn: Held while a cell runs, or a state forks: a jail does one of these at a time.
+        running: The state that runs a cell now.
+    """
+
+    prepared: PreparedRuntime
+    guest: Guest
+    group: RunGroup
+    processes: JailProcesses
+    home: int
+    known: KnownFiles
+    states: set[int] = field(default_factory=set)
+    turn: anyio.Lock = field(default_factory=anyio.Lock)
+    running: SessionState | None = None
+
+    async def first_state(self) -> SessionState:
+        """Wait for the state with which the session begins.
+
+        Raises:
+            JailError: It did not start.
+        """
+        with ExitStack() as held:
+            try:
+                with anyio.fail_after(START_TIMEOUT_S):
+                    return await self._meet(self.guest.channel, held)
+            except TimeoutError as error:
+                raise SessionLostError(_NO_ANSWER) from error
+
+    async def fork(self, state: SessionState) -> SessionState:
+        """Fork a copy of a state, which then belongs to the caller.
+
+        Raises:
+            RefusedError: The kernel does not let it fork; the text says why.
+            SessionLostError: The state does not follow orders.
+            OSError: The host is out of descriptors.
+        """
+        with ExitStack() as held:
+            channel, other = held.enter_context(opened_channel())
+            with other:
+                try:
+                    state.channel.order(Order.FORK.value, other.fileno())
+                except OSError as error:
+                    raise SessionLostError(_NO_ANSWER) from error
+            try:
+                with anyio.fail_after(ANSWER_TIMEOUT_S):
+                    copy = await self._meet(channel, held)
+            except RefusedError:
+                raise
+            except (JailError, TimeoutError) as error:
+                raise SessionLostError(_NO_ANSWER) from error
+            copy.cells = state.cells
+            return copy
+
+    async def _meet(self, channel: Channel, held: ExitStack) -> SessionState:
+        pid = await channel.receive_pid()
+        try:
+            process = self.processes.open(pid)
+        except OSError as error:
+            raise SessionLostError("the session's interpreter ended") from error
+        held.callback(os.close, process)
+        self.states.add(pid)
+        held.callback(self.states.discard, pid)
+        return SessionState(channel, pid, process, start_time(pid), held.pop_all())
+
+    async def kill(self, state: SessionState) -> None:
+        """Kill a state, and all processes that started after it, even if the task is cancelled; close the state.
+
+        Raises:
+            SessionLostError: The program starts processes faster than they can be killed.
+        """
+        if state.process < 0:
+            return
+        pause = _KILL_PAUSE_S
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(_KILL_TIMEOUT_S) as patience:
+                state.send_signal(signal.SIGKILL)
+                while self.kill_all(since=state.started, keep=self.states - {state.pid}):
+                    await anyio.sleep(pause)
+                    pause = min(2 * pause, _MAX_KILL_PAUSE_S)
+                await state.ended()
+            state.end()
+        if patience.cancelled_caught:
+            raise SessionLostError("the program starts processes faster than they can be killed")
+
+    def kill_all(self, *, since: int = 0, keep: Container[int] = ()) -> bool:
+        """Kill the processes of the program, as `JailProcesses.kill` does; return whether there were any to kill."""
+        return self.processes.kill(self.group.processes(), since=since, keep=keep)
+
+
+_NO_ANSWER = "the session's interpreter does not answer"
+
+
+@asynccontextmanager
+async def opened_session(prepared: PreparedRuntime, job: Job, start: Start) -> AsyncIterator[SessionJail | Refusal]:
+    """Open the jail of a session, and end it on leaving.
+
+    Args:
+        prepared: The runtime.
+        job: The files and the limits of the session; the rest is not used.
+        start: How its first process starts.
+
+    Yields:
+        The session; or the file that could not be written, if one could not.
+
+    Raises:
+        JailError: The session did not start.
+        OSError: The host is out of processes, descriptors or memory.
+    """
+    request = Request(None, (), Request.of(job).files)
+    limits = job.limits.model_copy(update={"processes": job.limits.processes + _OWN_PROCESSES})
+    async with AsyncExitStack() as held:
+        starting = await held.enter_async_context(AsyncExitStack())
+        (output,) = starting.enter_context(output_streams(_OUTPUT_LIMIT, apart=False))
+        stdin = await starting.enter_async_context(stdin_file(b""))
+        guest = await held.enter_async_context(start.guest(prepared, limits, (stdin, output.writer, output.writer)))
+        if not guest.group:
+            raise JailError("sessions need a cgroup")
+        try:
+            with anyio.fail_after(START_TIMEOUT_S):
+                hello = await guest.hello()
+                held.callback(os.close, hello.home)
+                limit_guest(hello.pid, guest.group, limits, prepared.runtime, held)
+                processes = held.enter_context(closing(JailProcesses(hello.pid)))
+                report = await guest.request(request)
+        except TimeoutError as error:
+            raise JailError("the session does not start") from error
+        except JailError as error:
+            guest_exit = await guest.end()
+            output.close_writer()
+            reason = diagnose(prepared.runtime, guest_exit, await output.last_lines())
+            raise type(error)(reason) from error
+        await starting.aclose()
+        if isinstance(report, Refusal):
+            yield report
+            return
+        yield SessionJail(prepared, guest, guest.group, processes, hello.home, KnownFiles(request.files, report))

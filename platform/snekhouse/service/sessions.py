@@ -1,0 +1,411 @@
+"""Sessions: interpreters that keep their state from one request to the next.
+
+A session is a current state and the state before it, its checkpoint. A branch is another session in the same jail. So
+branches share the files and the limits of their jail, and their cells run one at a time.
+
+The request that holds the turn of a jail owns the states of its session. If the session ends meanwhile, the request is
+cancelled, and then closes them.
+"""
+
+import logging
+import secrets
+import signal
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from snekhouse.errors import BusyError, SessionGoneError, SessionUnknownError
+from snekhouse.evaluation import Job
+from snekhouse.jail.cell import CellResult, Fate, run_cell
+from snekhouse.jail.channel import RefusedError
+from snekhouse.jail.fork import ForkStart
+from snekhouse.jail.generation import ForkServerError
+from snekhouse.jail.protocol import Refusal
+from snekhouse.jail.session import SessionJail, SessionLostError, SessionState, opened_session
+from snekhouse.jail.start import Start
+from snekhouse.registry.models import Limits, Runtime
+from snekhouse.service.runtime_state import RuntimeState
+from snekhouse.service.service import Service
+from snekhouse.waiting import first
+
+_log = logging.getLogger(__package__)
+
+_ID_BYTES = 16
+_MAX_GONE = 1000
+"""How many sessions that have ended are remembered, to answer with the reason."""
+
+_MAX_WAITING = 8
+"""How many requests may wait for the turn of a jail; they hold memory, and are in no other queue."""
+
+_IDLE_CPUS = 0.01
+"""CPUs that the processes of a jail may use while no cell runs."""
+
+_NEEDED = frozenset({"memory", "pids", "cpu"})
+"""What a cgroup must limit: between two cells, the server watches nothing."""
+
+
+@dataclass
+class Session:
+    """A session.
+
+    Attributes:
+        id: Its name in URLs, which nobody can guess.
+        runtime: The runtime that it started with.
+        limits: Its limits.
+        home: Where it lives.
+        state: The current state.
+        checkpoint: The state before it; None if there was none, or the session was rolled back to it.
+        created: When it was made, in seconds of a monotonic clock.
+        used: When its last request ended.
+        requests: How many requests use it now.
+        over: Set once it has ended.
+    """
+
+    id: str
+    runtime: Runtime
+    limits: Limits
+    home: "Home"
+    state: SessionState
+    checkpoint: SessionState | None = None
+    created: float = field(default_factory=time.monotonic)
+    used: float = field(default_factory=time.monotonic)
+    requests: int = 0
+    over: anyio.Event = field(default_factory=anyio.Event)
+
+    def take(self, state: SessionState) -> None:
+        """Make a state the current one: a copy of the current state, this state itself, or the checkpoint."""
+        if state is self.checkpoint:
+            self.state.end()
+            self.checkpoint = None
+        elif state is not self.state:
+            if self.checkpoint:
+                self.checkpoint.end()
+            self.checkpoint = self.state
+        self.state = state
+
+    def close(self) -> None:
+        """Kill its states."""
+        self.state.end()
+        if self.checkpoint:
+            self.checkpoint.end()
+
+
+@dataclass
+class Home:
+    """A jail, and the sessions in it.
+
+    Attributes:
+        jail: The jail.
+        sessions: Those in it.
+        busy: The session whose request holds the turn now.
+        request: Cancels this request.
+        waiting: How many requests wait for the turn.
+        empty: Set once there are no sessions left.
+        is_closed: Whether the jail is ending, and takes no more sessions.
+    """
+
+    jail: SessionJail
+    sessions: set[str] = field(default_factory=set)
+    busy: Session | None = None
+    request: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    waiting: int = 0
+    empty: anyio.Event = field(default_factory=anyio.Event)
+    is_closed: bool = False
+
+
+class Sessions:
+    """The sessions of a server."""
+
+    def __init__(self, service: Service, tasks: TaskGroup) -> None:
+        self._service, self._tasks = service, tasks
+        self._sessions: dict[str, Session] = {}
+        self._gone: OrderedDict[str, str] = OrderedDict()
+
+    def find(self, name: str) -> Session:
+        """Find a session.
+
+        Raises:
+            SessionGoneError: It has ended; the text says why.
+            SessionUnknownError: There was none with that name.
+        """
+        if reason := self._gone.get(name):
+            raise SessionGoneError(reason)
+        try:
+            return self._sessions[name]
+        except KeyError:
+            raise SessionUnknownError("there is no such session; POST /sessions makes one") from None
+
+    async def create(self, runtime: Runtime, job: Job) -> Session | Refusal:
+        """Make a session.
+
+        Args:
+            runtime: One of the registry's runtimes.
+            job: Its files and limits.
+
+        Returns:
+            The session; or the file that could not be written.
+
+        Raises:
+            BusyError: There are too many sessions, or the runtime is unavailable, or the host is out of resources.
+            JailError: The session did not start.
+        """
+        self._require_room()
+        async with self._service.admitted(runtime.name) as state:
+            home = await self._opened(state, job)
+            if isinstance(home, Refusal):
+                return home
+            try:
+                return self._added(runtime, job.limits, home, await home.jail.first_state())
+            except BaseException:
+                home.empty.set()
+                raise
+
+    async def run(self, session: Session, job: Job) -> CellResult:
+        """Run a cell.
+
+        Raises:
+            BusyError: The queue is full, or the host is out of resources.
+            SessionGoneError: The session has ended meanwhile.
+        """
+        async with self._turn(session) as jail:
+            try:
+                found, state = await run_cell(jail, session.state, session.checkpoint, job)
+            except SessionLostError as error:
+                self._end(session, str(error))
+                raise SessionGoneError(str(error)) from error
+            except BaseException:
+                if session.state.process < 0:  # it had threads, and ran the cell itself
+                    self._end(session, "its cell was cancelled, and its state had threads and so no copy")
+                raise
+            if found.fate is Fate.LOST:
+                self._end(session, found.result.message or "the program ended its interpreter")
+            else:
+                session.take(state)
+        fields = {"runtime": session.runtime.name, "status": found.result.status.value, "state": found.fate.value}
+        _log.info("cell", extra=fields)
+        return found
+
+    async def branch(self, session: Session) -> Session:
+        """Make another session with a copy of the current state of this one, in the same jail.
+
+        Raises:
+            BusyError: There are too many sessions, or the state has threads and cannot be copied.
+            SessionGoneError: The session has ended.
+        """
+        self._require_room()
+        async with self._turn(session) as jail:
+            if session.state.threads:
+                raise BusyError("the session has threads, which a branch would not have; end them first")
+            try:
+                copy = await jail.fork(session.state)
+            except RefusedError as error:
+                raise BusyError(str(error)) from error
+            except SessionLostError as error:
+                self._end(session, str(error))
+                raise SessionGoneError(str(error)) from error
+            return self._added(session.runtime, session.limits, session.home, copy)
+
+    def interrupt(self, session: Session) -> None:
+        """Raise KeyboardInterrupt in the cell that runs; without one, do nothing."""
+        jail = session.home.jail
+        if session.home.busy is session and jail.running:
+            jail.running.send_signal(signal.SIGINT)
+
+    def end(self, session: Session) -> None:
+        """End a session, and the cell that runs in it."""
+        self._end(session, "it was deleted")
+
+    @asynccontextmanager
+    async def _turn(self, session: Session) -> AsyncIterator[SessionJail]:
+        """Wait for the turn of the session's jail and for a slot, and hold both while the body runs.
+
+        Raises:
+            BusyError: Too many requests wait, or the host is out of resources, or the server stops.
+            SessionGoneError: The session has ended.
+        """
+        home = session.home
+        if home.waiting >= _MAX_WAITING:
+            raise BusyError(f"{home.waiting} requests wait for this session and its branches already")
+        session.requests += 1
+        try:
+            home.waiting += 1
+            try:
+                await home.jail.turn.acquire()
+            finally:
+                home.waiting -= 1
+            try:
+                self.find(session.id)  # it may have ended meanwhile
+                async with self._owned(session):
+                    yield home.jail
+            finally:
+                home.jail.turn.release()
+        finally:
+            session.requests -= 1
+            session.used = time.monotonic()
+
+    @asynccontextmanager
+    async def _owned(self, session: Session) -> AsyncIterator[None]:
+        """Own the states of a session while the body runs; cancel the body if the session ends.
+
+        Raises:
+            SessionGoneError: The session has ended meanwhile.
+        """
+        home = session.home
+        home.busy = session
+        try:
+            with anyio.CancelScope() as home.request:
+                async with self._service.admitted(session.runtime.name):
+                    home.jail.group.limit_cpus(session.limits.cpus)
+                    try:
+                        yield
+                    finally:
+                        home.jail.group.limit_cpus(_IDLE_CPUS)
+            if home.request.cancelled_caught:
+                self.find(session.id)  # raises, with the reason
+        finally:
+            home.busy = None
+            if session.over.is_set():
+                session.close()
+
+    def _require_room(self) -> None:
+        limit = self._service.registry.server.sessions
+        if len(self._sessions) >= limit:
+            hint = "end one, or raise sessions in [server]" if limit else "set sessions in [server] to allow them"
+            raise BusyError(f"the server has {len(self._sessions)} sessions, and may have {limit}; {hint}")
+        if missing := _NEEDED - self._service.walls:
+            names = ", ".join(sorted(missing))
+            raise BusyError(f"sessions need cgroups, which do not limit {names} on this host; see snekhouse doctor")
+
+    def _added(self, runtime: Runtime, limits: Limits, home: Home, state: SessionState) -> Session:
+        try:
+            self._require_room()
+            _require_open(home)
+        except (BusyError, SessionGoneError):
+            state.end()
+            raise
+        session = Session(secrets.token_urlsafe(_ID_BYTES), runtime, limits, home, state)
+        self._sessions[session.id] = session
+        home.sessions.add(session.id)
+        self._service.metrics.sessions_open(len(self._sessions))
+        self._tasks.start_soon(self._expire, session)
+        return session
+
+    def _end(self, session: Session, reason: str) -> None:
+        if self._sessions.pop(session.id, None) is None:
+            return
+        self._service.metrics.sessions_open(len(self._sessions))
+        self._gone[session.id] = reason
+        while len(self._gone) > _MAX_GONE:
+            self._gone.popitem(last=False)
+        session.over.set()
+        home = session.home
+        if home.busy is session:
+            home.request.cancel()  # and then this request closes the states
+        else:
+            session.close()
+        home.sessions.discard(session.id)
+        if not home.sessions:
+            home.empty.set()
+
+    async def _expire(self, session: Session) -> None:
+        """End a session that is idle for too long, or too old."""
+        while not session.over.is_set():
+            server, now = self._service.registry.server, time.monotonic()
+            age = session.created + server.session_age
+            idle = session.used + server.session_idle if not session.requests else now + server.session_idle
+            if now >= age:
+                self._end(session, f"it was older than {server.session_age:g} s (session_age)")
+            elif now >= idle:
+                self._end(session, f"it was idle for {server.session_idle:g} s")
+            with anyio.move_on_after(min(age, idle) - now):
+                await session.over.wait()
+
+    async def _opened(self, state: RuntimeState, job: Job) -> Home | Refusal:
+        supervisor = state.supervisor
+        if supervisor and (generation := supervisor.generation_for(frozenset())):
+            try:
+                return await self._started(state, job, ForkStart(generation))
+            except ForkServerError as error:
+                _log.warning("runtime %s: a session starts cold: %s", state.runtime.name, error)
+        age = int(self._service.registry.server.session_age) + 1
+        return await self._started(state, job, state.preparation.starter.cold.lasting(age))
+
+    async def _started(self, state: RuntimeState, job: Job, start: Start) -> Home | Refusal:
+        home: Home | Refusal = await self._tasks.start(self._hold, state, job, start)
+        return home
+
+    async def _hold(
+        self, state: RuntimeState, job: Job, start: Start, *, task_status: TaskStatus[Home | Refusal]
+    ) -> None:
+        """Keep a jail while there are sessions in it."""
+        is_started = False
+        try:
+            with state.preparation.used():
+                async with opened_session(state.prepared, job, start) as jail:
+                    is_started = True
+                    if isinstance(jail, Refusal):
+                        task_status.started(jail)
+                        return
+                    home = Home(jail)
+                    task_status.started(home)
+                    try:
+                        reason = await first(
+                            partial(_after, home.empty, ""),
+                            partial(_after, state.preparation.retired, _RELOADED),
+                            partial(_ended, jail),
+                        )
+                        self._close(home, reason)
+                    finally:
+                        await self._clear(home, state.runtime.limits)
+        except Exception as error:
+            if not is_started:
+                raise
+            # The jail is gone, whatever went wrong; nobody waits for this task, which must not end the server.
+            _log.exception("runtime %s: a session's jail ended with an error: %s", state.runtime.name, error)
+
+    async def _clear(self, home: Home, limits: Limits) -> None:
+        """End what is in a jail before the jail ends."""
+        self._close(home, "its jail ended")
+        with suppress(OSError):
+            home.jail.group.limit_cpus(limits.cpus)  # else the end of the processes takes a hundred times as long
+            home.jail.kill_all()
+        with anyio.CancelScope(shield=True):
+            async with home.jail.turn:
+                pass  # the request that ran has ended, and uses the jail no more
+
+    def _close(self, home: Home, reason: str) -> None:
+        home.is_closed = True
+        for name in tuple(home.sessions):
+            self._end(self._sessions[name], reason)
+
+
+def _require_open(home: Home) -> None:
+    if home.is_closed:
+        raise SessionGoneError("its jail ended")
+
+
+_RELOADED = "the registry was reloaded, and its runtime changed"
+
+
+async def _after(event: anyio.Event, reason: str) -> str:
+    await event.wait()
+    return reason
+
+
+async def _ended(jail: SessionJail) -> str:
+    await jail.guest.ended()
+    return "its interpreter ended"
+
+
+@asynccontextmanager
+async def opened_sessions(service: Service) -> AsyncIterator[Sessions]:
+    """Yield the sessions of a service, and end all of them on leaving."""
+    async with anyio.create_task_group() as tasks:
+        yield Sessions(service, tasks)
+        tasks.cancel_scope.cancel()

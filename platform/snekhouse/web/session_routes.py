@@ -1,0 +1,112 @@
+"""The routes of sessions."""
+
+from http import HTTPStatus
+
+from starlette.endpoints import HTTPEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from snekhouse.errors import BusyError, RequestError
+from snekhouse.jail.protocol import Refusal
+from snekhouse.service import Service, Session, Sessions
+from snekhouse.web.answer import answer, json_answer
+from snekhouse.web.body import read_request
+from snekhouse.web.connection import while_connected
+from snekhouse.web.memory_budget import reservation_of
+from snekhouse.web.session_request import CellRequest, SessionRequest
+from snekhouse.web.session_schemas import CellResponse, SessionOut
+
+
+class SessionList(HTTPEndpoint):
+    """``/sessions``."""
+
+    async def post(self, request: Request) -> Response:
+        """Make a session."""
+        service = _service(request)
+        body = await read_request(request, int(service.registry.server.max_request), SessionRequest)
+        runtime = service.registry.resolve(body.runtime or service.registry.default)
+        job = body.to_job(runtime)
+        reservation_of(request.scope).hold(job.size)
+        made = await while_connected(request, lambda: _sessions(request).create(runtime, job))
+        if isinstance(made, Refusal):
+            raise RequestError(made.explained(job.files[made.index].path)[1], title="Request file is invalid")
+        return _session_answer(service, made, HTTPStatus.CREATED)
+
+
+class OneSession(HTTPEndpoint):
+    """``/sessions/{session}``."""
+
+    async def get(self, request: Request) -> Response:
+        """Show a session."""
+        return _session_answer(_service(request), _session(request))
+
+    async def delete(self, request: Request) -> Response:
+        """End a session."""
+        _sessions(request).end(_session(request))
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+class Cell(HTTPEndpoint):
+    """``/sessions/{session}/eval``."""
+
+    async def post(self, request: Request) -> Response:
+        """Run a cell."""
+        service, session = _service(request), _session(request)
+        body = await read_request(request, int(service.registry.server.max_request), CellRequest)
+        job = body.to_job(session.limits)
+        reservation_of(request.scope).hold(job.size)
+        found = await while_connected(request, lambda: _sessions(request).run(session, job))
+        try:
+            reservation_of(request.scope).hold(found.size)
+        except BusyError:
+            found = found.without_content("too much is in transit, so the output is left out; the cell has run")
+        return answer(CellResponse.of_cell(session, job.limits, service.enforcement, found))
+
+
+class Branch(HTTPEndpoint):
+    """``/sessions/{session}/branch``."""
+
+    async def post(self, request: Request) -> Response:
+        """Make another session with a copy of the state."""
+        session = _session(request)
+        copy = await while_connected(request, lambda: _sessions(request).branch(session))
+        return _session_answer(_service(request), copy, HTTPStatus.CREATED)
+
+
+class Interrupt(HTTPEndpoint):
+    """``/sessions/{session}/interrupt``."""
+
+    async def post(self, request: Request) -> Response:
+        """Raise KeyboardInterrupt in the cell that runs."""
+        _sessions(request).interrupt(_session(request))
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+ROUTES = (
+    Route("/sessions", SessionList),
+    Route("/sessions/{session}", OneSession),
+    Route("/sessions/{session}/eval", Cell),
+    Route("/sessions/{session}/branch", Branch),
+    Route("/sessions/{session}/interrupt", Interrupt),
+)
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def _sessions(request: Request) -> Sessions:
+    sessions: Sessions = request.app.state.sessions
+    return sessions
+
+
+def _session(request: Request) -> Session:
+    return _sessions(request).find(request.path_params["session"])
+
+
+def _session_answer(service: Service, session: Session, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    response = json_answer(SessionOut.of(session, service.registry.server, service.enforcement))
+    response.status_code = status
+    return response

@@ -1,0 +1,99 @@
+"""Servers that keep sessions, forked and cold, and a client of a session."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from serving import Server, await_fork_servers, running_server
+from snekhouse.registry.models import Registry
+
+SESSIONS = 60
+"""How many sessions the servers of these tests keep."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A client of one session."""
+
+    client: httpx.Client
+    id: str
+
+    def run(self, code: str, **fields: Any) -> dict[str, Any]:
+        """Run a cell; return the answer."""
+        answer = self.client.post(f"/sessions/{self.id}/eval", json={"input": code, **fields})
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def value(self, code: str, **fields: Any) -> str:
+        """Run a cell that must succeed; return its value as text."""
+        answer = self.run(code, **fields)
+        assert (answer["status"], answer["state"]) == ("ok", "kept"), answer
+        return str((answer["result"] or {}).get("text", ""))
+
+    def show(self) -> httpx.Response:
+        """Ask what the session is."""
+        return self.client.get(f"/sessions/{self.id}")
+
+    def branch(self) -> "Session":
+        """Make a branch."""
+        answer = self.client.post(f"/sessions/{self.id}/branch")
+        assert answer.status_code == 201, answer.text
+        return Session(self.client, answer.json()["id"])
+
+    def end(self) -> None:
+        """End it."""
+        self.client.delete(f"/sessions/{self.id}")
+
+
+NewSession = Callable[..., Session]
+
+
+def open_session(client: httpx.Client, **fields: Any) -> Session:
+    """Make a session."""
+    answer = client.post("/sessions", json=fields)
+    assert answer.status_code == 201, answer.text
+    return Session(client, answer.json()["id"])
+
+
+def session_registry(text: str, *, start: str = "fork", keys: str = "") -> str:
+    """Return a registry whose server keeps sessions."""
+    text = text.replace("[server]\n", f"[server]\nsessions = {SESSIONS}\n{keys}", 1)
+    return text.replace("[defaults]\n", f'[defaults]\nstart = "{start}"\n', 1)
+
+
+@pytest.fixture(scope="session", params=["fork", "cold"])
+def session_server(
+    request: pytest.FixtureRequest, registry_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server that keeps sessions."""
+    folder = tmp_path_factory.mktemp("sessions")
+    path = folder / "runtimes.toml"
+    path.write_text(session_registry(registry_path.read_text(), start=request.param))
+    with running_server(path, folder / "log") as server:
+        if request.param == "fork":
+            await_fork_servers(server.client)
+        yield server
+
+
+@pytest.fixture
+def new_session(session_server: Server) -> Iterator[NewSession]:
+    """Make sessions, which end with the test."""
+    made = []
+
+    def new(**fields: Any) -> Session:
+        made.append(open_session(session_server.client, **fields))
+        return made[-1]
+
+    yield new
+    for session in made:
+        session.end()
+
+
+@pytest.fixture
+def session(new_session: NewSession, registry: Registry) -> Session:
+    """A session of the default runtime."""
+    return new_session(runtime=registry.default)

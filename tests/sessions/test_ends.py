@@ -1,0 +1,230 @@
+"""How sessions end, and what is left of them."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from leftovers import descendants, held
+from serving import PATIENCE, SLOWNESS, Server, await_fork_servers, running_server
+from sessions.conftest import SESSIONS, Session, open_session
+
+_KEYS = "session_idle = {idle}\nsession_age = {age}\n"
+
+
+def _registry(small: Path, *, idle: float = 600, age: float = 86400, sessions: int = 3) -> Path:
+    keys = f"sessions = {sessions}\n{_KEYS.format(idle=float(idle), age=float(age))}"
+    small.write_text(small.read_text().replace("[server]\n", f"[server]\n{keys}"))
+    return small
+
+
+@pytest.fixture
+def own(small: Path, tmp_path: Path) -> Iterator[Server]:
+    """A server with three sessions."""
+    with running_server(_registry(small), tmp_path / "log") as server:
+        await_fork_servers(server.client)
+        yield server
+
+
+def test_a_server_makes_no_sessions_unless_the_registry_allows_them(client: httpx.Client) -> None:
+    answer = client.post("/sessions", json={})
+    assert answer.status_code == 503
+    assert "set sessions in [server] to allow them" in answer.json()["description"]
+
+
+def test_there_is_a_limit_of_sessions(own: Server) -> None:
+    made = [open_session(own.client) for _ in range(3)]
+    answer = own.client.post("/sessions", json={})
+    assert answer.status_code == 503
+    assert "has 3 sessions, and may have 3; end one" in answer.json()["description"]
+    assert own.client.post(f"/sessions/{made[0].id}/branch").status_code == 503
+    made[0].end()
+    assert open_session(own.client).value("1") == "1"
+
+
+def test_unknown_and_ended_sessions_are_told_apart(own: Server) -> None:
+    assert own.client.get("/sessions/nonsense").status_code == 404
+    assert own.client.post("/sessions/nonsense/eval", json={"input": "1"}).status_code == 404
+    session = open_session(own.client)
+    session.end()
+    answer = own.client.post(f"/sessions/{session.id}/eval", json={"input": "1"})
+    assert (answer.status_code, answer.json()["description"]) == (410, "it was deleted")
+    assert own.client.delete(f"/sessions/{session.id}").status_code == 410
+
+
+@pytest.mark.alone
+def test_an_ended_session_leaves_nothing(own: Server) -> None:
+    def cycle() -> None:
+        session = open_session(own.client)
+        branch = session.branch()
+        branch.run("import os\nif os.fork() == 0:\n    import time; time.sleep(60)")
+        session.run("while True: pass", limits={"wall_time": 0.2})
+        session.end()
+        branch.end()
+
+    cycle()
+    time.sleep(1)
+    before = held(own)
+    for _ in range(5):
+        cycle()
+    deadline = time.monotonic() + 10 * SLOWNESS
+    while held(own) != before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert held(own) == before
+
+
+@pytest.mark.alone
+def test_idle_and_old_sessions_end(small: Path, tmp_path: Path) -> None:
+    with running_server(_registry(small, idle=1, age=3), tmp_path / "log") as server:
+        idle, used = open_session(server.client), open_session(server.client)
+        for _ in range(4):
+            time.sleep(0.5)
+            used.run("1")
+        answer = idle.show()
+        assert (answer.status_code, answer.json()["description"]) == (410, "it was idle for 1 s")
+        deadline = time.monotonic() + 5
+        while used.show().status_code == 200 and time.monotonic() < deadline:
+            server.client.post(f"/sessions/{used.id}/eval", json={"input": "1"})
+        assert used.show().json()["description"] == "it was older than 3 s (session_age)"
+
+
+def test_a_reload_that_changes_the_runtime_ends_its_sessions(own: Server, small: Path) -> None:
+    session = open_session(own.client)
+    small.write_text(f"{small.read_text()}\n[defaults]\nloopback = true\n")
+    deadline = time.monotonic() + PATIENCE
+    while (answer := session.show()).status_code == 200 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert answer.json()["description"] == "the registry was reloaded, and its runtime changed"
+    assert open_session(own.client).value("1") == "1"
+
+
+def test_a_reload_that_changes_nothing_of_the_runtime_keeps_its_sessions(own: Server, small: Path) -> None:
+    session = open_session(own.client)
+    session.run("x = 1")
+    small.write_text(small.read_text().replace("sessions = 3", "sessions = 5"))
+    time.sleep(2)
+    assert session.value("x") == "1"
+
+
+def test_deleting_a_session_ends_the_cell_that_runs(own: Server) -> None:
+    session = open_session(own.client)
+    with ThreadPoolExecutor() as pool, httpx.Client(base_url=own.client.base_url, timeout=PATIENCE) as other:
+        cell = pool.submit(other.post, f"/sessions/{session.id}/eval", json={"input": "import time; time.sleep(5)"})
+        time.sleep(0.5)
+        begin = time.monotonic()
+        session.end()
+        answer = cell.result()
+        assert (answer.status_code, answer.json()["description"]) == (410, "it was deleted")
+        assert time.monotonic() - begin < 3 * SLOWNESS
+    assert own.client.post("/eval", json={"input": "print(1)"}).json()["stdout"] == "1\n"
+
+
+def test_a_client_that_goes_away_rolls_its_cell_back(own: Server) -> None:
+    session = open_session(own.client)
+    session.run("x = 1")
+    with httpx.Client(base_url=own.client.base_url, timeout=0.5) as impatient, pytest.raises(httpx.ReadTimeout):
+        Session(impatient, session.id).run("x = 2\nwhile True: pass")
+    assert session.value("x") == "1"
+    assert session.show().json()["execution_count"] == 2
+
+
+@pytest.mark.alone
+def test_the_end_of_the_server_ends_all_sessions(small: Path, tmp_path: Path) -> None:
+    with running_server(_registry(small), tmp_path / "log") as server:
+        sessions = [open_session(server.client) for _ in range(3)]
+        sessions[0].run("import os\nif os.fork() == 0:\n    import time; time.sleep(60)")
+        before = descendants(server.process.pid)
+    deadline = time.monotonic() + 10
+    while (left := [pid for pid in before if Path(f"/proc/{pid}").exists()]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert len(before) > len(sessions)
+    assert not left
+
+
+@pytest.mark.alone
+def test_evaluations_go_on_beside_many_idle_sessions(session_server: Server) -> None:
+    made = [open_session(session_server.client) for _ in range(SESSIONS // 2)]
+    for session in made:
+        session.run("import os\nif os.fork() == 0:\n    while True: pass")  # it burns what an idle session may use
+    begin = time.monotonic()
+    for _ in range(10):
+        assert session_server.client.post("/eval", json={"input": "print(1)"}).json()["stdout"] == "1\n"
+    assert time.monotonic() - begin < 10 * SLOWNESS
+    for session in made:
+        session.end()
+
+
+def _descriptors(server: Server) -> int:
+    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+
+
+@pytest.mark.alone
+def test_sessions_that_end_by_exit_or_in_a_cell_leave_no_descriptors(own: Server) -> None:
+    def cycle() -> None:
+        open_session(own.client).run("exit()")
+        session = open_session(own.client)
+        branch = session.branch()
+        with ThreadPoolExecutor() as pool, httpx.Client(base_url=own.client.base_url, timeout=PATIENCE) as other:
+            cell = pool.submit(other.post, f"/sessions/{session.id}/eval", json={"input": "import time; time.sleep(5)"})
+            time.sleep(0.3)
+            session.end()
+            assert cell.result().status_code == 410
+        assert branch.value("1") == "1"
+        branch.end()
+
+    cycle()
+    time.sleep(1)
+    before = _descriptors(own)
+    for _ in range(5):
+        cycle()
+    deadline = time.monotonic() + 5 * SLOWNESS
+    while _descriptors(own) > before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert _descriptors(own) <= before
+
+
+@pytest.mark.parametrize("end", ["time", "delete"])
+def test_a_process_name_that_is_not_text_hurts_nobody(own: Server, end: str) -> None:
+    session = open_session(own.client)
+    session.run("import ctypes; ctypes.CDLL(None).prctl(15, bytes([255, 254]), 0, 0, 0)")
+    if end == "time":
+        answer = session.run("while True: pass", limits={"wall_time": 0.3})
+        assert (answer["status"], answer["state"]) == ("timeout", "rolled_back")
+    session.end()
+    assert own.client.post("/eval", json={"input": "print(1)"}).json()["stdout"] == "1\n"
+    assert open_session(own.client).value("1") == "1"
+
+
+def test_an_interrupt_after_a_client_has_gone_does_nothing(own: Server) -> None:
+    session = open_session(own.client)
+    for _ in range(3):
+        with httpx.Client(base_url=own.client.base_url, timeout=0.3) as impatient, pytest.raises(httpx.ReadTimeout):
+            Session(impatient, session.id).run("while True: pass")
+        assert own.client.post(f"/sessions/{session.id}/interrupt").status_code == 204
+    assert session.value("1") == "1"
+
+
+def test_deleting_a_session_in_a_cell_leaves_its_branch(own: Server) -> None:
+    session = open_session(own.client)
+    session.run("import threading; go = threading.Event(); x = 1")
+    branch = session.branch()
+    session.run("t = threading.Thread(target=go.wait, daemon=True); t.start()")
+    with ThreadPoolExecutor() as pool, httpx.Client(base_url=own.client.base_url, timeout=PATIENCE) as other:
+        cell = pool.submit(other.post, f"/sessions/{session.id}/eval", json={"input": "import time; time.sleep(5)"})
+        time.sleep(0.5)
+        session.end()
+        assert cell.result().status_code == 410
+    assert branch.value("x") == "1"
+
+
+@pytest.mark.alone
+def test_only_so_many_requests_wait_for_a_session(own: Server) -> None:
+    session = open_session(own.client)
+    with ThreadPoolExecutor(20) as pool, httpx.Client(base_url=own.client.base_url, timeout=PATIENCE) as other:
+        url, body = f"/sessions/{session.id}/eval", {"input": "import time; time.sleep(0.5)"}
+        codes = [each.result().status_code for each in [pool.submit(other.post, url, json=body) for _ in range(20)]]
+    assert sorted(set(codes)) == [200, 503]
+    assert session.value("1") == "1"
