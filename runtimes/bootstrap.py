@@ -118,7 +118,7 @@ def take_request():  # type: () -> tuple[list[bytes], list[tuple[bytes, bytes]]]
     variables = [(receive_field(), receive_field()) for _ in range(receive_number())]
     write(CONTROL, b"R" + receive_files())
     if count == SESSION:
-        load("session").serve()
+        (load("session") if HOOKS is None else HOOKS.session).serve()
     posix.close(CONTROL)
     return args, variables
 

@@ -41,6 +41,7 @@ _socket = bootstrap.borrow("_socket")
 select = bootstrap.borrow("select")
 gc = bootstrap.borrow("gc")  # type: Any
 CAN_FREEZE = hasattr(gc, "freeze")  # from Python 3.7 on
+SESSION = bootstrap.load("session")
 if not TYPE_CHECKING:
     libc = bootstrap.load("libc")
     process = bootstrap.load("process", libc=libc)
@@ -80,9 +81,10 @@ class Forks:
     """
 
     def __init__(self, control, seal, record, hooks):  # type: (Any, Seal, Record, Hooks) -> None
-        self.control, self.seal, self.record, self.hooks, self.poll = control, seal, record, hooks, select.poll()
+        self.control, self.seal, self.record, self.hooks = control, seal, record, hooks
+        self.poll = select.epoll()
         self.pids, self.watches = {}, {}  # type: dict[bytes, int], dict[int, bytes]
-        self.poll.register(bootstrap.CONTROL, select.POLLIN)
+        self.poll.register(bootstrap.CONTROL, select.EPOLLIN)
 
     def serve(self):  # type: () -> Hooks
         """Follow orders and report ends, forever; in each run, return its hooks."""
@@ -120,15 +122,19 @@ class Forks:
             return True
         posix.close(control)
         if pid > 0:
-            watch = libc.call("syscall", SYS_PIDFD_OPEN, pid, 0)
-            self.pids[number], self.watches[watch] = pid, number
-            self.poll.register(watch, select.POLLIN)
+            self.watch(number, pid)
         return False
+
+    def watch(self, number, pid):  # type: (bytes, int) -> None
+        """Await the end of a forked process."""
+        watch = libc.call("syscall", SYS_PIDFD_OPEN, pid, 0)
+        self.pids[number], self.watches[watch] = pid, number
+        self.poll.register(watch, select.EPOLLIN)
 
     def begin_generation(self, control):  # type: (int) -> Hooks
         """Become another generation, which talks with the host over `control`; return in each run that it forks."""
         posix.dup2(control, bootstrap.CONTROL)
-        posix.closerange(bootstrap.CONTROL + 1, process.DESCRIPTORS)
+        process.close_from(bootstrap.CONTROL + 1)
         self.seal.note_process()
         names = [bootstrap.receive_field().decode() for _ in range(bootstrap.receive_number())]
         before = process.memory()
@@ -162,7 +168,8 @@ class Forks:
 class Hooks:
     """What the bootstrap uses in a forked run; started cold, it has no hooks."""
 
-    def __init__(self, leave):  # type: (Callable[[int], None]) -> None
+    def __init__(self, leave, session):  # type: (Callable[[int], None], Any) -> None
+        self.session = session  # the module of sessions
         self.leave = leave  # ends a run at once after its program, if nobody can see the difference; else returns
         # Gives the trace and the profile function without a call, which these functions would see.
         self.watchers = zip(iter(sys.gettrace, 0), iter(sys.getprofile, 0))  # type: Iterator[tuple[object, object]]
@@ -191,9 +198,8 @@ def freeze(aside):  # type: (Aside) -> Hooks
     gc.collect()
     held = gc.get_objects()
     held.append(held)  # never freed: that would write to pages, and copy them in each run
-    hooks = Hooks(
-        bootstrap.load("leaving", asides=asides, libc=libc).Leaving(aside, () if CAN_FREEZE else map(id, held)).leave
-    )
+    leaving = bootstrap.load("leaving", asides=asides, libc=libc)
+    hooks = Hooks(leaving.Leaving(aside, () if CAN_FREEZE else map(id, held)).leave, SESSION)
     if CAN_FREEZE:
         gc.freeze()
     return hooks
@@ -204,7 +210,7 @@ def settle(seal, user, control):  # type: (Seal, int, int) -> None
     try:
         posix.setsid()
         posix.dup2(control, bootstrap.CONTROL)
-        posix.closerange(bootstrap.CONTROL + 1, process.DESCRIPTORS)
+        process.close_from(bootstrap.CONTROL + 1)
         seal.close(user)
         freshen()
     except BaseException as error:

@@ -16,6 +16,7 @@ else:
     import __main__ as bootstrap
 
 CLONE_THREAD = 0x00010000
+SYS_CLOSE_RANGE = 436  # on every machine, from Linux 5.9 on
 DESCRIPTORS = posix.sysconf("SC_OPEN_MAX")
 SIGNALS = range(1, 65)
 
@@ -55,6 +56,14 @@ def has_threads():  # type: () -> bool
     except OSError:
         return True
     return False
+
+
+def close_from(first):  # type: (int) -> None
+    """Close all descriptors from one on; they are few, and their numbers may be large."""
+    try:
+        libc.call("syscall", SYS_CLOSE_RANGE, first, DESCRIPTORS, 0)
+    except OSError:
+        posix.closerange(first, DESCRIPTORS)
 
 
 def open_descriptors():  # type: () -> list[int]

@@ -228,3 +228,16 @@ def test_only_so_many_requests_wait_for_a_session(own: Server) -> None:
         codes = [each.result().status_code for each in [pool.submit(other.post, url, json=body) for _ in range(20)]]
     assert sorted(set(codes)) == [200, 503]
     assert session.value("1") == "1"
+
+
+@pytest.mark.alone
+def test_more_sessions_than_a_program_may_open_files(small: Path, tmp_path: Path) -> None:
+    """A fork server has a descriptor for each fork, and `limits.open_files` is 256."""
+    with running_server(_registry(small, sessions=300), tmp_path / "log") as server:
+        await_fork_servers(server.client)
+        made = [open_session(server.client) for _ in range(280)]
+        assert made[0].value("import resource; resource.getrlimit(resource.RLIMIT_NOFILE)") == "(256, 256)"
+        assert server.client.post("/eval", json={"input": "print(1)"}).json()["stdout"] == "1\n"
+        assert server.client.get("/runtimes").json()["runtimes"][0]["start"] == "fork"
+        for session in made:
+            session.end()

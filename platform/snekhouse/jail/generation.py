@@ -1,5 +1,6 @@
 """Processes that fork the guests of evaluations: each generation of a fork server is one."""
 
+import errno
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
@@ -13,7 +14,7 @@ from snekhouse.jail.channel import Channel, Hello, RefusedError, opened_channel
 from snekhouse.jail.forks import Fork, LostForks
 from snekhouse.jail.resources import RunResources
 from snekhouse.jail.start import GuestExit
-from snekhouse.profile.rendering import START_TIMEOUT_S
+from snekhouse.profile.rendering import START_TIMEOUT_S, fork_server_descriptors
 from snekhouse.registry.models import Runtime
 from snekhouse.waiting import first
 
@@ -22,6 +23,9 @@ ANSWER_TIMEOUT_S = 5.0
 
 _REASON_SIZE = 200
 """Bytes of a reason why a module is not set aside."""
+
+_OWN_DESCRIPTORS = 64
+"""Descriptors that a fork server may use for something else than forks: files of its modules, generations."""
 
 _MIB = 1 << 20
 
@@ -283,6 +287,8 @@ class Generation:
 
     def _fork(self) -> Fork:
         runtime = self._runtime
+        if len(self._forks) >= fork_server_descriptors() - _OWN_DESCRIPTORS:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         with ExitStack() as held:
             host_ids = held.enter_context(self._resources.ids.lease())
             group = held.enter_context(self._resources.group(runtime.limits, loopback=runtime.loopback))

@@ -31,6 +31,7 @@ def limit_guest(
     if group:
         group.add(pid)
     _lower_limit(pid, resource.RLIMIT_SIGPENDING, _SIGPENDING_LIMIT)
+    _lower_limit(pid, resource.RLIMIT_NOFILE, limits.open_files)
     limited = group.walls if group else frozenset[str]()
     if "pids" not in limited:
         _lower_limit(pid, resource.RLIMIT_NPROC, limits.processes)

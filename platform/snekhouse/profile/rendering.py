@@ -1,6 +1,7 @@
 """A runtime's profile: its NsJail configuration in protobuf text format."""
 
 import math
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def render_profile(
             accounts=_accounts(runtime, ids),
             writable=writable(runtime),
             pids_limited="pids" in limited,
+            open_files=max(runtime.limits.open_files, fork_server_descriptors() if fork_server else 0),
             fork_server=bool(fork_server),
             network=network,
             policy=render_policy(
@@ -76,6 +78,15 @@ def render_profile(
             MIB=_MIB,
         )
     )
+
+
+def fork_server_descriptors() -> int:
+    """Return how many descriptors a fork server may have: one for each fork. Its runs have `open_files`."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+
+
+_DESCRIPTORS = 4096
 
 
 def _accounts(runtime: Runtime, ids: int) -> list[tuple[str, str]]:
