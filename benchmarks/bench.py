@@ -18,7 +18,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ import peers
 from measuring import SECONDS, Client, Figures, alternate, throughput
 from plotting import plot
 
+import sessions
 from fidelity.plain import Plain
 from leftovers import descendants, guests
 from serving import Server, await_fork_servers, running_server
@@ -50,6 +51,9 @@ FIGURES = re.compile(r"(?<=<!-- figures -->\n).*(?=<!-- end of figures -->)", re
 
 ROUNDS = 100
 CLIENTS = (1, 2, 8)
+SESSIONS = 600
+"""How many sessions the servers may have."""
+
 NUMPY = "numpy"
 """Name of a copy of the default runtime that preloads numpy and pandas."""
 
@@ -110,7 +114,8 @@ def opened() -> Iterator[Bench]:
         parsed = tomllib.loads(render_registry(find_interpreters(), allow_degraded_reason="a benchmark"))
         parsed["defaults"] = {"packages": f"{folder}/packages"}
         twin = {key: value for key, value in parsed["runtimes"][parsed["default"]].items() if "name" not in key}
-        parsed["runtimes"][NUMPY] = twin | {"aliases": [], "preload": ["numpy", "pandas"]}
+        parsed["runtimes"][NUMPY] = twin | {"aliases": [], "preload": ["numpy", "pandas"], "limits": {"memory": "1GiB"}}
+        parsed["server"]["sessions"] = SESSIONS
         forking, cold = folder / "fork.toml", folder / "cold.toml"
         forking.write_text(tomli_w.dumps(parsed))
         parsed["defaults"]["start"] = "cold"
@@ -162,16 +167,19 @@ def loads(bench: Bench) -> dict[str, dict[str, list[Figures]]]:
 
 
 def programs(bench: Bench) -> dict[str, list[Figures]]:
-    """Time each program in the default runtime, cold and forked, and in turns with a forked `print(1)`."""
-    default, (cold, forking) = bench.registry.default, bench.clients()
-    return {
-        title: alternate(
-            ROUNDS // 2,
-            *(partial(client.evaluate, f"/eval/{name or default}", request) for client in (cold, forking)),
-            partial(forking.evaluate, f"/eval/{default}", PRINT),
-        )
-        for title, (name, request) in PROGRAMS.items()
-    }
+    """Time each program in the default runtime, cold, and then forked in turns with a forked `print(1)`.
+
+    What follows a cold evaluation takes longer, so the cold ones are not among these turns.
+    """
+    default, found = bench.registry.default, {}
+    for title, (name, request) in PROGRAMS.items():
+        route = f"/eval/{name or default}"
+        with closing(Client(str(bench.cold.client.base_url))) as client:
+            (cold,) = alternate(ROUNDS // 2, partial(client.evaluate, route, request))
+        with closing(Client(str(bench.forking.client.base_url))) as client:
+            works = partial(client.evaluate, route, request), partial(client.evaluate, f"/eval/{default}", PRINT)
+            found[title] = [cold, *alternate(ROUNDS, *works)]
+    return found
 
 
 def cpu(bench: Bench) -> float:
@@ -279,6 +287,7 @@ def report(bench: Bench) -> Iterator[str]:
             for title, (cold, fork, plain) in programs(bench).items()
         ),
     )  # fmt: skip
+    yield from _sessions(bench)
     yield f"CPU time of the server for one forked `print(1)`, with 8 clients: {cpu(bench):.2f} ms.\n"
     yield "Memory as proportional set size (PSS) in MiB, and the start-up time of a server with all runtimes:\n"
     yield table(("memory", "MiB"), ((what, f"{size:.1f}") for what, size in memory(bench).items()))
@@ -292,6 +301,23 @@ def report(bench: Bench) -> Iterator[str]:
         },
         {way: [ways[way][-1].rate for ways in loaded.values()] for way in ("cold", "fork")},
         bench.names,
+    )
+
+
+def _sessions(bench: Bench) -> Iterator[str]:
+    url, default = str(bench.forking.client.base_url), bench.registry.default
+    yield f"Time of requests of sessions in {default}, in turns; medians in milliseconds:\n"
+    yield table(
+        ("request", "ms", "/ `print(1)`"),
+        (
+            (title, f"{median:.1f}", f"{ratio:.2f}")
+            for title, (median, ratio) in sessions.times(url, default, NUMPY).items()
+        ),
+    )
+    size, alone, beside = sessions.memory(url, default, bench.forking.process.pid)
+    yield (
+        f"An idle session that has run two cells takes {size:.1f} MiB (PSS, 500 sessions). A `print(1)` takes "
+        f"{alone:.1f} ms without them, and {beside:.1f} ms beside them.\n"
     )
 
 

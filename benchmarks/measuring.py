@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from http import HTTPStatus
 from time import perf_counter
+from typing import Any
 
 SECONDS = 2.0
 """Duration of a measurement of throughput."""
@@ -50,6 +52,15 @@ class Client:
         self._connection.request("POST", route, json.dumps(request), {"Content-Type": "application/json"})
         answer = json.loads(self._connection.getresponse().read())
         assert answer["returncode"] in (0, 1), answer  # 1: an exception
+
+    def request(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        """Send a request, and return the JSON of the answer; nothing for an empty one."""
+        content = None if body is None else json.dumps(body)
+        self._connection.request(method, path, content, {"Content-Type": "application/json"})
+        response = self._connection.getresponse()
+        received = response.read()
+        assert response.status < HTTPStatus.BAD_REQUEST, received
+        return dict(json.loads(received)) if received else {}
 
     def close(self) -> None:
         """Close the connection."""

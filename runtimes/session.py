@@ -33,9 +33,8 @@ __future__ = bootstrap.borrow("__future__")  # type: Any
 FUTURES = sum({getattr(__future__, name).compiler_flag for name in __future__.all_feature_names} - {0x10})  # CO_NESTED
 VALUE, EXCEPTION, EXIT = b"V", b"X", b"Q"
 """How a cell ended: with a value or none, with an exception, or by asking the interpreter to end."""
-FORMATS = ("html", "markdown", "svg", "png", "jpeg", "json", "latex")
-"""What a value may show itself as, with a method such as `_repr_html_`."""
 CONTROL = bootstrap.CONTROL
+showing = bootstrap.load("showing")
 
 
 def serve():  # type: () -> NoReturn
@@ -127,7 +126,7 @@ class State:
             posix._exit(code)  # the cell has forked, and this is the child, whose program ends here
         discard_streams()
         report = b"D" + kind + code.to_bytes(4, "big") + _thread._count().to_bytes(4, "big")
-        bootstrap.write(CONTROL, report + encoded(parts, int(limit)))
+        bootstrap.write(CONTROL, report + showing.encoded(parts, int(limit)))
 
     def outcome_of(self, source, name):  # type: (str, str) -> tuple[bytes, int, list[tuple[str, bytes]]]
         """Run a cell; return how it ended, the exit code, and parts of the answer."""
@@ -136,7 +135,7 @@ class State:
             _signal.signal(_signal.SIGINT, self.on_interrupt)
             try:
                 value = self.run(source, name)
-                return VALUE, 0, [*shown(value), *drawn()]
+                return VALUE, 0, [*showing.shown(value), *showing.drawn()]
             finally:
                 self.on_interrupt = _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
                 self.register_sources()
@@ -240,35 +239,6 @@ def text_of(error):  # type: (BaseException) -> bytes
         return b"<exception str() failed>"
 
 
-def shown(value):  # type: (object) -> list[tuple[str, bytes]]
-    """Return a value as text, and in the other formats that it offers."""
-    if value is None:
-        return []
-    parts = [("text", repr(value).encode("utf-8", "replace"))]
-    for name in FORMATS if not isinstance(value, type) else ():
-        show = getattr(value, "_repr_" + name + "_", None)
-        content = show() if callable(show) else None
-        if name == "json" and content is not None:
-            content = __import__("json").dumps(content)
-        if isinstance(content, str):
-            parts.append((name, content.encode("utf-8", "replace")))
-        elif isinstance(content, bytes):
-            parts.append((name, bootstrap.borrow("binascii").b2a_base64(content)[:-1]))
-    return parts
-
-
-def drawn():  # type: () -> list[tuple[str, bytes]]
-    """Return the open figures of matplotlib as PNG in Base64, and close them."""
-    pyplot = sys.modules.get("matplotlib.pyplot")  # type: Any
-    parts = []
-    for number in pyplot.get_fignums() if pyplot else ():
-        image = sys.modules["io"].BytesIO()
-        pyplot.figure(number).savefig(image, format="png", bbox_inches="tight")
-        pyplot.close(number)
-        parts.append(("figure", bootstrap.borrow("binascii").b2a_base64(image.getvalue())[:-1]))
-    return parts
-
-
 def leave(error):  # type: (SystemExit) -> int
     """Do what the interpreter does at its end: call the exit callbacks; return the exit code."""
     code = error.code
@@ -289,16 +259,3 @@ def flush(stream):  # type: (Any) -> bool
     except Exception:
         return False  # the program has closed or replaced it
     return True
-
-
-def encoded(parts, limit):  # type: (list[tuple[str, bytes]], int) -> bytes
-    """Encode parts of an answer: cut the first one, and leave out others, if together they exceed the limit."""
-    fields = []
-    for name, whole in parts:
-        content = whole[:limit] if name in ("text", "error.name", "error.value") else whole
-        if len(content) > limit:
-            continue
-        limit -= len(content)
-        fields += [name.encode(), content]
-    head = (len(fields) // 2).to_bytes(4, "big")
-    return head + b"".join(len(each).to_bytes(4, "big") + each for each in fields)

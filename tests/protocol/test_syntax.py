@@ -23,6 +23,7 @@ _GUEST = (
     "record.py",
     "leaving.py",
     "session.py",
+    "showing.py",
 )
 
 

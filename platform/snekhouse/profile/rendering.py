@@ -31,7 +31,7 @@ def render_profile(
     bootstrap: Path,
     limited: frozenset[str],
     fork_server: Sequence[Path] = (),
-    session: Path | None = None,
+    session: Sequence[Path] = (),
     network: bool = False,
     ids: int = 1,
 ) -> str:
@@ -43,7 +43,7 @@ def render_profile(
         bootstrap: The host's path of the bootstrap.
         limited: Which of ``memory``, ``pids`` and ``cpu`` cgroups limit.
         fork_server: The host's paths of the fork server's files for the profile of a fork server; none for one run.
-        session: The host's path of the file that sessions execute; None if the jail runs no sessions.
+        session: The host's paths of the files of sessions; none if the jail runs no sessions.
         ids: How many user and group ids its runs may have inside, from `NOBODY` on.
         network: Whether the jail shares the network of the host, to install packages; jails of evaluations never do.
 
@@ -54,8 +54,7 @@ def render_profile(
         HostError: There is no seccomp policy for this machine.
     """
     own = [(str(bootstrap), bootstrap_inside(bootstrap))]
-    beside = [*fork_server, *([session] if session else [])]
-    own += [(str(path), str(Path(BOOTSTRAP_INSIDE).with_name(path.name))) for path in beside]
+    own += [(str(path), str(Path(BOOTSTRAP_INSIDE).with_name(path.name))) for path in (*fork_server, *session)]
     return (
         templates("nsjail", finalize=quote)
         .get_template("profile.cfg.jinja")

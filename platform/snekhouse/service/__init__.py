@@ -9,7 +9,8 @@ from snekhouse.service.opening import open_service
 from snekhouse.service.reloading import Reload, Reloader
 from snekhouse.service.runtime_state import RuntimeState
 from snekhouse.service.service import Service
-from snekhouse.service.sessions import Session, Sessions, opened_sessions
+from snekhouse.service.session import Session
+from snekhouse.service.sessions import Sessions, opened_sessions
 
 __all__ = [
     "Reload",

@@ -37,6 +37,9 @@ from snekhouse.waiting import first
 _FORK_SERVER = ("fork_server.py", "libc.py", "process.py", "aside.py", "outside.py", "record.py", "leaving.py")
 """The files in runtimes/ that a fork server executes."""
 
+_SESSION = ("session.py", "showing.py")
+"""The files in runtimes/ that a session executes."""
+
 _log = logging.getLogger(__package__)
 
 
@@ -64,7 +67,7 @@ class Preparer:
         self._source = asset("runtimes/bootstrap.py").read_text(encoding="utf-8")
         self._bootstrap = state.write("bootstrap.py", self._source)  # written once: many interpreters read it
         self._fork_server = [state.write(name, asset(f"runtimes/{name}").read_bytes()) for name in _FORK_SERVER]
-        self._session = state.write("session.py", asset("runtimes/session.py").read_bytes())
+        self._session = [state.write(name, asset(f"runtimes/{name}").read_bytes()) for name in _SESSION]
         self._numbers = count()
 
     async def prepare_again(self, registry: Registry, before: Mapping[str, RuntimeState]) -> dict[str, RuntimeState]:

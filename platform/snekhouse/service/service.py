@@ -16,6 +16,7 @@ from snekhouse.jail.resources import RunResources
 from snekhouse.registry.cross_check import ids_needed
 from snekhouse.registry.models import Registry, Runtime
 from snekhouse.service.admission import Admission
+from snekhouse.service.log_fields import job_fields, result_fields
 from snekhouse.service.metrics import Metrics
 from snekhouse.service.preparing import Preparer
 from snekhouse.service.runtime_state import RuntimeState
@@ -151,7 +152,7 @@ class Service:
         if result is None:
             raise BusyError(_CLOSING)
         self.metrics.ended(runtime.name, result.status.value)
-        _log.info("evaluation", extra=_job_fields(runtime, job) | _result_fields(result))
+        _log.info("evaluation", extra=job_fields(runtime, job) | result_fields(result))
         if result.status is Status.INTERNAL_ERROR:
             state.preparation.last_error = result.message
             _log.error("internal error: %s", result.message)
@@ -178,7 +179,7 @@ class Service:
                     result = await state.preparation.starter.run(state.prepared, job)
         except anyio.get_cancelled_exc_class():
             self.metrics.ended(name, "abandoned")
-            _log.info("evaluation", extra=_job_fields(state.runtime, job) | {"status": "abandoned"})
+            _log.info("evaluation", extra=job_fields(state.runtime, job) | {"status": "abandoned"})
             raise
         return replace(result, usage=replace(result.usage, queue_time=waited))
 
@@ -279,32 +280,6 @@ def _require_available(
 
 def _is_up(state: RuntimeState) -> bool:
     return state.supervisor is not None and state.supervisor.is_up
-
-
-def _job_fields(runtime: Runtime, job: Job) -> dict[str, object]:
-    """Return the log fields of a job: sizes, and no content."""
-    return {
-        "runtime": runtime.name,
-        "args_size": sum(map(len, job.args)),
-        "stdin_size": len(job.stdin),
-        "files_in": len(job.files),
-        "files_in_size": sum(len(file.content) for file in job.files),
-    }
-
-
-def _result_fields(result: Result) -> dict[str, object]:
-    """Return the log fields of a result."""
-    return {
-        "status": result.status.value,
-        "returncode": result.returncode,
-        "wall_time": round(result.usage.wall_time, 6),
-        "cpu_time": round(result.usage.cpu_time, 6),
-        "queue_time": round(result.usage.queue_time, 6),
-        "memory": result.usage.memory,
-        "output_size": len(result.stdout) + len(result.stderr or ""),
-        "files_out": len(result.files),
-        "files_out_size": sum(len(file.content) for file in result.files),
-    }
 
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC}

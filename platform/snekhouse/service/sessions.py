@@ -8,35 +8,28 @@ cancelled, and then closes them.
 """
 
 import logging
-import secrets
 import signal
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from functools import partial
+from contextlib import asynccontextmanager
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskGroup
 
 from snekhouse.errors import BusyError, SessionGoneError, SessionUnknownError
 from snekhouse.evaluation import Job
 from snekhouse.jail.cell import CellResult, Fate, run_cell
 from snekhouse.jail.channel import RefusedError
-from snekhouse.jail.fork import ForkStart
-from snekhouse.jail.generation import ForkServerError
 from snekhouse.jail.protocol import Refusal
-from snekhouse.jail.session import SessionJail, SessionLostError, SessionState, opened_session
-from snekhouse.jail.start import Start
+from snekhouse.jail.session import SessionJail, SessionLostError, SessionState
 from snekhouse.registry.models import Limits, Runtime
-from snekhouse.service.runtime_state import RuntimeState
 from snekhouse.service.service import Service
-from snekhouse.waiting import first
+from snekhouse.service.session import Home, Session
+from snekhouse.service.session_homes import SessionHomes
 
 _log = logging.getLogger(__package__)
 
-_ID_BYTES = 16
 _MAX_GONE = 1000
 """How many sessions that have ended are remembered, to answer with the reason."""
 
@@ -50,80 +43,12 @@ _NEEDED = frozenset({"memory", "pids", "cpu"})
 """What a cgroup must limit: between two cells, the server watches nothing."""
 
 
-@dataclass
-class Session:
-    """A session.
-
-    Attributes:
-        id: Its name in URLs, which nobody can guess.
-        runtime: The runtime that it started with.
-        limits: Its limits.
-        home: Where it lives.
-        state: The current state.
-        checkpoint: The state before it; None if there was none, or the session was rolled back to it.
-        created: When it was made, in seconds of a monotonic clock.
-        used: When its last request ended.
-        requests: How many requests use it now.
-        over: Set once it has ended.
-    """
-
-    id: str
-    runtime: Runtime
-    limits: Limits
-    home: "Home"
-    state: SessionState
-    checkpoint: SessionState | None = None
-    created: float = field(default_factory=time.monotonic)
-    used: float = field(default_factory=time.monotonic)
-    requests: int = 0
-    over: anyio.Event = field(default_factory=anyio.Event)
-
-    def take(self, state: SessionState) -> None:
-        """Make a state the current one: a copy of the current state, this state itself, or the checkpoint."""
-        if state is self.checkpoint:
-            self.state.end()
-            self.checkpoint = None
-        elif state is not self.state:
-            if self.checkpoint:
-                self.checkpoint.end()
-            self.checkpoint = self.state
-        self.state = state
-
-    def close(self) -> None:
-        """Kill its states."""
-        self.state.end()
-        if self.checkpoint:
-            self.checkpoint.end()
-
-
-@dataclass
-class Home:
-    """A jail, and the sessions in it.
-
-    Attributes:
-        jail: The jail.
-        sessions: Those in it.
-        busy: The session whose request holds the turn now.
-        request: Cancels this request.
-        waiting: How many requests wait for the turn.
-        empty: Set once there are no sessions left.
-        is_closed: Whether the jail is ending, and takes no more sessions.
-    """
-
-    jail: SessionJail
-    sessions: set[str] = field(default_factory=set)
-    busy: Session | None = None
-    request: anyio.CancelScope = field(default_factory=anyio.CancelScope)
-    waiting: int = 0
-    empty: anyio.Event = field(default_factory=anyio.Event)
-    is_closed: bool = False
-
-
 class Sessions:
     """The sessions of a server."""
 
     def __init__(self, service: Service, tasks: TaskGroup) -> None:
         self._service, self._tasks = service, tasks
+        self._homes = SessionHomes(tasks, lambda: service.registry.server.session_age, self._close)
         self._sessions: dict[str, Session] = {}
         self._gone: OrderedDict[str, str] = OrderedDict()
 
@@ -157,7 +82,7 @@ class Sessions:
         """
         self._require_room()
         async with self._service.admitted(runtime.name) as state:
-            home = await self._opened(state, job)
+            home = await self._homes.open(state, job)
             if isinstance(home, Refusal):
                 return home
             try:
@@ -289,7 +214,7 @@ class Sessions:
         except (BusyError, SessionGoneError):
             state.end()
             raise
-        session = Session(secrets.token_urlsafe(_ID_BYTES), runtime, limits, home, state)
+        session = Session(runtime, limits, home, state)
         self._sessions[session.id] = session
         home.sessions.add(session.id)
         self._service.metrics.sessions_open(len(self._sessions))
@@ -313,6 +238,11 @@ class Sessions:
         if not home.sessions:
             home.empty.set()
 
+    def _close(self, home: Home, reason: str) -> None:
+        home.is_closed = True
+        for name in tuple(home.sessions):
+            self._end(self._sessions[name], reason)
+
     async def _expire(self, session: Session) -> None:
         """End a session that is idle for too long, or too old."""
         while not session.over.is_set():
@@ -326,81 +256,10 @@ class Sessions:
             with anyio.move_on_after(min(age, idle) - now):
                 await session.over.wait()
 
-    async def _opened(self, state: RuntimeState, job: Job) -> Home | Refusal:
-        supervisor = state.supervisor
-        if supervisor and (generation := supervisor.generation_for(frozenset())):
-            try:
-                return await self._started(state, job, ForkStart(generation))
-            except ForkServerError as error:
-                _log.warning("runtime %s: a session starts cold: %s", state.runtime.name, error)
-        age = int(self._service.registry.server.session_age) + 1
-        return await self._started(state, job, state.preparation.starter.cold.lasting(age))
-
-    async def _started(self, state: RuntimeState, job: Job, start: Start) -> Home | Refusal:
-        home: Home | Refusal = await self._tasks.start(self._hold, state, job, start)
-        return home
-
-    async def _hold(
-        self, state: RuntimeState, job: Job, start: Start, *, task_status: TaskStatus[Home | Refusal]
-    ) -> None:
-        """Keep a jail while there are sessions in it."""
-        is_started = False
-        try:
-            with state.preparation.used():
-                async with opened_session(state.prepared, job, start) as jail:
-                    is_started = True
-                    if isinstance(jail, Refusal):
-                        task_status.started(jail)
-                        return
-                    home = Home(jail)
-                    task_status.started(home)
-                    try:
-                        reason = await first(
-                            partial(_after, home.empty, ""),
-                            partial(_after, state.preparation.retired, _RELOADED),
-                            partial(_ended, jail),
-                        )
-                        self._close(home, reason)
-                    finally:
-                        await self._clear(home, state.runtime.limits)
-        except Exception as error:
-            if not is_started:
-                raise
-            # The jail is gone, whatever went wrong; nobody waits for this task, which must not end the server.
-            _log.exception("runtime %s: a session's jail ended with an error: %s", state.runtime.name, error)
-
-    async def _clear(self, home: Home, limits: Limits) -> None:
-        """End what is in a jail before the jail ends."""
-        self._close(home, "its jail ended")
-        with suppress(OSError):
-            home.jail.group.limit_cpus(limits.cpus)  # else the end of the processes takes a hundred times as long
-            home.jail.kill_all()
-        with anyio.CancelScope(shield=True):
-            async with home.jail.turn:
-                pass  # the request that ran has ended, and uses the jail no more
-
-    def _close(self, home: Home, reason: str) -> None:
-        home.is_closed = True
-        for name in tuple(home.sessions):
-            self._end(self._sessions[name], reason)
-
 
 def _require_open(home: Home) -> None:
     if home.is_closed:
         raise SessionGoneError("its jail ended")
-
-
-_RELOADED = "the registry was reloaded, and its runtime changed"
-
-
-async def _after(event: anyio.Event, reason: str) -> str:
-    await event.wait()
-    return reason
-
-
-async def _ended(jail: SessionJail) -> str:
-    await jail.guest.ended()
-    return "its interpreter ended"
 
 
 @asynccontextmanager

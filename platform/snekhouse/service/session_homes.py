@@ -1,0 +1,120 @@
+"""The jails of sessions, each kept by a task while there are sessions in it."""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+import anyio
+from anyio.abc import TaskGroup, TaskStatus
+
+from snekhouse.errors import JailError
+from snekhouse.evaluation import Job
+from snekhouse.jail.fork import ForkStart
+from snekhouse.jail.generation import ForkServerError
+from snekhouse.jail.protocol import Refusal
+from snekhouse.jail.session import SessionJail, opened_session
+from snekhouse.jail.start import Start
+from snekhouse.registry.models import Limits
+from snekhouse.service.runtime_state import RuntimeState
+from snekhouse.service.session import Home
+from snekhouse.waiting import first
+
+_log = logging.getLogger(__package__)
+
+
+class SessionHomes:
+    """Opens jails for sessions, and ends them."""
+
+    def __init__(self, tasks: TaskGroup, max_age: Callable[[], float], close: Callable[[Home, str], None]) -> None:
+        """Open no jail yet.
+
+        Args:
+            tasks: Keep the jails.
+            max_age: Gives the seconds after which a session ends in any case.
+            close: Ends the sessions in a jail for a reason, because the jail ends.
+        """
+        self._tasks, self._max_age, self._close = tasks, max_age, close
+
+    async def open(self, state: RuntimeState, job: Job) -> Home | Refusal:
+        """Open a jail, which ends when no session is left in it.
+
+        Args:
+            state: The state of its runtime.
+            job: The files and the limits of the session.
+
+        Returns:
+            The jail, which has no sessions yet; or the file that could not be written.
+
+        Raises:
+            JailError: The jail did not start.
+            OSError: The host is out of processes, descriptors or memory.
+        """
+        supervisor = state.supervisor
+        if supervisor and (generation := supervisor.generation_for(frozenset())):
+            try:
+                return await self._started(state, job, ForkStart(generation))
+            except ForkServerError as error:
+                _log.warning("runtime %s: a session starts cold: %s", state.runtime.name, error)
+        age = int(self._max_age()) + 1
+        return await self._started(state, job, state.preparation.starter.cold.lasting(age))
+
+    async def _started(self, state: RuntimeState, job: Job, start: Start) -> Home | Refusal:
+        home: Home | Refusal = await self._tasks.start(self._hold, state, job, start)
+        return home
+
+    async def _hold(
+        self, state: RuntimeState, job: Job, start: Start, *, task_status: TaskStatus[Home | Refusal]
+    ) -> None:
+        """Keep a jail while there are sessions in it."""
+        is_started = False
+        try:
+            with state.preparation.used():
+                async with opened_session(state.prepared, job, start) as jail:
+                    is_started = True
+                    if isinstance(jail, Refusal):
+                        task_status.started(jail)
+                        return
+                    home = Home(jail)
+                    task_status.started(home)
+                    try:
+                        reason = await first(
+                            partial(_after, home.empty, ""),
+                            partial(_after, state.preparation.retired, _RELOADED),
+                            partial(_ended, jail),
+                        )
+                        self._close(home, reason)
+                    finally:
+                        await self._clear(home, state.runtime.limits)
+        except JailError as error:
+            if not is_started:
+                raise
+            _log.warning("runtime %s: the jail of a session is lost: %s", state.runtime.name, error)
+        except Exception as error:
+            if not is_started:
+                raise
+            # The jail is gone, whatever went wrong; nobody waits for this task, which must not end the server.
+            _log.exception("runtime %s: a session's jail ended with an error: %s", state.runtime.name, error)
+
+    async def _clear(self, home: Home, limits: Limits) -> None:
+        """End what is in a jail before the jail ends."""
+        self._close(home, "its jail ended")
+        with suppress(OSError):
+            home.jail.group.limit_cpus(limits.cpus)  # else the end of the processes takes a hundred times as long
+            home.jail.kill_all()
+        with anyio.CancelScope(shield=True):
+            async with home.jail.turn:
+                pass  # the request that ran has ended, and uses the jail no more
+
+
+_RELOADED = "the registry was reloaded, and its runtime changed"
+
+
+async def _after(event: anyio.Event, reason: str) -> str:
+    await event.wait()
+    return reason
+
+
+async def _ended(jail: SessionJail) -> str:
+    await jail.guest.ended()
+    return "its interpreter ended"

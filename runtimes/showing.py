@@ -1,0 +1,59 @@
+"""What the answer of a cell shows: the value at its end, figures, and how they are encoded for the host.
+
+A session loads this file. It is written for Python 3.6 and every later one, CPython or PyPy.
+"""
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    import bootstrap
+else:
+    import __main__ as bootstrap
+
+FORMATS = ("html", "markdown", "svg", "png", "jpeg", "json", "latex")
+"""What a value may show itself as, with a method such as `_repr_html_`."""
+
+
+def shown(value):  # type: (object) -> list[tuple[str, bytes]]
+    """Return a value as text, and in the other formats that it offers."""
+    if value is None:
+        return []
+    parts = [("text", repr(value).encode("utf-8", "replace"))]
+    for name in FORMATS if not isinstance(value, type) else ():
+        show = getattr(value, "_repr_" + name + "_", None)
+        content = show() if callable(show) else None
+        if name == "json" and content is not None:
+            content = __import__("json").dumps(content)
+        if isinstance(content, str):
+            parts.append((name, content.encode("utf-8", "replace")))
+        elif isinstance(content, bytes):
+            parts.append((name, bootstrap.borrow("binascii").b2a_base64(content)[:-1]))
+    return parts
+
+
+def drawn():  # type: () -> list[tuple[str, bytes]]
+    """Return the open figures of matplotlib as PNG in Base64, and close them."""
+    pyplot = sys.modules.get("matplotlib.pyplot")  # type: Any
+    parts = []
+    for number in pyplot.get_fignums() if pyplot else ():
+        image = sys.modules["io"].BytesIO()
+        pyplot.figure(number).savefig(image, format="png", bbox_inches="tight")
+        pyplot.close(number)
+        parts.append(("figure", bootstrap.borrow("binascii").b2a_base64(image.getvalue())[:-1]))
+    return parts
+
+
+def encoded(parts, limit):  # type: (list[tuple[str, bytes]], int) -> bytes
+    """Encode parts of an answer: cut the first one, and leave out others, if together they exceed the limit."""
+    fields = []
+    for name, whole in parts:
+        content = whole[:limit] if name in ("text", "error.name", "error.value") else whole
+        if len(content) > limit:
+            continue
+        limit -= len(content)
+        fields += [name.encode(), content]
+    head = (len(fields) // 2).to_bytes(4, "big")
+    return head + b"".join(len(each).to_bytes(4, "big") + each for each in fields)
