@@ -27,6 +27,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 """What is started in the background may ignore it, and so would everything that these tests start."""
 
 
+SESSIONS = 20
+"""How many sessions the servers keep."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup(
         "snekhouse", "a server elsewhere, such as in a container, instead of servers of the tests' own"
@@ -77,6 +81,7 @@ def registry_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     root = os.environ.get("SNEKHOUSE_TEST_ROOT")
     found = find_in_root(Path(root).expanduser()) if root else find_interpreters()
     written = render_registry(found, allow_degraded_reason="the tests run on any host")
+    written = written.replace("[server]\n", f"[server]\nsessions = {SESSIONS}\n", 1)
     path.write_text(f'{written}\n[defaults]\npackages = "{packages}/{{runtime}}"\n')
     return path
 

@@ -38,15 +38,29 @@ class Prison:
     Attributes:
         client: A client of its server.
         name: The runtime.
+        in_session: Whether programs are cells of a session of their own, and not evaluations.
     """
 
     client: httpx.Client
     name: str
+    in_session: bool = False
 
     def run(self, program: str, **more: Any) -> dict[str, Any]:
         """Run a program as it is."""
+        if self.in_session:
+            return self._run_in_session(program, **more)
         response = self.client.post(f"/eval/{self.name}", json={"input": program, **more})
         assert response.status_code == 200, response.text
+        answer: dict[str, Any] = response.json()
+        return answer
+
+    def _run_in_session(self, program: str, **more: Any) -> dict[str, Any]:
+        made = self.client.post("/sessions", json={"runtime": self.name, "limits": more.pop("limits", None)})
+        assert made.status_code == 201, made.text
+        route = f"/sessions/{made.json()['id']}"
+        response = self.client.post(f"{route}/eval", json={"input": program, **more})
+        assert response.status_code == 200, response.text
+        self.client.delete(route)
         answer: dict[str, Any] = response.json()
         return answer
 

@@ -1,5 +1,7 @@
 """What every attack needs, in both ways to start."""
 
+from dataclasses import replace
+
 import httpx
 import pytest
 
@@ -21,8 +23,14 @@ def client(server: Server) -> httpx.Client:
 
 
 @pytest.fixture(scope="session")
-def prison(client: httpx.Client) -> Prison:
-    """The newest runtime of this machine."""
+def evaluations(client: httpx.Client) -> Prison:
+    """The newest runtime of this machine, for evaluations."""
     listed = client.get("/runtimes").json()["runtimes"]
     newest = max(listed, key=lambda each: tuple(map(int, each["version"].split(".")[:2])))
     return Prison(client, newest["name"])
+
+
+@pytest.fixture(scope="session", params=["eval", "session"])
+def prison(evaluations: Prison, request: pytest.FixtureRequest) -> Prison:
+    """The same runtime, for evaluations and for cells of sessions."""
+    return replace(evaluations, in_session=request.param == "session")

@@ -140,10 +140,6 @@ def test_no_capability_is_left(prison: Prison) -> None:
 
 @table(
     {
-        "descriptors of the server": (
-            "found = []\nfor fd in range(3, 1024):\n  try: found.append((fd, os.fstat(fd)))\n  except OSError: pass\n"
-            "print('open' if found else 'shut', found)"
-        ),
         "the folder above its input": "attempt(lambda: os.open('..', 0, dir_fd=0), errno.ENOTDIR)",
         "its input, changed": "attempt(lambda: os.write(0, b'x'), errno.EPERM, errno.EBADF)",
         "its input, longer": "attempt(lambda: os.ftruncate(0, 1 << 20), errno.EPERM, errno.EINVAL)",
@@ -153,9 +149,7 @@ def test_no_capability_is_left(prison: Prison) -> None:
         "the old root": "attempt(lambda: os.listdir('/.old_root'), errno.ENOENT)",
         "the name of the host": f"print('open' if os.uname().nodename == {os.uname().nodename!r} else 'shut', 'name')",
         "the environment of the server": "print('open' if 'PATH' in os.environ else 'shut', 'environment')",
-        "its parent": "print('open' if os.getppid() else 'shut', os.getppid())",
         "processes of others": "attempt(lambda: [os.kill(pid, 0) for pid in range(2, 40000)], errno.ESRCH)",
-        "all processes": "attempt(lambda: os.kill(-1, 9), errno.ESRCH)",
         "its own memory by name": "attempt(lambda: open('/proc/self/mem', 'r+b'), errno.ENOENT)",
         "a core dump": "import resource\nprint('shut' if resource.getrlimit(resource.RLIMIT_CORE) == (0, 0) else 'open', 0)",
         "locked memory": "import mmap\nattempt(lambda: call(149 if os.uname().machine == 'x86_64' else 228, "
@@ -164,3 +158,18 @@ def test_no_capability_is_left(prison: Prison) -> None:
 )
 def test_nothing_of_the_host_is_in_reach(prison: Prison, program: str) -> None:
     prison.attack(program)
+
+
+@table(
+    {
+        "descriptors of the server": (
+            "found = []\nfor fd in range(3, 1024):\n  try: found.append((fd, os.fstat(fd)))\n  except OSError: pass\n"
+            "print('open' if found else 'shut', found)"
+        ),
+        "its parent": "print('open' if os.getppid() else 'shut', os.getppid())",
+        "all processes": "attempt(lambda: os.kill(-1, 9), errno.ESRCH)",
+    }
+)
+def test_an_evaluation_is_alone(evaluations: Prison, program: str) -> None:
+    """A cell has descriptor 3, and the other states of its session are in its jail."""
+    evaluations.attack(program)

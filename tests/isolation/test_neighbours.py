@@ -28,7 +28,7 @@ CHANNELS = {
         "from multiprocessing import shared_memory; s = shared_memory.SharedMemory('mark', True, 99)",
         "__import__('multiprocessing.shared_memory').shared_memory.SharedMemory('mark')",
     ),
-    "a process": ("os.fork() or __import__('time').sleep(9)", "os.kill(2, 0)"),
+    "a process": ("[os.fork() or __import__('time').sleep(9) for _ in range(12)]", "os.kill(13, 0)"),
     "a mark in the library's folder": (
         "try: open(os.path.dirname(os.__file__) + '/mark', 'w')\nexcept OSError: pass",
         "os.stat(os.path.dirname(os.__file__) + '/mark')",

@@ -2,17 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from serving import Server, await_fork_servers, running_server
+from serving import Server
 from snekhouse.registry.models import Registry
-
-SESSIONS = 60
-"""How many sessions the servers of these tests keep."""
 
 
 @dataclass(frozen=True)
@@ -59,24 +55,11 @@ def open_session(client: httpx.Client, **fields: Any) -> Session:
     return Session(client, answer.json()["id"])
 
 
-def session_registry(text: str, *, start: str = "fork", keys: str = "") -> str:
-    """Return a registry whose server keeps sessions."""
-    text = text.replace("[server]\n", f"[server]\nsessions = {SESSIONS}\n{keys}", 1)
-    return text.replace("[defaults]\n", f'[defaults]\nstart = "{start}"\n', 1)
-
-
 @pytest.fixture(scope="session", params=["fork", "cold"])
-def session_server(
-    request: pytest.FixtureRequest, registry_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
-    """A server that keeps sessions."""
-    folder = tmp_path_factory.mktemp("sessions")
-    path = folder / "runtimes.toml"
-    path.write_text(session_registry(registry_path.read_text(), start=request.param))
-    with running_server(path, folder / "log") as server:
-        if request.param == "fork":
-            await_fork_servers(server.client)
-        yield server
+def session_server(request: pytest.FixtureRequest) -> Server:
+    """A server that forks the first process of sessions, and one that starts it cold."""
+    found: Server = request.getfixturevalue({"fork": "forking_server", "cold": "cold_server"}[request.param])
+    return found
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from conftest import SESSIONS
 from leftovers import descendants, held
 from serving import PATIENCE, SLOWNESS, Server, await_fork_servers, running_server
-from sessions.conftest import SESSIONS, Session, open_session
+from sessions.conftest import Session, open_session
 
 _KEYS = "session_idle = {idle}\nsession_age = {age}\n"
 
@@ -29,8 +30,9 @@ def own(small: Path, tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
-def test_a_server_makes_no_sessions_unless_the_registry_allows_them(client: httpx.Client) -> None:
-    answer = client.post("/sessions", json={})
+def test_a_server_makes_no_sessions_unless_the_registry_allows_them(small: Path, tmp_path: Path) -> None:
+    with running_server(small, tmp_path / "log") as server:
+        answer = server.client.post("/sessions", json={})
     assert answer.status_code == 503
     assert "set sessions in [server] to allow them" in answer.json()["description"]
 
