@@ -214,3 +214,17 @@ def test_ended_branches_take_no_processes(session: Session) -> None:
         for branch in [session.branch() for _ in range(4)]:
             branch.end()
     assert session.value("1") == "1"
+
+
+def test_a_session_goes_back_by_one_cell_on_request(session: Session) -> None:
+    route = f"/sessions/{session.id}/rollback"
+    answer = session.client.post(route)
+    assert answer.status_code == 400
+    assert "no checkpoint" in answer.json()["description"]
+    session.run("x = 1")
+    session.run("x = 2")
+    assert session.client.post(route).json()["execution_count"] == 1
+    assert session.value("x") == "1"
+    assert session.client.post(route).json()["execution_count"] == 1
+    assert session.client.post(route).status_code == 400
+    assert session.value("x") == "1"

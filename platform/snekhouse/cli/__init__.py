@@ -2,7 +2,7 @@
 
 Exit codes: 0 success; 1 a check found a problem; 2 the command failed (the message says whether the usage, the
 registry or the host is wrong); 130 after Ctrl-C. `snekhouse eval` exits with the exit code of the program, or with
-255 if the jail failed or the answer has no exit code.
+255 if the jail failed or the answer has no exit code. `snekhouse repl` exits with the code of exit() in a cell.
 """
 
 import sys
@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from snekhouse.cli import doctor, evaluate, packages, render, runtimes, serve
+from snekhouse.cli import doctor, evaluate, packages, render, repl, runtimes, serve
 from snekhouse.cli.output import print_lines, say
 from snekhouse.errors import SnekhouseError
 from snekhouse.server.scope import enter_own_scope
@@ -50,6 +50,7 @@ def _begin(
 
 app.command("serve")(serve.serve)
 app.command("eval")(evaluate.evaluate)
+app.command("repl")(repl.repl)
 app.add_typer(runtimes.app, name="runtimes")
 app.add_typer(packages.app, name="packages")
 app.add_typer(render.app, name="render")

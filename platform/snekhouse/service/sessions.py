@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 import anyio
 from anyio.abc import TaskGroup
 
-from snekhouse.errors import BusyError, SessionGoneError, SessionUnknownError
+from snekhouse.errors import BusyError, RequestError, SessionGoneError, SessionUnknownError
 from snekhouse.evaluation import Job
 from snekhouse.jail.cell import CellResult, Fate, run_cell
 from snekhouse.jail.channel import RefusedError
@@ -135,6 +135,21 @@ class Sessions:
                 self._end(session, str(error))
                 raise SessionGoneError(str(error)) from error
             return self._added(session.runtime, session.limits, session.home, copy)
+
+    async def roll_back(self, session: Session) -> None:
+        """Go back to the checkpoint of a session.
+
+        Raises:
+            RequestError: There is none.
+            BusyError: Too many requests wait, or the server stops.
+            SessionGoneError: The session has ended.
+        """
+        async with self._turn(session):
+            if session.checkpoint is None:
+                raise RequestError(
+                    "the session has no checkpoint: it has run no cell since it began or was rolled back"
+                )
+            session.take(session.checkpoint)
 
     def interrupt(self, session: Session) -> None:
         """Raise KeyboardInterrupt in the cell that runs; without one, do nothing."""

@@ -88,6 +88,9 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
         errors=(*_SESSION_ERRORS, 503),
         status=201,
     ),
+    ("/sessions/{session}/rollback", "post"): Operation(
+        "roll_session_back", "Go back to the checkpoint.", SessionOut, errors=(400, *_SESSION_ERRORS, 503)
+    ),
     ("/sessions/{session}/interrupt", "post"): Operation(
         "interrupt_session", "Raise KeyboardInterrupt in the cell that runs.", None, errors=_SESSION_ERRORS, status=204
     ),

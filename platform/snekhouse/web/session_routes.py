@@ -74,6 +74,16 @@ class Branch(HTTPEndpoint):
         return _session_answer(_service(request), copy, HTTPStatus.CREATED)
 
 
+class Rollback(HTTPEndpoint):
+    """``/sessions/{session}/rollback``."""
+
+    async def post(self, request: Request) -> Response:
+        """Go back to the checkpoint."""
+        session = _session(request)
+        await while_connected(request, lambda: _sessions(request).roll_back(session))
+        return _session_answer(_service(request), session)
+
+
 class Interrupt(HTTPEndpoint):
     """``/sessions/{session}/interrupt``."""
 
@@ -88,6 +98,7 @@ ROUTES = (
     Route("/sessions/{session}", OneSession),
     Route("/sessions/{session}/eval", Cell),
     Route("/sessions/{session}/branch", Branch),
+    Route("/sessions/{session}/rollback", Rollback),
     Route("/sessions/{session}/interrupt", Interrupt),
 )
 
