@@ -169,7 +169,7 @@ def loads(bench: Bench) -> dict[str, dict[str, list[Figures]]]:
 def programs(bench: Bench) -> dict[str, list[Figures]]:
     """Time each program in the default runtime, cold, and then forked in turns with a forked `print(1)`.
 
-    What follows a cold evaluation takes longer, so the cold ones are not among these turns.
+    An evaluation that follows a cold one takes longer, so cold evaluations are timed separately.
     """
     default, found = bench.registry.default, {}
     for title, (name, request) in PROGRAMS.items():

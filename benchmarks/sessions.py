@@ -14,7 +14,7 @@ from leftovers import descendants
 
 _ROUNDS = 60
 _PAUSE_S = 0.03
-"""Seconds between rounds, in which the processes of ended sessions go."""
+"""Seconds between rounds, in which the processes of ended sessions end."""
 
 _TIMEOUTS = 7
 _IDLE = 500

@@ -74,7 +74,7 @@ def await_fork():  # type: () -> Any
 
 
 def load(name, origin="<string>", **given):  # type: (str, str, ModuleType) -> Any
-    """Execute a file of the fork server as a module, and return this module; its global variables include `given`.
+    """Execute another guest file as a module, and return this module; its global variables include `given`.
 
     `origin` is the file that tracebacks show.
     """

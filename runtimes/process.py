@@ -59,7 +59,7 @@ def has_threads():  # type: () -> bool
 
 
 def close_from(first):  # type: (int) -> None
-    """Close all descriptors from one on; they are few, and their numbers may be large."""
+    """Close all descriptors from `first` on. Few are open, but their numbers may be large."""
     try:
         libc.call("syscall", SYS_CLOSE_RANGE, first, DESCRIPTORS, 0)
     except OSError:

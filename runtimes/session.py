@@ -1,9 +1,9 @@
 """A session: an interpreter whose state stays from one cell to the next.
 
 The bootstrap executes this file instead of a program. A *state* is a process that waits for the orders of the host.
-It forks a copy of itself, or it runs a cell and then is the next state. So each state that the host keeps is a
-checkpoint, and a copy of it a branch; docs/protocol.md has the messages. The first process of the jail runs no cells:
-it reaps the processes that lose their parents, and ends after the last one.
+It forks a copy of itself, or it runs a cell and then is the next state. The host keeps the current state and the one
+before it, the checkpoint; a copy can also become a branch. docs/protocol.md has the messages. The first process of the
+jail runs no cells: it reaps orphans, and exits when no process is left.
 
 Cells can change everything in their process, this file included, so the host trusts nothing that a state reports. It is
 written for Python 3.6 and every later one, CPython or PyPy.
@@ -53,7 +53,7 @@ def serve():  # type: () -> NoReturn
 
 
 def discard_streams():  # type: () -> None
-    """Read nothing any more, and let what is printed between cells go nowhere."""
+    """Redirect the standard streams to /dev/null until the next cell."""
     nowhere = posix.open("/dev/null", posix.O_RDWR)
     for stream in range(3):
         posix.dup2(nowhere, stream)
@@ -89,7 +89,7 @@ class State:
 
     def fork(self, control):  # type: (int) -> None
         """Fork a copy of this state, which takes the orders of `control`."""
-        generator = getattr(sys.modules.get("random"), "_inst", None)  # type: Any  # a fork gives it another seed
+        generator = getattr(sys.modules.get("random"), "_inst", None)  # type: Any  # it gets a new seed in a forked child
         kept = generator and generator.getstate()
         self.forked = [pid for pid in self.forked if not has_ended(pid)]
         try:
@@ -174,7 +174,7 @@ class State:
         return value
 
     def register_sources(self):  # type: () -> None
-        """Let tracebacks and inspect show the source of cells, once a program has a use for it."""
+        """Let tracebacks and inspect show the source of cells, if linecache is imported."""
         linecache = sys.modules.get("linecache")  # type: Any
         if linecache:
             for name, source in self.sources.items():
@@ -182,7 +182,7 @@ class State:
             self.sources.clear()
 
     def explained(self, error):  # type: (BaseException) -> list[tuple[str, bytes]]
-        """Print an exception without the frames of this file, as the interpreter does; return it in parts."""
+        """Print an exception as the interpreter does, without frames of this file; return its name, text and line."""
         trace = error.__traceback__
         while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(CELL):
             trace = trace.tb_next
@@ -209,7 +209,7 @@ class State:
 
 
 def status_of(pid):  # type: (int) -> int
-    """Reap a child that ends; return its status, or that of SIGKILL if the program has reaped it."""
+    """Wait for a child and reap it; return its status, or that of SIGKILL if the program has already reaped it."""
     try:
         return posix.waitpid(pid, 0)[1]
     except ChildProcessError:
@@ -240,7 +240,7 @@ def text_of(error):  # type: (BaseException) -> bytes
 
 
 def leave(error):  # type: (SystemExit) -> int
-    """Do what the interpreter does at its end: call the exit callbacks; return the exit code."""
+    """Print the message of a SystemExit, and call the callbacks of atexit; return the exit code."""
     code = error.code
     if code is not None and not isinstance(code, int):
         bootstrap.complain(str(code) + "\n")
@@ -253,7 +253,7 @@ def leave(error):  # type: (SystemExit) -> int
 
 
 def flush(stream):  # type: (Any) -> bool
-    """Write out what a cell has printed to a stream; return whether the stream still works."""
+    """Write out what a cell has printed to a stream; return whether that succeeded."""
     try:
         stream.flush()
     except Exception:

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 else:
     import __main__ as bootstrap
 
+MAX_PARTS = 100
 FORMATS = ("html", "markdown", "svg", "png", "jpeg", "json", "latex")
-"""What a value may show itself as, with a method such as `_repr_html_`."""
+"""The formats of a value besides its repr; each has a method such as `_repr_html_`."""
 
 
 def shown(value):  # type: (object) -> list[tuple[str, bytes]]
@@ -47,11 +48,11 @@ def drawn():  # type: () -> list[tuple[str, bytes]]
 
 
 def encoded(parts, limit):  # type: (list[tuple[str, bytes]], int) -> bytes
-    """Encode parts of an answer: cut the first one, and leave out others, if together they exceed the limit."""
-    fields = []
+    """Encode parts of an answer: cut texts at the limit, and leave out other parts that do not fit."""
+    fields = []  # type: list[bytes]
     for name, whole in parts:
         content = whole[:limit] if name in ("text", "error.name", "error.value") else whole
-        if len(content) > limit:
+        if len(content) > limit or len(fields) >= 2 * MAX_PARTS:
             continue
         limit -= len(content)
         fields += [name.encode(), content]

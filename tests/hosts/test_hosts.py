@@ -22,7 +22,7 @@ _HOGS = 1000
 """How many guests run out of memory in each setting."""
 
 _BOOTS = 3
-"""How often a machine boots at most. Emulated by several threads, a kernel that changes its own code may panic."""
+"""Maximum number of boots of a machine. Emulated by several threads, its kernel may panic when it changes its own code."""
 
 _ENDED = re.compile(r"^exit \d+\r?$", re.MULTILINE)
 """The last line of a machine that did not panic."""

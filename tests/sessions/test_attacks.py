@@ -1,4 +1,4 @@
-"""Attacks of a state on its supervisor, its checkpoint, its branches, the next cell and the host.
+"""Attacks of a state on the first process of its jail, its checkpoint, its branches, the next cell and the host.
 
 A session may be lost by what its own programs do. Nothing else may be, and the answers must say so: after each attack
 the state is exactly what the last answer claims, another session still has its state, and the server evaluates.
@@ -13,20 +13,20 @@ from sessions.conftest import NewSession, Session
 _C = "import ctypes, os, signal, socket, struct, sys, time, threading\nlibc = ctypes.CDLL(None, use_errno=True)\n"
 
 ATTACKS = {
-    # the supervisor, the first process of the jail
-    "kill the supervisor": "os.kill(1, 9)",
-    "stop the supervisor": "os.kill(1, signal.SIGSTOP)",
-    "interrupt the supervisor": "os.kill(1, signal.SIGINT)",
-    "every signal to the supervisor": "for n in range(1, 65):\n    try: os.kill(1, n)\n    except OSError: pass",
-    "limit the CPU of the supervisor": "import resource; resource.prlimit(1, resource.RLIMIT_CPU, (0, 0))",
-    "limit the files of the supervisor": "import resource; resource.prlimit(1, resource.RLIMIT_NOFILE, (0, 0))",
-    "limit the memory of the supervisor": "import resource; resource.prlimit(1, resource.RLIMIT_AS, (1, 1))",
-    "schedule the supervisor idle": "os.sched_setscheduler(1, os.SCHED_IDLE, os.sched_param(0))",
-    "pin the supervisor": "os.sched_setaffinity(1, {0})",
-    "make the supervisor nice": "os.setpriority(os.PRIO_PROCESS, 1, 19)",
-    "trace the supervisor": "print(libc.ptrace(16, 1, 0, 0))",
-    "read the supervisor's memory": "print(libc.process_vm_readv(1, None, 0, None, 0, 0))",
-    "take a descriptor of the supervisor": "fd = os.pidfd_open(1) if hasattr(os, 'pidfd_open') else libc.syscall(434, 1, 0)\nprint(libc.syscall(438, fd, 3, 0))",
+    # the first process of the jail
+    "kill the first process": "os.kill(1, 9)",
+    "stop the first process": "os.kill(1, signal.SIGSTOP)",
+    "interrupt the first process": "os.kill(1, signal.SIGINT)",
+    "every signal to the first process": "for n in range(1, 65):\n    try: os.kill(1, n)\n    except OSError: pass",
+    "limit the CPU of the first process": "import resource; resource.prlimit(1, resource.RLIMIT_CPU, (0, 0))",
+    "limit the files of the first process": "import resource; resource.prlimit(1, resource.RLIMIT_NOFILE, (0, 0))",
+    "limit the memory of the first process": "import resource; resource.prlimit(1, resource.RLIMIT_AS, (1, 1))",
+    "schedule the first process idle": "os.sched_setscheduler(1, os.SCHED_IDLE, os.sched_param(0))",
+    "pin the first process": "os.sched_setaffinity(1, {0})",
+    "make the first process nice": "os.setpriority(os.PRIO_PROCESS, 1, 19)",
+    "trace the first process": "print(libc.ptrace(16, 1, 0, 0))",
+    "read the first process's memory": "print(libc.process_vm_readv(1, None, 0, None, 0, 0))",
+    "take a descriptor of the first process": "fd = os.pidfd_open(1) if hasattr(os, 'pidfd_open') else libc.syscall(434, 1, 0)\nprint(libc.syscall(438, fd, 3, 0))",
     "kill everything": "os.kill(-1, 9)",
     "stop everything": "os.kill(-1, signal.SIGSTOP)",
     "kill the group": "os.killpg(0, 9)",
@@ -63,7 +63,7 @@ ATTACKS = {
     "a hello": "os.write(3, b'S' * 100)",
     "a refusal": "os.write(3, b'E' + b'no' * 100)",
     "a flood of descriptors": "s = socket.socket(socket.AF_UNIX, fileno=os.dup(3))\nfor _ in range(100):\n    s.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack('16i', *[0] * 16))])",
-    "credentials of the supervisor": "s = socket.socket(socket.AF_UNIX, fileno=os.dup(3))\ns.sendmsg([b'S'], [(socket.SOL_SOCKET, 2, struct.pack('3i', 1, os.getuid(), os.getgid()))])",
+    "credentials of the first process": "s = socket.socket(socket.AF_UNIX, fileno=os.dup(3))\ns.sendmsg([b'S'], [(socket.SOL_SOCKET, 2, struct.pack('3i', 1, os.getuid(), os.getgid()))])",
     "read the orders": "import fcntl\nfcntl.fcntl(3, fcntl.F_SETFL, os.O_NONBLOCK)\nif os.fork() == 0:\n    for _ in range(100):\n        try: os.read(3, 10)\n        except OSError: time.sleep(0.02)\n    os._exit(0)",
     # the next cell
     "hold a lock": "lock = threading.Lock(); lock.acquire()",
@@ -78,7 +78,7 @@ ATTACKS = {
     "an alarm after the cell": "signal.alarm(1)",
     "trace every line": "sys.settrace(lambda *_: os._exit(3))",
     "a recursion limit of one": "sys.setrecursionlimit(60)",
-    "a module named like ours": "open('random.py', 'w').write('1/0'); open('traceback.py', 'w').write('1/0'); 1 / 0",
+    "a module named like one that the session imports": "open('random.py', 'w').write('1/0'); open('traceback.py', 'w').write('1/0'); 1 / 0",
     # what is shared
     "fill the home": "f = open('big', 'wb')\ntry:\n    while True: f.write(bytes(1 << 20))\nexcept OSError: pass",
     "fill the shared memory": "f = open('/dev/shm/big', 'wb')\ntry:\n    while True: f.write(bytes(1 << 20))\nexcept OSError: pass",

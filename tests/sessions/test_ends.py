@@ -53,7 +53,7 @@ def test_unknown_and_ended_sessions_are_told_apart(own: Server) -> None:
     session = open_session(own.client)
     session.end()
     answer = own.client.post(f"/sessions/{session.id}/eval", json={"input": "1"})
-    assert (answer.status_code, answer.json()["description"]) == (410, "it was deleted")
+    assert (answer.status_code, answer.json()["description"]) == (410, "the session was deleted")
     assert own.client.delete(f"/sessions/{session.id}").status_code == 410
 
 
@@ -86,11 +86,14 @@ def test_idle_and_old_sessions_end(small: Path, tmp_path: Path) -> None:
             time.sleep(0.5)
             used.run("1")
         answer = idle.show()
-        assert (answer.status_code, answer.json()["description"]) == (410, "it was idle for 1 s")
+        assert (answer.status_code, answer.json()["description"]) == (
+            410,
+            "the session was idle for 1 s (session_idle)",
+        )
         deadline = time.monotonic() + 5
         while used.show().status_code == 200 and time.monotonic() < deadline:
             server.client.post(f"/sessions/{used.id}/eval", json={"input": "1"})
-        assert used.show().json()["description"] == "it was older than 3 s (session_age)"
+        assert used.show().json()["description"] == "the session was older than 3 s (session_age)"
 
 
 def test_a_reload_that_changes_the_runtime_ends_its_sessions(own: Server, small: Path) -> None:
@@ -99,7 +102,7 @@ def test_a_reload_that_changes_the_runtime_ends_its_sessions(own: Server, small:
     deadline = time.monotonic() + PATIENCE
     while (answer := session.show()).status_code == 200 and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert answer.json()["description"] == "the registry was reloaded, and its runtime changed"
+    assert answer.json()["description"] == "the runtime of the session was prepared again"
     assert open_session(own.client).value("1") == "1"
 
 
@@ -119,7 +122,7 @@ def test_deleting_a_session_ends_the_cell_that_runs(own: Server) -> None:
         begin = time.monotonic()
         session.end()
         answer = cell.result()
-        assert (answer.status_code, answer.json()["description"]) == (410, "it was deleted")
+        assert (answer.status_code, answer.json()["description"]) == (410, "the session was deleted")
         assert time.monotonic() - begin < 3 * SLOWNESS
     assert own.client.post("/eval", json={"input": "print(1)"}).json()["stdout"] == "1\n"
 
@@ -150,7 +153,9 @@ def test_the_end_of_the_server_ends_all_sessions(small: Path, tmp_path: Path) ->
 def test_evaluations_go_on_beside_many_idle_sessions(session_server: Server) -> None:
     made = [open_session(session_server.client) for _ in range(SESSIONS // 2)]
     for session in made:
-        session.run("import os\nif os.fork() == 0:\n    while True: pass")  # it burns what an idle session may use
+        session.run(
+            "import os\nif os.fork() == 0:\n    while True: pass"
+        )  # it uses all the CPU time that an idle session may use
     begin = time.monotonic()
     for _ in range(10):
         assert session_server.client.post("/eval", json={"input": "print(1)"}).json()["stdout"] == "1\n"

@@ -102,7 +102,7 @@ def remove_runtime(
     remove(registry, runtime.name, default=default)
     print_lines([f"{registry}: removed {runtime.name}"])
     if (packages := user_base(runtime)) and any(Path(packages.source).glob("*")):
-        say(f"its packages stay in {packages.source}; delete this folder if no other registry uses it")
+        say(f"its packages stay in {packages.source}; delete this folder if no other runtime uses it")
 
 
 @app.command()

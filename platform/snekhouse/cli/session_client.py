@@ -179,7 +179,7 @@ class LocalSession:
             output=found.result.stdout,
             value=found.value.get("text", ""),
             message=found.result.message,
-            state=found.fate.value,
+            state=found.outcome.value,
             returncode=found.result.returncode or 0,
             files={file.path: len(file.content) for file in found.result.files},
         )

@@ -34,7 +34,7 @@ class JailProcesses:
     """
 
     def __init__(self, first: int) -> None:
-        """Look at a jail.
+        """Open the PID namespace of a jail.
 
         Args:
             first: The id on the host of its first process, which must not have been reaped.
@@ -43,7 +43,7 @@ class JailProcesses:
             OSError: The process is gone, or the host does not let this process look at it.
         """
         self._first = first
-        # While it is open, no other namespace can have its inode number.
+        # While this descriptor is open, no other namespace can have its inode number.
         self._namespace = os.open(f"/proc/{first}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
     def close(self) -> None:
@@ -60,7 +60,7 @@ class JailProcesses:
         try:
             if not os.path.samestat(os.stat(f"/proc/{pid}/ns/pid"), os.fstat(self._namespace)):  # noqa: PTH116 - faster
                 raise ProcessLookupError(f"the process {pid} is not in the jail")
-            signal.pidfd_send_signal(process, 0)  # it is still there, so the namespace was its own
+            signal.pidfd_send_signal(process, 0)  # it still exists, so the namespace that was read is its own
         except OSError:
             os.close(process)
             raise
@@ -72,7 +72,7 @@ class JailProcesses:
         Args:
             listed: Process ids; those of other jails are left alone.
             since: Kill only those that started then or later (`start_time`).
-            keep: Process ids of others to keep: the clock ticks every 10 ms.
+            keep: Process ids not to kill. They may have started in the same clock tick (10 ms) as `since`.
         """
         found = False
         for pid in listed:

@@ -29,11 +29,14 @@ from snekhouse.profile.rendering import START_TIMEOUT_S
 from snekhouse.waiting import first
 
 _END_TIMEOUT_S = 0.2
-"""Seconds for a process to end after it has closed its end of the channel; then it has closed it on purpose."""
+"""Seconds to wait for the end of a process whose end of the channel is closed.
+
+If it still runs after that, the program has closed the channel.
+"""
 
 
-class Fate(StrEnum):
-    """What became of the state of a session."""
+class StateOutcome(StrEnum):
+    """What happened to the state of a session."""
 
     KEPT = "kept"
     """The current state contains the cell."""
@@ -49,13 +52,13 @@ class CellResult:
 
     Attributes:
         result: As of an evaluation.
-        fate: What became of the session's state.
+        outcome: What happened to the session's state.
         value: The value of the expression at its end, by format: ``text``, ``html``, ``png`` in Base64, and others.
         figures: Open figures of matplotlib, as PNG in Base64.
     """
 
     result: Result
-    fate: Fate
+    outcome: StateOutcome
     value: Mapping[str, str] = field(default_factory=dict)
     figures: Sequence[str] = ()
 
@@ -67,16 +70,16 @@ class CellResult:
     def without_content(self, message: str) -> "CellResult":
         """Return it without output, files, value and figures, and with a message that says so."""
         result = replace(self.result, stdout="", stderr=None, files=(), truncated=True, message=message)
-        return CellResult(result, self.fate)
+        return CellResult(result, self.outcome)
 
 
 async def run_cell(
     jail: SessionJail, state: SessionState, checkpoint: SessionState | None, job: Job
 ) -> tuple[CellResult, SessionState]:
-    """Run a cell; the caller holds the jail's turn.
+    """Run a cell; the caller holds the jail's lock.
 
-    A copy of the current state runs the cell, which is then the current state. A state with threads cannot be copied,
-    and runs the cell itself.
+    A copy of the current state runs the cell and becomes the current state. A state with threads cannot be copied, and
+    runs the cell itself.
 
     Args:
         jail: The jail of the session.
@@ -94,15 +97,15 @@ async def run_cell(
         request = Request.of(job)
     except ValueError as error:
         result = Result(Status.ERROR, None, str(error), message="the code cannot be passed to a process")
-        return CellResult(result, Fate.ROLLED_BACK), state
+        return CellResult(result, StateOutcome.ROLLED_BACK), state
     try:
         copy = state if state.threads else await jail.fork(state)
     except RefusedError as error:
-        return CellResult(Result(Status.ERROR, None, message=str(error)), Fate.ROLLED_BACK), state
+        return CellResult(Result(Status.ERROR, None, message=str(error)), StateOutcome.ROLLED_BACK), state
     except SessionLostError as error:
         message = f"{error}; the cell has not run"
-        fate = Fate.ROLLED_BACK if checkpoint else Fate.LOST
-        return CellResult(Result(Status.INTERNAL_ERROR, None, message=message), fate), checkpoint or state
+        outcome = StateOutcome.ROLLED_BACK if checkpoint else StateOutcome.LOST
+        return CellResult(Result(Status.INTERNAL_ERROR, None, message=message), outcome), checkpoint or state
     rest = checkpoint if copy is state else state
     async with AsyncExitStack() as held:
         try:
@@ -112,7 +115,7 @@ async def run_cell(
         except BaseException:
             await jail.kill(copy)
             raise
-    if found.fate is Fate.KEPT:
+    if found.outcome is StateOutcome.KEPT:
         return found, copy
     copy.end()
     return found, rest or state
@@ -120,7 +123,7 @@ async def run_cell(
 
 @dataclass
 class _Cell:
-    """A cell in progress: `state` runs it. If that is killed, `rest` is left, if there is one."""
+    """A cell in progress: `state` runs it. If it is killed, the session goes back to `rest`, if that is not None."""
 
     jail: SessionJail
     rest: SessionState | None
@@ -138,8 +141,10 @@ class _Cell:
         try:
             with anyio.fail_after(START_TIMEOUT_S):
                 refusal = await self._begin(stdin)
-        except (JailError, TimeoutError, OSError):
+        except JailError:
             stop_reason = StopReason.CHANNEL
+        except (TimeoutError, OSError):
+            stop_reason = StopReason.START
         else:
             begin = time.monotonic()
             try:
@@ -161,11 +166,13 @@ class _Cell:
             result = Result(Status.FILE_ERROR, None, text, message=message, usage=result.usage)
         if report is None:
             message = "; ".join(filter(None, (result.message, lost)))
-            return CellResult(replace(result, message=message), Fate.ROLLED_BACK if self.rest else Fate.LOST)
+            return CellResult(
+                replace(result, message=message), StateOutcome.ROLLED_BACK if self.rest else StateOutcome.LOST
+            )
         if report.end is CellEnd.EXIT:
-            return CellResult(result, Fate.LOST)
+            return CellResult(result, StateOutcome.LOST)
         self.state.cells, self.state.threads = self.number, report.threads
-        return CellResult(replace(result, error=report.error), Fate.KEPT, report.value, report.figures)
+        return CellResult(replace(result, error=report.error), StateOutcome.KEPT, report.value, report.figures)
 
     async def _begin(self, stdin: int) -> Refusal | None:
         """Order the cell, and wait until it starts; return the refusal if a file could not be written."""

@@ -1,4 +1,4 @@
-"""What a state reports of a cell that ended. It is a claim of the program, so it is bounded, and decides little."""
+"""What a state reports of a cell that ended. A program can forge the report, so its size is limited."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from snekhouse.jail.protocol import CELL_REPORT_HEAD, CellEnd
 from snekhouse.shortening import MESSAGE_SIZE, cut
 
 _MAX_CODE, _MAX_PARTS, _MAX_NAME = 0xFF, 100, 64
-"""The largest exit code, the most parts of a report, and the most bytes in the name of one."""
+"""The largest exit code, the most parts of a report, and the most bytes in the name of a part."""
 
 _FORMATS = ("text", "html", "markdown", "svg", "png", "jpeg", "json", "latex")
-_BROKEN = "the program disturbs the conversation of the session"
+_BROKEN = "the program sent an invalid report on its cell"
 _MAX_DIGITS = 9
 
 
@@ -25,7 +25,7 @@ class CellReport:
     Attributes:
         end: How it ended.
         code: The exit code.
-        threads: How many threads the state has besides its own.
+        threads: How many threads the state has besides the main thread.
         parts: Name and content of each part.
     """
 

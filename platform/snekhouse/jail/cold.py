@@ -64,7 +64,7 @@ class ColdStart:
     backstop_s: int | None = None
 
     def lasting(self, seconds: int) -> "ColdStart":
-        """Return a start of jails that NsJail ends only after some seconds."""
+        """Return a cold start whose jails NsJail ends after `seconds`."""
         return replace(self, backstop_s=seconds)
 
     @asynccontextmanager

@@ -75,8 +75,8 @@ class ForkServer:
         return with_packages or self._library or self._plain
 
     async def retire(self) -> None:
-        """End the spare forks, and wait until no fork is in use; a session may use one for a day."""
-        with suppress(ForkServerError):  # `listen` returns then
+        """End the spare forks, and wait until no fork is in use. A session may use a fork until `session_age`."""
+        with suppress(ForkServerError):  # the fork server is gone, and `listen` returns
             for generation in self._generations():
                 await generation.end_spare()
         while busy := next((each for each in self._generations() if each.in_use), None):

@@ -25,7 +25,7 @@ _REASON_SIZE = 200
 """Bytes of a reason why a module is not set aside."""
 
 _OWN_DESCRIPTORS = 64
-"""Descriptors that a fork server may use for something else than forks: files of its modules, generations."""
+"""Descriptors that a fork server uses for other things than forks: files of its modules, generations."""
 
 _MIB = 1 << 20
 

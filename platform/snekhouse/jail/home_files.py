@@ -1,7 +1,7 @@
 """The home that a run leaves: the server reads it, through its descriptor alone.
 
-Every process of the jail has ended before the server reads the home, so nothing changes any more. `beneath` follows
-links name by name, and the kernel never does, so no link leads out of the home.
+After an evaluation, every process of the jail has ended, so nothing changes any more. After a cell, processes may still
+change the home. `beneath` follows links name by name, and the kernel never does, so no link leads out of the home.
 
 The program chose the shape of the tree, so no shape may cost the server much. The walk reads names in sorted order and
 in batches, and stops at the last file that is returned. It holds at most one batch of names for each level of folders.
@@ -61,13 +61,13 @@ class _Entry:
 
 
 class KnownFiles:
-    """The stamps of files that need not be returned, of a bounded number of files.
+    """The stamps of files that need not be returned; at most `_MAX_KNOWN`.
 
     Paths are kept as digests, because a program may use paths of 4 KiB.
     """
 
     def __init__(self, files: Iterable[tuple[bytes, bytes]] = (), stamps: Iterable[Stamp] = ()) -> None:
-        """Know input files.
+        """Remember input files.
 
         Args:
             files: Path and content of each.
@@ -77,12 +77,12 @@ class KnownFiles:
         self.add(files, stamps)
 
     def add(self, files: Iterable[tuple[bytes, bytes]], stamps: Iterable[Stamp]) -> None:
-        """Know more input files."""
+        """Remember more input files."""
         for (path, _), stamp in zip(files, stamps, strict=True):
             self.note(path.decode(), stamp)
 
     def note(self, path: str, stamp: Stamp) -> None:
-        """Know a file as it is now, and forget the oldest if there are too many."""
+        """Remember the stamp of a file; forget the oldest one if there are too many."""
         self._stamps[_digest(path)] = stamp
         if len(self._stamps) > _MAX_KNOWN:
             self._stamps.pop(next(iter(self._stamps)))
@@ -107,7 +107,7 @@ def collect(home: int, *, files: Files, size_limit: int, known: KnownFiles) -> t
         home: Descriptor of the home.
         files: How many files to return, which names, and how long collecting may take.
         size_limit: Bytes of all files together; a file that does not fit is skipped.
-        known: Files that are not returned unless they have changed. Those that are returned are then known as well.
+        known: Files that are not returned unless they have changed. `collect` adds the files that it returns.
 
     Returns:
         The first files, sorted by path.

@@ -1,9 +1,10 @@
-"""The guest protocol: the messages between host and bootstrap before the program runs.
+"""The guest protocol: the messages between host and guest.
 
 docs/protocol.md describes it. This module is the host's side, and does no input or output. The bootstrap inside the
 jail implements the guest's side. The sides share no code; both are tested on the example messages in tests/protocol/.
 
-The guest closes its end of the socket before the program runs. After that, the host reads nothing from the socket.
+Before the program of an evaluation runs, the guest closes its end of the socket, and the host reads nothing more. A
+session keeps the socket open, and the host trusts none of its messages.
 """
 
 import os

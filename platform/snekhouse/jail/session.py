@@ -51,12 +51,12 @@ class SessionState:
 
     Attributes:
         channel: The channel to it.
-        pid: Its process id on the host, which is its own until it is closed.
+        pid: Its process id on the host. Once it has been reaped, another process may get this number.
         process: Its descriptor (pidfd_open(2)); -1 once it is closed.
         started: When it started (`start_time`).
         held: Closes channel and descriptor.
         cells: How many cells it contains.
-        threads: How many threads it has besides its own; it cannot fork with any.
+        threads: How many threads it has besides the main thread; with any, it cannot fork.
     """
 
     channel: Channel
@@ -68,7 +68,7 @@ class SessionState:
     threads: int = 0
 
     def end(self) -> None:
-        """Kill it, which has nothing to finish, and close it. No task may wait for it now."""
+        """Kill the process and close its descriptors. No task may be waiting for its end."""
         self.send_signal(signal.SIGKILL)
         self.process = -1
         self.held.close()
@@ -94,9 +94,9 @@ class SessionJail:
         group: Its cgroup.
         processes: Its processes, seen from the host.
         home: Descriptor of its home.
-        known: Its files that are known already.
+        known: Files of the home that answers have returned or requests have sent.
         states: Process ids of the states that are not closed.
-        turn: Held while a cell runs, or a state forks: a jail does one of these at a time.
+        lock: Held while a cell runs or a state forks, because a jail does one of these at a time.
         running: The state that runs a cell now.
     """
 
@@ -107,7 +107,7 @@ class SessionJail:
     home: int
     known: KnownFiles
     states: set[int] = field(default_factory=set)
-    turn: anyio.Lock = field(default_factory=anyio.Lock)
+    lock: anyio.Lock = field(default_factory=anyio.Lock)
     running: SessionState | None = None
 
     async def first_state(self) -> SessionState:

@@ -33,7 +33,7 @@ class GuestExit:
 
 
 class Guest(Protocol):
-    """One interpreter in a jail, which runs one program."""
+    """One interpreter in a jail, which runs one program or a session."""
 
     @property
     def group(self) -> RunGroup | None:
@@ -41,7 +41,7 @@ class Guest(Protocol):
 
     @property
     def channel(self) -> Channel:
-        """The conversation with it, for a session."""
+        """The channel to it, which a session uses after the request."""
 
     async def hello(self) -> Hello:
         """Wait until the guest is ready for a request.

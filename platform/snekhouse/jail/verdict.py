@@ -20,13 +20,15 @@ JAIL_FAILED = 255
 
 
 class StopReason(Enum):
-    """The limit for which the server ended a run or a cell."""
+    """Why the server ended a run or a cell."""
 
     TIME = auto()
     OUTPUT = auto()
     MEMORY = auto()
     CHANNEL = auto()
-    """No limit: the program closed or disturbed the conversation of its session."""
+    """The program closed the channel of its session, or sent something else over it."""
+    START = auto()
+    """The cell did not start in time."""
 
 
 def judge(guest_exit: GuestExit, limits: Limits, counters: GroupUsage, stop_reason: StopReason | None = None) -> Result:
@@ -62,8 +64,10 @@ def _stopped(reason: StopReason, limits: Limits) -> Result:
             message = f"more than {limits.memory} bytes of memory (limits.memory): killed"
             return Result(Status.OUT_OF_MEMORY, KILLED, message=message, signal="SIGKILL")
         case StopReason.CHANNEL:
-            message = "the program closed or disturbed descriptor 3, over which its session gets orders: killed"
+            message = "the program closed descriptor 3 or wrote to it, but its session needs it: killed"
             return Result(Status.ERROR, KILLED, message=message, signal="SIGKILL")
+        case StopReason.START:
+            return Result(Status.INTERNAL_ERROR, None, message="the cell did not start in time: killed")
 
 
 def _limits_met(limits: Limits, counters: GroupUsage) -> Iterator[str]:

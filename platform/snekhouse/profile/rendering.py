@@ -80,7 +80,7 @@ def render_profile(
 
 
 def fork_server_descriptors() -> int:
-    """Return how many descriptors a fork server may have: one for each fork. Its runs have `open_files`."""
+    """Return how many descriptors a fork server may open. It needs one for each fork; runs have `limits.open_files`."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
 

@@ -9,7 +9,7 @@ from snekhouse.registry.models import Registry, Runtime
 
 
 def hints(registry: Registry) -> Iterator[str]:
-    """Find settings that this host cannot honour, or that are without effect; each hint names the key and the runtimes.
+    """Find settings that this host cannot provide, or that have no effect; each hint names the key and the runtimes.
 
     Args:
         registry: The registry that this host serves.

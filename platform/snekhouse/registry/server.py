@@ -65,9 +65,12 @@ class Server(Table):
         Field(strict=False, description="Origins of web pages that may use the server, besides its own."),
     ] = ()
     sessions: Annotated[
-        CountOrZero, Field(description="Sessions at once; 0: none. Each holds memory even while it is idle.")
+        CountOrZero,
+        Field(description="Sessions at once, branches included; 0: none. Each holds memory even while it is idle."),
     ] = 0
-    session_idle: Annotated[Positive, Field(description="Seconds after its last request until a session ends.")] = 600.0
+    session_idle: Annotated[
+        Positive, Field(description="Seconds after its last cell or branch until a session ends.")
+    ] = 600.0
     session_age: Annotated[Positive, Field(description="Seconds until a session ends in any case.")] = 86_400.0
     http2: Annotated[bool, Field(description="Whether clients may use HTTP/2 (without TLS).")] = False
     drain: Annotated[Positive, Field(description="Seconds for evaluations to finish after SIGTERM.")] = 10.0

@@ -44,14 +44,17 @@ def advice(registry: Registry, cpus: float, memory: int) -> Iterator[str]:
 def _memory(registry: Registry, slots: int, memory: int) -> str:
     each = max(int(runtime.limits.memory) for runtime in registry.runtimes.values())
     standing = standing_memory(registry)
-    needed, most = standing + slots * each, max(0, memory - standing) // each
+    sessions = registry.server.sessions * each
+    needed, most = standing + sessions + slots * each, max(0, memory - standing - sessions) // each
+    what = f"{slots} evaluations" + (f" and {registry.server.sessions} sessions" if sessions else "")
     summary = (
-        f"memory: {slots} evaluations of {_size(each)} each, fork servers and server need at most {_size(needed)}; "
+        f"memory: {what} of {_size(each)} each, fork servers and server need at most {_size(needed)}; "
         f"the server may use {_size(memory)}"
     )
     if needed <= memory:
         return f"{summary}; memory alone allows a concurrency of {most}"
-    remedy = f"write concurrency = {most}, or a lower limits.memory" if most else "lower limits.memory"
+    lower = "limits.memory or sessions" if sessions else "limits.memory"
+    remedy = f"write concurrency = {most}, or a lower {lower}" if most else f"lower {lower}"
     return f"{summary}; {remedy}"
 
 

@@ -1,5 +1,7 @@
 """The access log: one event for each request, in the same log as all other events."""
 
+import re
+
 from hypercorn.logging import Logger
 from hypercorn.typing import ResponseSummary, WWWScope
 
@@ -7,8 +9,19 @@ _DEBUG_PATHS = {"/healthz", "/readyz", "/metrics"}
 """Paths that monitoring requests often: logged only with debugging on."""
 
 
+_SESSION = re.compile(r"(/sessions/)[^/]+")
+
+
+def without_session(path: str) -> str:
+    """Return a path with `...` instead of the id of a session: everybody who knows the id can use the session."""
+    return _SESSION.sub(r"\1...", path)
+
+
 class AccessLog(Logger):
-    """Hypercorn's logger, which logs requests as events with fields. It omits query and headers: they may be secret."""
+    """Hypercorn's logger, which logs requests as events with fields.
+
+    It omits what may be secret: query, headers, and the ids of sessions.
+    """
 
     async def access(self, request: WWWScope, response: ResponseSummary | None, request_time: float) -> None:
         """Log a request.
@@ -25,7 +38,7 @@ class AccessLog(Logger):
         fields = {
             "client": client[0] if client else None,
             "method": request["method"],
-            "path": request["raw_path"].partition(b"?")[0].decode("ascii", "backslashreplace"),
+            "path": without_session(request["raw_path"].partition(b"?")[0].decode("ascii", "backslashreplace")),
             "http_status": int(response["status"]) if response else None,
             "seconds": round(request_time, 6),
         }

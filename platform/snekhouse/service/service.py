@@ -184,21 +184,22 @@ class Service:
         return replace(result, usage=replace(result.usage, queue_time=waited))
 
     @asynccontextmanager
-    async def admitted(self, name: str) -> AsyncIterator[RuntimeState]:
-        """Wait for a slot for a request of a session, and hold it while the body runs; yield the state of its runtime.
+    async def admitted(self, name: str) -> AsyncIterator[tuple[RuntimeState, float]]:
+        """Wait for a slot, and hold it while the body runs; yield the state of a runtime, and the seconds of the wait.
 
         Args:
-            name: The name of the runtime, now or when the session began.
+            name: Name of the runtime.
 
         Raises:
             BusyError: The queue is full, the runtime is unavailable, the host is out of resources, or the server stops.
+            RuntimeUnknownError: There is no such runtime any more.
         """
         self._require_open(self._state_of(name))
         with self._cancellable() as scope, _exhaustion_reported():
-            async with self._turn(name):
+            async with self._turn(name) as waited:
                 state = self._state_of(name)  # as it is now, after the wait
                 with state.preparation.used():
-                    yield state
+                    yield state, waited
         if scope.cancelled_caught:
             raise BusyError(_CLOSING)
 

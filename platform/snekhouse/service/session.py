@@ -19,19 +19,19 @@ class Session:
     Attributes:
         runtime: The runtime that it started with.
         limits: Its limits.
-        home: Where it lives.
+        shared: The jail that it shares with its branches.
         state: The current state.
         id: Its name in URLs, which nobody can guess.
         checkpoint: The state before it; None if there was none, or the session was rolled back to it.
         created: When it was made, in seconds of a monotonic clock.
-        used: When its last request ended.
-        requests: How many requests use it now.
+        used: When its last cell or branch ended.
+        requests: How many cells and branches run or wait now.
         over: Set once it has ended.
     """
 
     runtime: Runtime
     limits: Limits
-    home: "Home"
+    shared: "SharedJail"
     state: SessionState
     id: str = field(default_factory=lambda: secrets.token_urlsafe(_ID_BYTES))
     checkpoint: SessionState | None = None
@@ -59,15 +59,15 @@ class Session:
 
 
 @dataclass
-class Home:
+class SharedJail:
     """A jail, and the sessions in it.
 
     Attributes:
         jail: The jail.
         sessions: Those in it.
-        busy: The session whose request holds the turn now.
+        busy: The session whose request holds the lock of the jail now.
         request: Cancels this request.
-        waiting: How many requests wait for the turn.
+        waiting: How many requests wait for the lock.
         empty: Set once there are no sessions left.
         is_closed: Whether the jail is ending, and takes no more sessions.
     """

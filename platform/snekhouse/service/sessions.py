@@ -3,7 +3,7 @@
 A session is a current state and the state before it, its checkpoint. A branch is another session in the same jail. So
 branches share the files and the limits of their jail, and their cells run one at a time.
 
-The request that holds the turn of a jail owns the states of its session. If the session ends meanwhile, the request is
+The request that holds the lock of a jail owns the states of its session. If the session ends meanwhile, the request is
 cancelled, and then closes them.
 """
 
@@ -13,20 +13,21 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import anyio
 from anyio.abc import TaskGroup
 
 from snekhouse.errors import BusyError, RequestError, SessionGoneError, SessionUnknownError
 from snekhouse.evaluation import Job
-from snekhouse.jail.cell import CellResult, Fate, run_cell
+from snekhouse.jail.cell import CellResult, StateOutcome, run_cell
 from snekhouse.jail.channel import RefusedError
 from snekhouse.jail.protocol import Refusal
 from snekhouse.jail.session import SessionJail, SessionLostError, SessionState
 from snekhouse.registry.models import Limits, Runtime
 from snekhouse.service.service import Service
-from snekhouse.service.session import Home, Session
-from snekhouse.service.session_homes import SessionHomes
+from snekhouse.service.session import Session, SharedJail
+from snekhouse.service.session_jails import SessionJails
 
 _log = logging.getLogger(__package__)
 
@@ -34,7 +35,7 @@ _MAX_GONE = 1000
 """How many sessions that have ended are remembered, to answer with the reason."""
 
 _MAX_WAITING = 8
-"""How many requests may wait for the turn of a jail; they hold memory, and are in no other queue."""
+"""How many requests may wait for the lock of a jail; they hold memory, and are in no other queue."""
 
 _IDLE_CPUS = 0.01
 """CPUs that the processes of a jail may use while no cell runs."""
@@ -48,7 +49,7 @@ class Sessions:
 
     def __init__(self, service: Service, tasks: TaskGroup) -> None:
         self._service, self._tasks = service, tasks
-        self._homes = SessionHomes(tasks, lambda: service.registry.server.session_age, self._close)
+        self._jails = SessionJails(tasks, lambda: service.registry.server.session_age, self._close)
         self._sessions: dict[str, Session] = {}
         self._gone: OrderedDict[str, str] = OrderedDict()
 
@@ -81,14 +82,14 @@ class Sessions:
             JailError: The session did not start.
         """
         self._require_room()
-        async with self._service.admitted(runtime.name) as state:
-            home = await self._homes.open(state, job)
-            if isinstance(home, Refusal):
-                return home
+        async with self._service.admitted(runtime.name) as (state, _):
+            shared = await self._jails.open(state, job)
+            if isinstance(shared, Refusal):
+                return shared
             try:
-                return self._added(runtime, job.limits, home, await home.jail.first_state())
+                return self._added(runtime, job.limits, shared, await shared.jail.first_state())
             except BaseException:
-                home.empty.set()
+                shared.empty.set()
                 raise
 
     async def run(self, session: Session, job: Job) -> CellResult:
@@ -98,7 +99,7 @@ class Sessions:
             BusyError: The queue is full, or the host is out of resources.
             SessionGoneError: The session has ended meanwhile.
         """
-        async with self._turn(session) as jail:
+        async with self._locked(session) as (jail, waited):
             try:
                 found, state = await run_cell(jail, session.state, session.checkpoint, job)
             except SessionLostError as error:
@@ -106,15 +107,20 @@ class Sessions:
                 raise SessionGoneError(str(error)) from error
             except BaseException:
                 if session.state.process < 0:  # it had threads, and ran the cell itself
-                    self._end(session, "its cell was cancelled, and its state had threads and so no copy")
+                    if session.checkpoint:
+                        session.take(session.checkpoint)
+                    else:
+                        self._end(session, "a cell was cancelled in a state with threads, which has no copy")
                 raise
-            if found.fate is Fate.LOST:
-                self._end(session, found.result.message or "the program ended its interpreter")
+            if found.outcome is StateOutcome.LOST:
+                was_killed = found.result.returncode is None or found.result.signal is not None
+                self._end(session, found.result.message if was_killed else "the program ended its interpreter")
             else:
                 session.take(state)
-        fields = {"runtime": session.runtime.name, "status": found.result.status.value, "state": found.fate.value}
+        fields = {"runtime": session.runtime.name, "status": found.result.status.value, "state": found.outcome.value}
         _log.info("cell", extra=fields)
-        return found
+        usage = replace(found.result.usage, queue_time=waited)
+        return replace(found, result=replace(found.result, usage=usage))
 
     async def branch(self, session: Session) -> Session:
         """Make another session with a copy of the current state of this one, in the same jail.
@@ -124,9 +130,9 @@ class Sessions:
             SessionGoneError: The session has ended.
         """
         self._require_room()
-        async with self._turn(session) as jail:
+        async with self._locked(session) as (jail, _):
             if session.state.threads:
-                raise BusyError("the session has threads, which a branch would not have; end them first")
+                raise BusyError("a session with threads cannot branch; end its threads first")
             try:
                 copy = await jail.fork(session.state)
             except RefusedError as error:
@@ -134,7 +140,7 @@ class Sessions:
             except SessionLostError as error:
                 self._end(session, str(error))
                 raise SessionGoneError(str(error)) from error
-            return self._added(session.runtime, session.limits, session.home, copy)
+            return self._added(session.runtime, session.limits, session.shared, copy)
 
     async def roll_back(self, session: Session) -> None:
         """Go back to the checkpoint of a session.
@@ -144,7 +150,7 @@ class Sessions:
             BusyError: Too many requests wait, or the server stops.
             SessionGoneError: The session has ended.
         """
-        async with self._turn(session):
+        async with self._locked(session):
             if session.checkpoint is None:
                 raise RequestError(
                     "the session has no checkpoint: it has run no cell since it began or was rolled back"
@@ -153,63 +159,63 @@ class Sessions:
 
     def interrupt(self, session: Session) -> None:
         """Raise KeyboardInterrupt in the cell that runs; without one, do nothing."""
-        jail = session.home.jail
-        if session.home.busy is session and jail.running:
+        jail = session.shared.jail
+        if session.shared.busy is session and jail.running:
             jail.running.send_signal(signal.SIGINT)
 
     def end(self, session: Session) -> None:
         """End a session, and the cell that runs in it."""
-        self._end(session, "it was deleted")
+        self._end(session, "the session was deleted")
 
     @asynccontextmanager
-    async def _turn(self, session: Session) -> AsyncIterator[SessionJail]:
-        """Wait for the turn of the session's jail and for a slot, and hold both while the body runs.
+    async def _locked(self, session: Session) -> AsyncIterator[tuple[SessionJail, float]]:
+        """Wait for the lock of the session's jail and for a slot; hold both while the body runs.
 
         Raises:
             BusyError: Too many requests wait, or the host is out of resources, or the server stops.
             SessionGoneError: The session has ended.
         """
-        home = session.home
-        if home.waiting >= _MAX_WAITING:
-            raise BusyError(f"{home.waiting} requests wait for this session and its branches already")
+        shared = session.shared
+        if shared.waiting >= _MAX_WAITING:
+            raise BusyError(f"{shared.waiting} requests wait for this session and its branches already")
         session.requests += 1
         try:
-            home.waiting += 1
+            shared.waiting += 1
             try:
-                await home.jail.turn.acquire()
+                await shared.jail.lock.acquire()
             finally:
-                home.waiting -= 1
+                shared.waiting -= 1
             try:
                 self.find(session.id)  # it may have ended meanwhile
-                async with self._owned(session):
-                    yield home.jail
+                async with self._owned(session) as waited:
+                    yield shared.jail, waited
             finally:
-                home.jail.turn.release()
+                shared.jail.lock.release()
         finally:
             session.requests -= 1
             session.used = time.monotonic()
 
     @asynccontextmanager
-    async def _owned(self, session: Session) -> AsyncIterator[None]:
+    async def _owned(self, session: Session) -> AsyncIterator[float]:
         """Own the states of a session while the body runs; cancel the body if the session ends.
 
         Raises:
             SessionGoneError: The session has ended meanwhile.
         """
-        home = session.home
-        home.busy = session
+        shared = session.shared
+        shared.busy = session
         try:
-            with anyio.CancelScope() as home.request:
-                async with self._service.admitted(session.runtime.name):
-                    home.jail.group.limit_cpus(session.limits.cpus)
+            with anyio.CancelScope() as shared.request:
+                async with self._service.admitted(session.runtime.name) as (_, waited):
+                    shared.jail.group.limit_cpus(session.limits.cpus)
                     try:
-                        yield
+                        yield waited
                     finally:
-                        home.jail.group.limit_cpus(_IDLE_CPUS)
-            if home.request.cancelled_caught:
+                        shared.jail.group.limit_cpus(_IDLE_CPUS)
+            if shared.request.cancelled_caught:
                 self.find(session.id)  # raises, with the reason
         finally:
-            home.busy = None
+            shared.busy = None
             if session.over.is_set():
                 session.close()
 
@@ -220,18 +226,18 @@ class Sessions:
             raise BusyError(f"the server has {len(self._sessions)} sessions, and may have {limit}; {hint}")
         if missing := _NEEDED - self._service.walls:
             names = ", ".join(sorted(missing))
-            raise BusyError(f"sessions need cgroups, which do not limit {names} on this host; see snekhouse doctor")
+            raise BusyError(f"sessions need cgroups that limit {names}, and this host has none; see snekhouse doctor")
 
-    def _added(self, runtime: Runtime, limits: Limits, home: Home, state: SessionState) -> Session:
+    def _added(self, runtime: Runtime, limits: Limits, shared: SharedJail, state: SessionState) -> Session:
         try:
             self._require_room()
-            _require_open(home)
+            _require_open(shared)
         except (BusyError, SessionGoneError):
             state.end()
             raise
-        session = Session(runtime, limits, home, state)
+        session = Session(runtime, limits, shared, state)
         self._sessions[session.id] = session
-        home.sessions.add(session.id)
+        shared.sessions.add(session.id)
         self._service.metrics.sessions_open(len(self._sessions))
         self._tasks.start_soon(self._expire, session)
         return session
@@ -244,18 +250,18 @@ class Sessions:
         while len(self._gone) > _MAX_GONE:
             self._gone.popitem(last=False)
         session.over.set()
-        home = session.home
-        if home.busy is session:
-            home.request.cancel()  # and then this request closes the states
+        shared = session.shared
+        if shared.busy is session:
+            shared.request.cancel()  # and then this request closes the states
         else:
             session.close()
-        home.sessions.discard(session.id)
-        if not home.sessions:
-            home.empty.set()
+        shared.sessions.discard(session.id)
+        if not shared.sessions:
+            shared.empty.set()
 
-    def _close(self, home: Home, reason: str) -> None:
-        home.is_closed = True
-        for name in tuple(home.sessions):
+    def _close(self, shared: SharedJail, reason: str) -> None:
+        shared.is_closed = True
+        for name in tuple(shared.sessions):
             self._end(self._sessions[name], reason)
 
     async def _expire(self, session: Session) -> None:
@@ -265,16 +271,16 @@ class Sessions:
             age = session.created + server.session_age
             idle = session.used + server.session_idle if not session.requests else now + server.session_idle
             if now >= age:
-                self._end(session, f"it was older than {server.session_age:g} s (session_age)")
+                self._end(session, f"the session was older than {server.session_age:g} s (session_age)")
             elif now >= idle:
-                self._end(session, f"it was idle for {server.session_idle:g} s")
+                self._end(session, f"the session was idle for {server.session_idle:g} s (session_idle)")
             with anyio.move_on_after(min(age, idle) - now):
                 await session.over.wait()
 
 
-def _require_open(home: Home) -> None:
-    if home.is_closed:
-        raise SessionGoneError("its jail ended")
+def _require_open(shared: SharedJail) -> None:
+    if shared.is_closed:
+        raise SessionGoneError("the jail of the session ended")
 
 
 @asynccontextmanager

@@ -91,7 +91,8 @@ def _explain(error: HTTPException) -> str:
 
 
 async def _on_bug(request: Request, error: Exception) -> Response:
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    route = request.scope.get("route")
+    _log.error("%s %s failed", request.method, getattr(route, "path", request.url.path), exc_info=error)
     return error_answer(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error; the server's log has the details")
 
 

@@ -11,7 +11,7 @@ from snekhouse.web.fields import Short, Utf8
 
 
 class _Strict(BaseModel):
-    """A strict model without unknown fields: a misspelt one would otherwise be without effect."""
+    """A strict model that refuses unknown fields, because a misspelt field would have no effect."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -45,7 +45,8 @@ class CellLimitsIn(_Strict):
         None
     )
     output: Annotated[
-        Annotated[int, Field(gt=0)] | None, Field(description="Bytes of stdout and stderr together, and of the result.")
+        Annotated[int, Field(gt=0)] | None,
+        Field(description="Bytes of stdout and stderr together; and as many for result and figures together."),
     ] = None
 
     def lower(self, limits: Limits) -> Limits:

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, Field
 
 from snekhouse.evaluation import Enforcement
-from snekhouse.jail.cell import CellResult, Fate
+from snekhouse.jail.cell import CellResult, StateOutcome
 from snekhouse.registry.models import Limits
 from snekhouse.registry.server import Server
 from snekhouse.service import Session
@@ -19,7 +19,10 @@ class SessionOut(BaseModel):
     id: Annotated[str, Field(description="Its name in URLs. Everybody who knows it can use the session.")]
     runtime: str
     execution_count: Annotated[int, Field(description="How many cells its state contains.")]
-    threads: Annotated[int, Field(description="Threads of its state besides the main one. With any, no checkpoint.")]
+    threads: Annotated[
+        int,
+        Field(description="Threads of its state besides the main one. While there are threads, no checkpoint is made."),
+    ]
     expires: Annotated[Seconds, Field(description="Seconds until it ends if nobody uses it.")]
     limits: LimitsOut
 
@@ -42,8 +45,8 @@ class CellResponse(EvalResponse):
     """The result of a cell: that of an evaluation, and what became of the session."""
 
     state: Annotated[
-        Fate,
-        Field(description="kept: the state contains the cell; rolled_back: it is the one before; lost: it is gone."),
+        StateOutcome,
+        Field(description="kept: the state contains the cell; rolled_back: it does not; lost: the session has ended."),
     ]
     execution_count: Annotated[int, Field(description="How many cells the state contains now.")]
     result: Annotated[
@@ -61,8 +64,8 @@ class CellResponse(EvalResponse):
         base = EvalResponse.of(session.runtime.name, limits, enforcement, found.result)
         return cls(
             **{name: getattr(base, name) for name in EvalResponse.model_fields},
-            state=found.fate,
-            execution_count=0 if found.fate is Fate.LOST else session.state.cells,
+            state=found.outcome,
+            execution_count=0 if found.outcome is StateOutcome.LOST else session.state.cells,
             result=dict(found.value) or None,
             figures=tuple(found.figures),
         )

@@ -116,7 +116,7 @@ class RunGroup:
         self._layout.limit(self._name, limits)
 
     def limit_cpus(self, cpus: float) -> None:
-        """Replace the limit of CPUs that may be busy at once, if this host has one.
+        """Replace the limit of CPUs that may be busy at once, if this host can limit CPUs.
 
         Raises:
             OSError: The kernel refused the limit.

@@ -17,26 +17,28 @@ from snekhouse.jail.session import SessionJail, opened_session
 from snekhouse.jail.start import Start
 from snekhouse.registry.models import Limits
 from snekhouse.service.runtime_state import RuntimeState
-from snekhouse.service.session import Home
+from snekhouse.service.session import SharedJail
 from snekhouse.waiting import first
 
 _log = logging.getLogger(__package__)
 
 
-class SessionHomes:
+class SessionJails:
     """Opens jails for sessions, and ends them."""
 
-    def __init__(self, tasks: TaskGroup, max_age: Callable[[], float], close: Callable[[Home, str], None]) -> None:
-        """Open no jail yet.
+    def __init__(
+        self, tasks: TaskGroup, max_age: Callable[[], float], close: Callable[[SharedJail, str], None]
+    ) -> None:
+        """Prepare to open jails.
 
         Args:
-            tasks: Keep the jails.
+            tasks: The task group that runs a task for each jail.
             max_age: Gives the seconds after which a session ends in any case.
-            close: Ends the sessions in a jail for a reason, because the jail ends.
+            close: Called when a jail ends, with the reason; ends its sessions.
         """
         self._tasks, self._max_age, self._close = tasks, max_age, close
 
-    async def open(self, state: RuntimeState, job: Job) -> Home | Refusal:
+    async def open(self, state: RuntimeState, job: Job) -> SharedJail | Refusal:
         """Open a jail, which ends when no session is left in it.
 
         Args:
@@ -59,12 +61,12 @@ class SessionHomes:
         age = int(self._max_age()) + 1
         return await self._started(state, job, state.preparation.starter.cold.lasting(age))
 
-    async def _started(self, state: RuntimeState, job: Job, start: Start) -> Home | Refusal:
-        home: Home | Refusal = await self._tasks.start(self._hold, state, job, start)
-        return home
+    async def _started(self, state: RuntimeState, job: Job, start: Start) -> SharedJail | Refusal:
+        shared: SharedJail | Refusal = await self._tasks.start(self._hold, state, job, start)
+        return shared
 
     async def _hold(
-        self, state: RuntimeState, job: Job, start: Start, *, task_status: TaskStatus[Home | Refusal]
+        self, state: RuntimeState, job: Job, start: Start, *, task_status: TaskStatus[SharedJail | Refusal]
     ) -> None:
         """Keep a jail while there are sessions in it."""
         is_started = False
@@ -75,17 +77,17 @@ class SessionHomes:
                     if isinstance(jail, Refusal):
                         task_status.started(jail)
                         return
-                    home = Home(jail)
-                    task_status.started(home)
+                    shared = SharedJail(jail)
+                    task_status.started(shared)
                     try:
                         reason = await first(
-                            partial(_after, home.empty, ""),
-                            partial(_after, state.preparation.retired, _RELOADED),
+                            partial(_after, shared.empty, ""),
+                            partial(_after, state.preparation.retired, _PREPARED_AGAIN),
                             partial(_ended, jail),
                         )
-                        self._close(home, reason)
+                        self._close(shared, reason)
                     finally:
-                        await self._clear(home, state.runtime.limits)
+                        await self._clear(shared, state.runtime.limits)
         except JailError as error:
             if not is_started:
                 raise
@@ -96,18 +98,18 @@ class SessionHomes:
             # The jail is gone, whatever went wrong; nobody waits for this task, which must not end the server.
             _log.exception("runtime %s: a session's jail ended with an error: %s", state.runtime.name, error)
 
-    async def _clear(self, home: Home, limits: Limits) -> None:
-        """End what is in a jail before the jail ends."""
-        self._close(home, "its jail ended")
+    async def _clear(self, shared: SharedJail, limits: Limits) -> None:
+        """End the sessions and kill the processes of a jail."""
+        self._close(shared, "the jail of the session ended")
         with suppress(OSError):
-            home.jail.group.limit_cpus(limits.cpus)  # else the end of the processes takes a hundred times as long
-            home.jail.kill_all()
+            shared.jail.group.limit_cpus(limits.cpus)  # else the end of the processes takes a hundred times as long
+            shared.jail.kill_all()
         with anyio.CancelScope(shield=True):
-            async with home.jail.turn:
+            async with shared.jail.lock:
                 pass  # the request that ran has ended, and uses the jail no more
 
 
-_RELOADED = "the registry was reloaded, and its runtime changed"
+_PREPARED_AGAIN = "the runtime of the session was prepared again"
 
 
 async def _after(event: anyio.Event, reason: str) -> str:
@@ -117,4 +119,4 @@ async def _after(event: anyio.Event, reason: str) -> str:
 
 async def _ended(jail: SessionJail) -> str:
     await jail.guest.ended()
-    return "its interpreter ended"
+    return "the interpreter of the session ended"
