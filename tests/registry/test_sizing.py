@@ -29,6 +29,15 @@ def test_what_fits_is_told_with_the_concurrency_that_memory_allows(load_text: Lo
     )
 
 
+def test_sessions_count_as_evaluations_that_never_end(load_text: Load) -> None:
+    *_, memory = advice(load_text(_server("concurrency = 4\nsessions = 10")), 4, _GIB)
+    assert memory.startswith(
+        "memory: 4 evaluations and 10 sessions of 70.0MiB each, fork servers and server need at most 1.0GiB"
+    )
+    *_, memory = advice(load_text(_server("concurrency = 4\nsessions = 100")), 4, _GIB)
+    assert memory.endswith("lower limits.memory or sessions")
+
+
 def test_more_places_than_cpus_are_told(load_text: Load) -> None:
     _, hint, _ = advice(load_text(_server("concurrency = 64")), 2, 64 * _GIB)
     assert "64 is more than 2 CPUs" in hint

@@ -248,3 +248,12 @@ def test_more_sessions_than_a_program_may_open_files(small: Path, tmp_path: Path
         assert server.client.get("/runtimes").json()["runtimes"][0]["start"] == "fork"
         for session in made:
             session.end()
+
+
+def test_the_log_has_no_ids_of_sessions(own: Server) -> None:
+    session = open_session(own.client)
+    session.run("1")
+    session.end()
+    own.client.get("/healthz")
+    assert session.id not in own.log.read_text()
+    assert "/sessions/.../eval" in own.log.read_text()

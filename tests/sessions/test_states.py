@@ -3,6 +3,7 @@
 import threading
 import time
 
+import httpx
 import pytest
 
 from serving import SLOWNESS
@@ -228,3 +229,26 @@ def test_a_session_goes_back_by_one_cell_on_request(session: Session) -> None:
     assert session.client.post(route).json()["execution_count"] == 1
     assert session.client.post(route).status_code == 400
     assert session.value("x") == "1"
+
+
+def test_a_client_that_leaves_a_cell_with_threads_rolls_back_to_the_checkpoint(session: Session) -> None:
+    session.run("x = 1")
+    session.run(
+        "import threading; go = threading.Event(); threading.Thread(target=go.wait, daemon=True).start(); x = 2"
+    )
+    with httpx.Client(base_url=session.client.base_url, timeout=0.5) as impatient, pytest.raises(httpx.ReadTimeout):
+        Session(impatient, session.id).run("x = 3\nwhile True: pass")
+    assert session.value("x") == "1"
+
+
+def test_more_figures_than_an_answer_has_parts_are_left_out(session: Session) -> None:
+    """A module that looks like matplotlib's: the packages of these tests have none."""
+    session.run(
+        "import sys, types\nfake = types.ModuleType('matplotlib.pyplot')\nopen_figures = list(range(150))\n"
+        "fake.get_fignums = lambda: list(open_figures)\nfake.close = open_figures.remove\n"
+        "fake.figure = lambda n: types.SimpleNamespace(savefig=lambda image, **_: image.write(b'png'))\n"
+        "sys.modules['matplotlib.pyplot'] = fake"
+    )
+    answer = session.run("1")
+    assert (answer["state"], answer["result"]) == ("kept", {"text": "1"})
+    assert session.run("open_figures.extend(range(3)); 2")["figures"] == ["cG5n"] * 3
