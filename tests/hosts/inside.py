@@ -38,6 +38,9 @@ _PATIENCE_S = 30
 _WALL_TIME_S = 6.0
 """The default, which tests of the contract expect."""
 _POLL_S = 0.2
+_CELL_TIME_S = 3.0
+_SESSIONS = 20
+_WALLS_OF_SESSIONS = {"cgroup memory", "cgroup pids", "cgroup cpu"}
 _TRIES = 5
 
 
@@ -126,9 +129,31 @@ class Trial:
         self._found.evaluations = [self._evaluate("print(1)")["status"] for _ in range(2)]
         self._await(self._starts, "fork", what="evaluations to be forked")
         self._found.evaluations.append(self._evaluate("print(1)")["status"])
+        if all(stands for wall, (stands, _) in self._found.walls.items() if wall in _WALLS_OF_SESSIONS):
+            self._keep_a_session()
         if self._setting.measured:
             self._found.evaluation_ms = evaluation_ms(self._evaluate)
             self._found.usage = measured(self._evaluate)
+
+    def _keep_a_session(self) -> None:
+        """Check that a session keeps its state, goes back when a cell is killed, and branches."""
+        made = self._client.post("/sessions", json={})
+        assert made.status_code == httpx.codes.CREATED, made.text
+        route = f"/sessions/{made.json()['id']}"
+        self._run_cell(route, "x = 1", "kept")
+        self._run_cell(route, "x = 2\nwhile True: pass", "rolled_back")
+        assert self._run_cell(route, "x", "kept")["result"] == {"text": "1"}
+        branch = f"/sessions/{self._client.post(f'{route}/branch').json()['id']}"
+        assert self._run_cell(branch, "x", "kept")["result"] == {"text": "1"}
+        for each in (route, branch):
+            self._client.delete(each)
+
+    def _run_cell(self, route: str, code: str, state: str) -> dict[str, Any]:
+        response = self._client.post(f"{route}/eval", json={"input": code, "limits": {"wall_time": _CELL_TIME_S}})
+        assert response.status_code == httpx.codes.OK, response.text
+        answer: dict[str, Any] = response.json()
+        assert answer["state"] == state, answer
+        return answer
 
     def _exhaust(self) -> None:
         """Have guests run out of memory, two at a time; the server must be the same before and after."""
@@ -198,7 +223,7 @@ class Trial:
 
     def _write_registry(self, start: str, wall_time_s: float | None = None) -> None:
         """Write a registry of the interpreters here; runs get more time, as everything does, unless it is given."""
-        text = re.sub(r'bind = ".*"', f'bind = "0.0.0.0:{_PORT}"', _discovered())
+        text = re.sub(r'bind = ".*"', f'bind = "0.0.0.0:{_PORT}"\nsessions = {_SESSIONS}', _discovered())
         limits = f"[defaults.limits]\nwall_time = {wall_time_s or self._wall_time_s}"
         _REGISTRY.parent.mkdir(exist_ok=True)
         _REGISTRY.write_text(f'{text}\n[defaults]\nstart = "{start}"\n{limits}\n')
