@@ -42,7 +42,7 @@ def only(registry: Registry, *runtimes: Runtime, **server: object) -> Registry:
         update={
             "default": runtimes[0].name,
             "runtimes": {runtime.name: runtime for runtime in runtimes},
-            "server": registry.server.model_copy(update=server),
+            "server": registry.server.model_copy(update={"sessions": 0} | server),
         }
     )
 

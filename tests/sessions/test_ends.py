@@ -257,3 +257,9 @@ def test_the_log_has_no_ids_of_sessions(own: Server) -> None:
     own.client.get("/healthz")
     assert session.id not in own.log.read_text()
     assert "/sessions/.../eval" in own.log.read_text()
+
+
+def test_a_session_without_enough_memory_is_refused_with_the_limit(own: Server) -> None:
+    answer = own.client.post("/sessions", json={"limits": {"memory": 100_000}})
+    assert answer.status_code == 400
+    assert answer.json()["description"].startswith("limits.memory: 100000 bytes are not enough for a session")

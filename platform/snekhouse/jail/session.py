@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from snekhouse.errors import JailError
+from snekhouse.errors import JailError, RequestError
 from snekhouse.evaluation import Job
 from snekhouse.host.cgroups import RunGroup
 from snekhouse.host.processes import JailProcesses, start_time
@@ -27,6 +27,7 @@ from snekhouse.jail.protocol import Order, Refusal
 from snekhouse.jail.start import Guest, Start
 from snekhouse.jail.streams import output_streams
 from snekhouse.profile.rendering import START_TIMEOUT_S
+from snekhouse.registry.models import Limits
 
 _OUTPUT_LIMIT = 1 << 16
 """Bytes that are kept of what the interpreter prints while a session starts."""
@@ -120,7 +121,7 @@ class SessionJail:
             try:
                 with anyio.fail_after(START_TIMEOUT_S):
                     return await self._meet(self.guest.channel, held)
-            except TimeoutError as error:
+            except (JailError, TimeoutError) as error:
                 raise SessionLostError(_NO_ANSWER) from error
 
     async def fork(self, state: SessionState) -> SessionState:
@@ -184,6 +185,16 @@ class SessionJail:
         return self.processes.kill(self.group.processes(), since=since, keep=keep)
 
 
+def require_memory(group: RunGroup, limits: Limits) -> None:
+    """Check why a session did not start.
+
+    Raises:
+        RequestError: Its memory was used up.
+    """
+    if group.usage().oom_kills:
+        raise RequestError(f"limits.memory: {limits.memory} bytes are not enough for a session; send more, or nothing")
+
+
 _NO_ANSWER = "the session's interpreter does not answer"
 
 
@@ -223,6 +234,7 @@ async def opened_session(prepared: PreparedRuntime, job: Job, start: Start) -> A
             raise JailError("the session does not start") from error
         except JailError as error:
             guest_exit = await guest.end()
+            require_memory(guest.group, limits)
             output.close_writer()
             reason = diagnose(prepared.runtime, guest_exit, await output.last_lines())
             raise type(error)(reason) from error

@@ -23,7 +23,7 @@ from snekhouse.evaluation import Job
 from snekhouse.jail.cell import CellResult, StateOutcome, run_cell
 from snekhouse.jail.channel import RefusedError
 from snekhouse.jail.protocol import Refusal
-from snekhouse.jail.session import SessionJail, SessionLostError, SessionState
+from snekhouse.jail.session import SessionJail, SessionLostError, SessionState, require_memory
 from snekhouse.registry.models import Limits, Runtime
 from snekhouse.service.service import Service
 from snekhouse.service.session import Session, SharedJail
@@ -79,6 +79,7 @@ class Sessions:
 
         Raises:
             BusyError: There are too many sessions, or the runtime is unavailable, or the host is out of resources.
+            RequestError: The session has too little memory to start.
             JailError: The session did not start.
         """
         self._require_room()
@@ -88,9 +89,12 @@ class Sessions:
                 return shared
             try:
                 return self._added(runtime, job.limits, shared, await shared.jail.first_state())
-            except BaseException:
-                shared.empty.set()
+            except SessionLostError:
+                require_memory(shared.jail.group, job.limits)
                 raise
+            finally:
+                if not shared.sessions:
+                    shared.empty.set()
 
     async def run(self, session: Session, job: Job) -> CellResult:
         """Run a cell.

@@ -30,6 +30,7 @@ _ERRORS = {
     421: "The server does not serve the host in the request's Host header.",
     422: "The registry's file is invalid; the server keeps its current registry.",
     429: "The client sent too many wrong tokens. Retry-After has the seconds to wait.",
+    500: "The session did not start; the description has the reason.",
     503: "The server is busy or shutting down, or the runtime or session is unavailable. Retry-After has the seconds.",
 }
 _HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
@@ -72,7 +73,7 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "evaluate_in", "Evaluate a program in a runtime.", EvalResponse, EvalRequest, (*_EVAL_ERRORS, 404)
     ),
     ("/sessions", "post"): Operation(
-        "open_session", "Open a session.", SessionOut, SessionRequest, (*_EVAL_ERRORS, 404), status=201
+        "open_session", "Open a session.", SessionOut, SessionRequest, (*_EVAL_ERRORS, 404, 500), status=201
     ),
     ("/sessions/{session}", "get"): Operation("show_session", "Show a session.", SessionOut, errors=_SESSION_ERRORS),
     ("/sessions/{session}", "delete"): Operation(
