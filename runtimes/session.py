@@ -5,8 +5,8 @@ It forks a copy of itself, or it runs a cell and then is the next state. The hos
 before it, the checkpoint; a copy can also become a branch. docs/protocol.md has the messages. The first process of the
 jail runs no cells: it reaps orphans, and exits when no process is left.
 
-Cells can change everything in their process, this file included, so the host trusts nothing that a state reports. It is
-written for Python 3.6 and every later one, CPython or PyPy.
+Cells can change everything in their process, also the code of this file. So the host trusts nothing that a state
+reports. This file is written for Python 3.6 and every later one, CPython or PyPy.
 """
 
 import posix
@@ -88,7 +88,7 @@ class State:
                 posix._exit(0)
 
     def fork(self, control):  # type: (int) -> None
-        """Fork a copy of this state, which takes the orders of `control`."""
+        """Fork a copy of this state. The copy takes its orders from `control`."""
         generator = getattr(sys.modules.get("random"), "_inst", None)  # type: Any  # it gets a new seed in a forked child
         kept = generator and generator.getstate()
         self.forked = [pid for pid in self.forked if not has_ended(pid)]
@@ -115,13 +115,14 @@ class State:
         source, number, limit = [bootstrap.receive_field() for _ in range(bootstrap.receive_number())]
         bootstrap.receive_number()  # no variables
         bootstrap.write(CONTROL, b"R" + bootstrap.receive_files())
-        if sys.stdin is self.stdin and self.stdin is not None:
-            encoding, errors = self.stdin.encoding, self.stdin.errors
+        stdin = getattr(sys, "stdin", None)  # type: Any
+        if stdin is not None and stdin is self.stdin:
+            encoding, errors = stdin.encoding, stdin.errors
             sys.stdin = self.stdin = open(0, encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115 - it stays open
         process = posix.getpid()
         kind, code, parts = self.outcome_of(source.decode("utf-8", "surrogateescape"), CELL + number.decode() + ">")
-        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-            flush(stream)
+        for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
+            flush(getattr(sys, name, None))
         if posix.getpid() != process:
             posix._exit(code)  # the cell has forked, and this is the child, whose program ends here
         discard_streams()

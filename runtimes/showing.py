@@ -24,15 +24,22 @@ def shown(value):  # type: (object) -> list[tuple[str, bytes]]
         return []
     parts = [("text", repr(value).encode("utf-8", "replace"))]
     for name in FORMATS if not isinstance(value, type) else ():
-        show = getattr(value, "_repr_" + name + "_", None)
-        content = show() if callable(show) else None
-        if name == "json" and content is not None:
-            content = __import__("json").dumps(content)
+        content = offered(value, name)
         if isinstance(content, str):
             parts.append((name, content.encode("utf-8", "replace")))
         elif isinstance(content, bytes):
             parts.append((name, bootstrap.borrow("binascii").b2a_base64(content)[:-1]))
     return parts
+
+
+def offered(value, name):  # type: (object, str) -> object
+    """Return a value in a format; None if it does not offer this format, or fails to."""
+    show = getattr(type(value), "_repr_" + name + "_", None)
+    try:
+        content = show(value) if callable(show) else None
+        return __import__("json").dumps(content) if name == "json" and content is not None else content
+    except Exception:
+        return None
 
 
 def drawn():  # type: () -> list[tuple[str, bytes]]

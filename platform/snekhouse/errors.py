@@ -10,7 +10,7 @@
     ├── InterpreterError      no interpreter was found, or one cannot serve
     ├── HostError             this host lacks something a jail needs (NsJail, namespaces, cgroups)
     ├── JailError             a jail did not start, or broke its protocol; our failure, not the program's
-    │   ├── RefusedError      the fork server cannot fork or seal a process (jail.channel)
+    │   ├── RefusedError      a process cannot be forked or sealed, or a state not copied (jail.channel)
     │   ├── SessionLostError  a session has no state any more (jail.session)
     │   └── ForkServerError   a fork server failed (jail.generation)
     │       └── UnfitModuleError  a module cannot be set aside (jail.generation)

@@ -38,7 +38,7 @@ def test_a_cell_can_be_undone_and_a_branch_used(place: list[str]) -> None:
     done = _repl(place, "x = 1\nx = 2\n%back\nx\n%branch\nx = 5\nx\n%back\n%back\n")
     assert (done.returncode, done.stdout) == (0, "1\n5\n")
     assert "the state contains 1 cell\n" in done.stderr
-    assert "this is a branch now" in done.stderr
+    assert "you use a branch now" in done.stderr
     assert "no checkpoint" in done.stderr
 
 
@@ -65,6 +65,18 @@ def test_what_cannot_be_used_is_an_error_with_a_remedy(small: Path) -> None:
     done = _repl(["--url", "http://127.0.0.1:9"], "1\n")
     assert (done.returncode, "start the server, or leave --url out" in done.stderr) == (2, True)
     assert "there is no runtime 'nothing'" in _repl(["-r", str(small), "--runtime", "nothing"], "1\n").stderr
+
+
+def test_a_percent_sign_inside_a_statement_is_no_command(place: list[str]) -> None:
+    done = _repl(place, 's = """\n%d items\n""" % 3\ns\n')
+    assert done.stdout == "'\\n3 items\\n'\n"
+
+
+def test_what_ends_a_session_on_the_server_is_an_error_and_no_traceback(server: Server) -> None:
+    url = str(server.client.base_url)
+    done = _repl(["--url", url, "--runtime", "nothing"], "1\n")
+    assert (done.returncode, "there is no runtime 'nothing'" in done.stderr) == (2, True)
+    assert "Traceback" not in done.stderr
 
 
 @contextmanager

@@ -131,6 +131,12 @@ Rich()
     assert session.value("Rich")[:6] == "<class"
 
 
+def test_a_format_that_fails_is_left_out(session: Session) -> None:
+    assert "Mock" in session.value("from unittest.mock import Mock; Mock()")
+    code = "class B:\n    def __repr__(self): return 'b'\n    def _repr_html_(self): 1 / 0\n    def _repr_json_(self): return {1}\nB()"
+    assert session.run(code)["result"] == {"text": "b"}
+
+
 def test_a_large_value_is_cut_to_the_limit_of_output(session: Session) -> None:
     limits = {"output": 1000}
     assert session.value("'a' * 5000", limits=limits) == "'" + "a" * 999

@@ -254,7 +254,8 @@ def test_the_log_has_no_ids_of_sessions(own: Server) -> None:
     session = open_session(own.client)
     session.run("1")
     session.end()
-    own.client.get("/healthz")
+    own.client.get(f"/%73essions/{session.id}")
+    own.client.get(f"/sessions%2F{session.id}")
     assert session.id not in own.log.read_text()
     assert "/sessions/.../eval" in own.log.read_text()
 
@@ -263,3 +264,13 @@ def test_a_session_without_enough_memory_is_refused_with_the_limit(own: Server) 
     answer = own.client.post("/sessions", json={"limits": {"memory": 100_000}})
     assert answer.status_code == 400
     assert answer.json()["description"].startswith("limits.memory: 100000 bytes are not enough for a session")
+
+
+def test_a_page_of_another_origin_may_end_a_session(small: Path, tmp_path: Path) -> None:
+    registry = _registry(small)
+    registry.write_text(registry.read_text().replace("[server]\n", '[server]\norigins = ["https://page.example"]\n'))
+    with running_server(registry, tmp_path / "log") as server:
+        headers = {"Origin": "https://page.example", "Access-Control-Request-Method": "DELETE"}
+        answer = server.client.options("/sessions/x", headers=headers)
+        assert answer.status_code == 200
+        assert "DELETE" in answer.headers["access-control-allow-methods"]

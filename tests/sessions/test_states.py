@@ -252,3 +252,29 @@ def test_more_figures_than_an_answer_has_parts_are_left_out(session: Session) ->
     answer = session.run("1")
     assert (answer["state"], answer["result"]) == ("kept", {"text": "1"})
     assert session.run("open_figures.extend(range(3)); 2")["figures"] == ["cG5n"] * 3
+
+
+@pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
+def test_a_stream_that_a_cell_deletes_ends_no_state(session: Session, name: str) -> None:
+    answer = session.run(f"import sys; x = 1; del sys.{name}")
+    assert (answer["status"], answer["state"]) == ("ok", "kept")
+    assert session.value("x") == "1"
+
+
+def test_a_child_whose_main_thread_has_ended_is_killed_with_its_cell(session: Session) -> None:
+    child = (
+        "import ctypes, os, threading, time\nif os.fork() == 0:\n"
+        "    threading.Thread(target=lambda: (time.sleep(1), open('late', 'w').close())).start()\n"
+        "    ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)\n"
+    )
+    session.run(f"{child}while True: pass", limits={"wall_time": 0.4})
+    assert session.value("import os, time; time.sleep(1.5); os.path.exists('late')") == "False"
+
+
+def test_files_that_need_more_memory_than_there_is_are_told_as_such(new_session: NewSession) -> None:
+    """They stay in the home, so the kernel kills the states as well."""
+    session = new_session(limits={"memory": 20_000_000})
+    session.run("x = 1")
+    answer = session.run("x = 2", files=[{"path": "large", "content": "AAAA" * 8_000_000}])
+    assert (answer["status"], answer["state"]) == ("out_of_memory", "lost")
+    assert "limits.memory" in session.show().json()["description"]

@@ -20,7 +20,8 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from snekhouse.cli.options import DEFAULT_REGISTRY, RegistryOption
 from snekhouse.cli.output import print_text, say
 from snekhouse.cli.session_client import CellAnswer, SessionClient, local_session, remote_session
-from snekhouse.errors import BusyError, RequestError
+from snekhouse.errors import BusyError, RequestError, SnekhouseError
+from snekhouse.escaping import escaped
 from snekhouse.registry.loading import load
 from snekhouse.server import logs
 
@@ -32,10 +33,10 @@ _Read = Callable[[int], Awaitable[str]]
 
 def repl(
     runtime: Annotated[str, typer.Option(help="Name or alias of a runtime; by default the registry's default.")] = "",
-    url: Annotated[str, typer.Option(help="URL of a server whose registry allows sessions; if not given, none.")] = "",
+    url: Annotated[str, typer.Option(help="URL of a server; by default the session runs without a server.")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
 ) -> None:
-    """Run cells in a session, one after the other; its exit code is that of exit() in a cell."""
+    """Run cells in a session, one after the other. The exit code is that of exit() in a cell."""
     logs.set_up_messages()
     logging.getLogger("snekhouse.service").addFilter(lambda record: record.levelno < logging.ERROR)
     session: AbstractAsyncContextManager[SessionClient]
@@ -77,13 +78,13 @@ async def _command(session: SessionClient, command: str, files: dict[str, int]) 
         match command:
             case "%branch":
                 await session.branch()
-                say("this is a branch now: the state is a copy, the files are shared")
+                say("you use a branch now: the state is a copy, the files are shared")
             case "%back":
                 await session.roll_back()
                 cells = await session.cells()
                 say(f"the state contains {cells} cell{'s' * (cells != 1)}")
             case "%files":
-                print_text("".join(f"{path}\t{size}\n" for path, size in sorted(files.items())))
+                print_text("".join(f"{escaped(path)}\t{size}\n" for path, size in sorted(files.items())))
             case _:
                 say(f"unknown command {command.split(maxsplit=1)[0]}; {HELP}")
     except (BusyError, RequestError) as error:
@@ -92,16 +93,25 @@ async def _command(session: SessionClient, command: str, files: dict[str, int]) 
 
 async def _run(session: SessionClient, code: str) -> CellAnswer:
     """Run a cell; Ctrl-C interrupts it."""
+    failure: SnekhouseError | None = None
+    answer: CellAnswer | None = None
     async with anyio.create_task_group() as tasks:
         with anyio.open_signal_receiver(signal.SIGINT) as interrupts:
 
             async def watch(signals: AsyncIterator[signal.Signals]) -> None:
                 async for _ in signals:
-                    await session.interrupt()
+                    with suppress(SnekhouseError):  # the cell has ended meanwhile
+                        await session.interrupt()
 
             tasks.start_soon(watch, interrupts)
-            answer = await session.run(code)
+            try:
+                answer = await session.run(code)
+            except SnekhouseError as error:
+                failure = error  # raised below, outside the exception group
             tasks.cancel_scope.cancel()
+    if failure:
+        raise failure
+    assert answer  # noqa: S101 - without a failure there is one
     return answer
 
 
@@ -116,7 +126,7 @@ def _print(answer: CellAnswer) -> None:
 
 
 def is_complete(text: str) -> bool:
-    """Return whether a text is a whole cell: Enter runs it then, and begins another line otherwise.
+    """Return whether a text is a whole cell. If it is, Enter runs it. Otherwise Enter begins another line.
 
     A block ends with an empty line, as at Python's own prompt. This Python judges the syntax, so what only another
     version understands counts as complete.
@@ -155,6 +165,7 @@ def _history() -> History:
     folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "snekhouse"
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "repl-history").open("a").close()  # may it be written?
         return FileHistory(folder / "repl-history")
     return InMemoryHistory()
 
@@ -166,7 +177,7 @@ def _piped() -> _Read:
         text = ""
         while line := str(await anyio.to_thread.run_sync(sys.stdin.readline)):
             text += line
-            if line.startswith("%") or (is_complete(text) and not _may_go_on(text)):
+            if (text == line and line.startswith("%")) or (is_complete(text) and not _may_go_on(text)):
                 return text
         if text:
             return text

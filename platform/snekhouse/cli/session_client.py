@@ -1,5 +1,6 @@
 """Clients of a session, for `snekhouse repl`: one of a server's session, and one without a server."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -13,6 +14,7 @@ import anyio.to_thread
 from snekhouse.errors import RemoteError, RequestError, UsageError
 from snekhouse.evaluation import Job
 from snekhouse.jail.protocol import Refusal
+from snekhouse.jail.verdict import JAIL_FAILED
 from snekhouse.registry.models import Registry, Runtime
 from snekhouse.service import Session, Sessions, open_service, opened_sessions
 
@@ -45,7 +47,7 @@ class CellAnswer:
             value=(answer["result"] or {}).get("text", ""),
             message=answer["message"],
             state=answer["state"],
-            returncode=answer["returncode"] or 0,
+            returncode=JAIL_FAILED if answer["returncode"] is None else answer["returncode"],
             files={file["path"]: file["size"] for file in answer["files"]},
         )
 
@@ -85,7 +87,9 @@ class RemoteSession:
 
     async def branch(self) -> None:
         """See `SessionClient`."""
-        self._session = str((await self._ask("POST", "/branch"))["id"])
+        branch = str((await self._ask("POST", "/branch"))["id"])
+        await self.end()
+        self._session = branch
 
     async def roll_back(self) -> None:
         """See `SessionClient`."""
@@ -130,7 +134,7 @@ def _ask(url: str, method: str, path: str, body: object) -> dict[str, Any]:
         if error.code == _BAD_REQUEST:
             raise RequestError(reason) from error
         raise RemoteError(f"{url} refused the request: {error.code} {reason}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise RemoteError(f"no valid answer from {url}: {error}; start the server, or leave --url out") from error
 
 
@@ -180,13 +184,15 @@ class LocalSession:
             value=found.value.get("text", ""),
             message=found.result.message,
             state=found.outcome.value,
-            returncode=found.result.returncode or 0,
+            returncode=JAIL_FAILED if found.result.returncode is None else found.result.returncode,
             files={file.path: len(file.content) for file in found.result.files},
         )
 
     async def branch(self) -> None:
         """See `SessionClient`."""
-        self._session = await self._sessions.branch(self._session)
+        branch = await self._sessions.branch(self._session)
+        self._sessions.end(self._session)
+        self._session = branch
 
     async def roll_back(self) -> None:
         """See `SessionClient`."""
@@ -201,7 +207,11 @@ class LocalSession:
         return self._session.state.cells
 
 
-_MAX_BRANCHES = 100
+_MAX_BRANCHES = 20
+"""Sessions of one command: its own and its branches, of which each `%branch` ends the one before."""
+
+_LONG_S = 30 * 24 * 3600.0
+"""Seconds after which a session without a server ends: nobody else waits for its memory."""
 
 
 @asynccontextmanager
@@ -218,7 +228,9 @@ async def local_session(registry: Registry, runtime: Runtime) -> AsyncIterator[L
         JailError: The session did not start.
     """
     once = runtime.model_copy(update={"start": "cold"})
-    server = registry.server.model_copy(update={"sessions": _MAX_BRANCHES})
+    server = registry.server.model_copy(
+        update={"sessions": _MAX_BRANCHES, "session_idle": _LONG_S, "session_age": _LONG_S}
+    )
     alone = registry.model_copy(update={"default": runtime.name, "runtimes": {runtime.name: once}, "server": server})
     async with open_service(alone, require_runtime=False) as service, opened_sessions(service) as sessions:
         made = await sessions.create(once, Job(args=(), limits=runtime.limits))

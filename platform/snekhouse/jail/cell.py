@@ -29,7 +29,7 @@ from snekhouse.profile.rendering import START_TIMEOUT_S
 from snekhouse.waiting import first
 
 _END_TIMEOUT_S = 0.2
-"""Seconds to wait for the end of a process whose end of the channel is closed.
+"""Seconds to wait until a process has ended, after its side of the channel was closed.
 
 If it still runs after that, the program has closed the channel.
 """
@@ -41,7 +41,7 @@ class StateOutcome(StrEnum):
     KEPT = "kept"
     """The current state contains the cell."""
     ROLLED_BACK = "rolled_back"
-    """The current state is one before the cell."""
+    """The current state does not contain the cell."""
     LOST = "lost"
     """There is no state any more."""
 
@@ -91,7 +91,9 @@ async def run_cell(
         The result, and the state that is current now: a copy, `state`, or `checkpoint`.
 
     Raises:
-        OSError: The host is out of descriptors or memory. As after a cancellation, the state that ran the cell is dead.
+        OSError: The host is out of descriptors or memory. Then the state that ran the cell has been killed, as after a
+            cancellation.
+        SessionLostError: The program starts processes faster than they can be killed.
     """
     try:
         request = Request.of(job)
@@ -141,9 +143,7 @@ class _Cell:
         try:
             with anyio.fail_after(START_TIMEOUT_S):
                 refusal = await self._begin(stdin)
-        except JailError:
-            stop_reason = StopReason.CHANNEL
-        except (TimeoutError, OSError):
+        except (JailError, TimeoutError, OSError):
             stop_reason = StopReason.START
         else:
             begin = time.monotonic()
@@ -246,6 +246,8 @@ class _Cell:
             oom_kills=after.oom_kills - before.oom_kills,
             refused_forks=after.refused_forks - before.refused_forks,
         )
+        if stop_reason is StopReason.START and counters.oom_kills:
+            stop_reason = StopReason.MEMORY  # of its input files
         result = judge(guest_exit, self.job.limits, counters, stop_reason)
         cpu_time = (after.cpu_time or 0.0) - (before.cpu_time or 0.0)
         usage = Usage(wall_time=wall_time, cpu_time=cpu_time, memory=after.memory)

@@ -38,7 +38,7 @@ class Hello:
 
 
 class RefusedError(JailError):
-    """The fork server gives no run, or no other generation."""
+    """A fork server cannot fork or seal a process, or a state cannot be copied."""
 
 
 class Channel:
@@ -126,7 +126,7 @@ class Channel:
         """Wait for the hello of a state; return its process id on the host, from the kernel (SCM_CREDENTIALS).
 
         Raises:
-            RefusedError: The state that was to fork it sent the reason why it cannot.
+            RefusedError: The old state cannot fork a copy; the text has the reason.
             JailError: The other end sent something else, or is closed.
         """
         while True:

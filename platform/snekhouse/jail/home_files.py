@@ -131,10 +131,14 @@ class _Collector:
         self._files = files
         self._size_left = size_limit
         self._known = known
+        self._returned: list[tuple[str, Stamp]] = []
         self._deadline = time.monotonic() + files.timeout
 
     def collect(self) -> tuple[File, ...]:
-        return tuple(islice(self._found(), self._files.limit))
+        found = tuple(islice(self._found(), self._files.limit))
+        for path, stamp in self._returned:
+            self._known.note(path, stamp)
+        return found
 
     def _found(self) -> Iterator[File]:
         for entry in self._walk(self._home):
@@ -202,7 +206,7 @@ class _Collector:
             if not stat.S_ISREG(status.st_mode) or is_known or status.st_size > self._size_left:
                 return None
             content = _unless_dead_end(lambda: _read_all(target, status.st_size))
-        self._known.note(path, stamp)
+        self._returned.append((path, stamp))
         self._size_left -= len(content or b"")
         return content
 

@@ -192,7 +192,9 @@ def require_memory(group: RunGroup, limits: Limits) -> None:
         RequestError: Its memory was used up.
     """
     if group.usage().oom_kills:
-        raise RequestError(f"limits.memory: {limits.memory} bytes are not enough for a session; send more, or nothing")
+        raise RequestError(
+            f"limits.memory: {limits.memory} bytes are not enough for a session; send a higher limit, or leave it out"
+        )
 
 
 _NO_ANSWER = "the session's interpreter does not answer"

@@ -1,7 +1,10 @@
 """The output of a program, read while it runs and kept up to a limit."""
 
+import fcntl
 import os
 import re
+import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -81,22 +84,29 @@ class OutputStream:
             chunk = os.read(self._reader, _CHUNK)
             if not chunk:
                 return True
-            self._content += chunk[: self._budget.left]
-            if len(chunk) > self._budget.left:
-                self._budget.left = 0
-                raise OutputLimitError
-            self._budget.left -= len(chunk)
+            self._keep(chunk)
         return False
 
+    def _keep(self, chunk: bytes) -> None:
+        self._content += chunk[: self._budget.left]
+        if len(chunk) > self._budget.left:
+            self._budget.left = 0
+            raise OutputLimitError
+        self._budget.left -= len(chunk)
+
     def read_rest(self) -> None:
-        """Read what is in the pipe now.
+        """Read what is in the pipe now, and not what comes meanwhile.
 
         Raises:
             OutputLimitError: As above.
         """
+        size = bytearray(4)
+        fcntl.ioctl(self._reader, termios.FIONREAD, size)
+        left = int.from_bytes(size, sys.byteorder)
         with suppress(BlockingIOError):
-            while not self._read_some():
-                pass
+            while left > 0 and (chunk := os.read(self._reader, min(left, _CHUNK))):
+                left -= len(chunk)
+                self._keep(chunk)
 
     async def last_lines(self) -> list[str]:
         """Read the last lines of the loader or the interpreter, in a jail that did not start its program."""

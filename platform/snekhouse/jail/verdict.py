@@ -26,9 +26,9 @@ class StopReason(Enum):
     OUTPUT = auto()
     MEMORY = auto()
     CHANNEL = auto()
-    """The program closed the channel of its session, or sent something else over it."""
+    """The program closed the channel of its session, or sent something other than a report."""
     START = auto()
-    """The cell did not start in time."""
+    """The cell did not start."""
 
 
 def judge(guest_exit: GuestExit, limits: Limits, counters: GroupUsage, stop_reason: StopReason | None = None) -> Result:
@@ -67,7 +67,7 @@ def _stopped(reason: StopReason, limits: Limits) -> Result:
             message = "the program closed descriptor 3 or wrote to it, but its session needs it: killed"
             return Result(Status.ERROR, KILLED, message=message, signal="SIGKILL")
         case StopReason.START:
-            return Result(Status.INTERNAL_ERROR, None, message="the cell did not start in time: killed")
+            return Result(Status.INTERNAL_ERROR, None, message="the cell did not start: killed")
 
 
 def _limits_met(limits: Limits, counters: GroupUsage) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The access log: one event for each request, in the same log as all other events."""
 
 import re
+from urllib.parse import unquote
 
 from hypercorn.logging import Logger
 from hypercorn.typing import ResponseSummary, WWWScope
@@ -14,7 +15,8 @@ _SESSION = re.compile(r"(/sessions/)[^/]+")
 
 def without_session(path: str) -> str:
     """Return a path with `...` instead of the id of a session: everybody who knows the id can use the session."""
-    return _SESSION.sub(r"\1...", path)
+    decoded = unquote(path)  # as the routes see it
+    return _SESSION.sub(r"\1...", decoded) if _SESSION.search(decoded) else path
 
 
 class AccessLog(Logger):

@@ -22,10 +22,10 @@ class Session:
         shared: The jail that it shares with its branches.
         state: The current state.
         id: Its name in URLs, which nobody can guess.
-        checkpoint: The state before it; None if there was none, or the session was rolled back to it.
+        checkpoint: The state before the current one; None if there was none, or if the session went back to it.
         created: When it was made, in seconds of a monotonic clock.
-        used: When its last cell or branch ended.
-        requests: How many cells and branches run or wait now.
+        used: When its last cell, branch or rollback ended.
+        requests: How many of them run or wait now.
         over: Set once it has ended.
     """
 
@@ -39,6 +39,15 @@ class Session:
     used: float = field(default_factory=time.monotonic)
     requests: int = 0
     over: anyio.Event = field(default_factory=anyio.Event)
+
+    def expires(self, idle: float, age: float) -> float:
+        """Return when it ends if nobody uses it, in seconds of a monotonic clock.
+
+        Args:
+            idle: Seconds after its last use until it ends.
+            age: Seconds until it ends in any case.
+        """
+        return min(self.created + age, (time.monotonic() if self.requests else self.used) + idle)
 
     def take(self, state: SessionState) -> None:
         """Make a state the current one: a copy of the current state, this state itself, or the checkpoint."""
@@ -64,7 +73,7 @@ class SharedJail:
 
     Attributes:
         jail: The jail.
-        sessions: Those in it.
+        sessions: The ids of the sessions in it.
         busy: The session whose request holds the lock of the jail now.
         request: Cancels this request.
         waiting: How many requests wait for the lock.

@@ -89,7 +89,9 @@ class Sessions:
                 return shared
             try:
                 return self._added(runtime, job.limits, shared, await shared.jail.first_state())
-            except SessionLostError:
+            except (SessionLostError, SessionGoneError) as error:
+                if shared.is_closed:
+                    raise BusyError("the runtime was prepared again meanwhile") from error
                 require_memory(shared.jail.group, job.limits)
                 raise
             finally:
@@ -156,9 +158,7 @@ class Sessions:
         """
         async with self._locked(session):
             if session.checkpoint is None:
-                raise RequestError(
-                    "the session has no checkpoint: it has run no cell since it began or was rolled back"
-                )
+                raise RequestError("the session has no checkpoint: it has run no cell since it began or went back")
             session.take(session.checkpoint)
 
     def interrupt(self, session: Session) -> None:
@@ -215,7 +215,8 @@ class Sessions:
                     try:
                         yield waited
                     finally:
-                        shared.jail.group.limit_cpus(_IDLE_CPUS)
+                        if not shared.is_closed:  # else its processes end now, which takes CPU time
+                            shared.jail.group.limit_cpus(_IDLE_CPUS)
             if shared.request.cancelled_caught:
                 self.find(session.id)  # raises, with the reason
         finally:
@@ -272,13 +273,12 @@ class Sessions:
         """End a session that is idle for too long, or too old."""
         while not session.over.is_set():
             server, now = self._service.registry.server, time.monotonic()
-            age = session.created + server.session_age
-            idle = session.used + server.session_idle if not session.requests else now + server.session_idle
-            if now >= age:
+            expires = session.expires(server.session_idle, server.session_age)
+            if now >= session.created + server.session_age:
                 self._end(session, f"the session was older than {server.session_age:g} s (session_age)")
-            elif now >= idle:
+            elif now >= expires:
                 self._end(session, f"the session was idle for {server.session_idle:g} s (session_idle)")
-            with anyio.move_on_after(min(age, idle) - now):
+            with anyio.move_on_after(expires - now):
                 await session.over.wait()
 
 
@@ -289,7 +289,13 @@ def _require_open(shared: SharedJail) -> None:
 
 @asynccontextmanager
 async def opened_sessions(service: Service) -> AsyncIterator[Sessions]:
-    """Yield the sessions of a service, and end all of them on leaving."""
+    """Yield the sessions of a service, and end all of them on leaving; an error of the body is raised as it is."""
+    failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
-        yield Sessions(service, tasks)
+        try:
+            yield Sessions(service, tasks)
+        except Exception as error:  # noqa: BLE001 - raised again below, outside the exception group
+            failure = error
         tasks.cancel_scope.cancel()
+    if failure:
+        raise failure

@@ -19,7 +19,7 @@ from snekhouse.web.session_request import CellRequest, SessionRequest
 from snekhouse.web.session_schemas import CellResponse, SessionOut
 
 _ERRORS = {
-    400: "The body does not fit the schema, or a limit is above the runtime's.",
+    400: "The body does not fit the schema, a limit is above the runtime's, or the session has no checkpoint.",
     401: "The token is missing or wrong.",
     403: "A web page of an origin that is not allowed sent the request.",
     404: "There is no such runtime, no such session, or no such route.",
@@ -31,7 +31,7 @@ _ERRORS = {
     422: "The registry's file is invalid; the server keeps its current registry.",
     429: "The client sent too many wrong tokens. Retry-After has the seconds to wait.",
     500: "The session did not start; the description has the reason.",
-    503: "The server is busy or shutting down, or the runtime or session is unavailable. Retry-After has the seconds.",
+    503: "The server is busy or shutting down, or the runtime or session is unavailable. Retry-After tells when.",
 }
 _HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 _EVAL_ERRORS = (400, 403, 408, 413, 415, 421, 503)

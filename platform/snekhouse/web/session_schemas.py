@@ -29,14 +29,13 @@ class SessionOut(BaseModel):
     @classmethod
     def of(cls, session: Session, server: Server, enforcement: Enforcement) -> Self:
         """Convert a session."""
-        now = time.monotonic()
-        ends = min(session.created + server.session_age, session.used + server.session_idle)
+        expires = session.expires(server.session_idle, server.session_age)
         return cls(
             id=session.id,
             runtime=session.runtime.name,
             execution_count=session.state.cells,
             threads=session.state.threads,
-            expires=max(0.0, ends - now),
+            expires=max(0.0, expires - time.monotonic()),
             limits=LimitsOut.of(session.limits, enforcement),
         )
 
