@@ -33,7 +33,7 @@ def shown(value):  # type: (object) -> list[tuple[str, bytes]]
 
 
 def offered(value, name):  # type: (object, str) -> object
-    """Return a value in a format; None if it does not offer this format, or fails to."""
+    """Return a value in a format; None if it does not offer this format, or if its method fails."""
     show = getattr(type(value), "_repr_" + name + "_", None)
     try:
         content = show(value) if callable(show) else None

@@ -72,11 +72,18 @@ def test_a_percent_sign_inside_a_statement_is_no_command(place: list[str]) -> No
     assert done.stdout == "'\\n3 items\\n'\n"
 
 
-def test_what_ends_a_session_on_the_server_is_an_error_and_no_traceback(server: Server) -> None:
+def test_a_session_that_the_server_refuses_is_an_error_without_a_traceback(server: Server) -> None:
     url = str(server.client.base_url)
     done = _repl(["--url", url, "--runtime", "nothing"], "1\n")
     assert (done.returncode, "there is no runtime 'nothing'" in done.stderr) == (2, True)
     assert "Traceback" not in done.stderr
+
+
+def test_a_session_with_threads_cannot_branch_and_goes_on(place: list[str]) -> None:
+    start = "import threading; go = threading.Event(); threading.Thread(target=go.wait, daemon=True).start(); x = 1"
+    done = _repl(place, f"{start}\n%branch\nx\n")
+    assert (done.returncode, done.stdout) == (0, "1\n")
+    assert "a session with threads cannot branch" in done.stderr
 
 
 @contextmanager

@@ -65,7 +65,11 @@ async def _converse(opening: AbstractAsyncContextManager[SessionClient]) -> int:
             if text.strip().startswith("%"):
                 await _command(session, text.strip(), files)
             elif text.strip():
-                answer = await _run(session, text)
+                try:
+                    answer = await _run(session, text)
+                except BusyError as error:
+                    say(f"{error}; the cell has not run")
+                    continue
                 files.update(answer.files)
                 _print(answer)
                 if answer.state == "lost":
@@ -78,7 +82,7 @@ async def _command(session: SessionClient, command: str, files: dict[str, int]) 
         match command:
             case "%branch":
                 await session.branch()
-                say("you use a branch now: the state is a copy, the files are shared")
+                say("you use a branch now; the session before it has ended, and the branch has its files")
             case "%back":
                 await session.roll_back()
                 cells = await session.cells()
@@ -100,7 +104,7 @@ async def _run(session: SessionClient, code: str) -> CellAnswer:
 
             async def watch(signals: AsyncIterator[signal.Signals]) -> None:
                 async for _ in signals:
-                    with suppress(SnekhouseError):  # the cell has ended meanwhile
+                    with suppress(SnekhouseError):  # the session has ended, or the server does not answer
                         await session.interrupt()
 
             tasks.start_soon(watch, interrupts)

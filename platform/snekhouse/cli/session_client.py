@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 
 import anyio.to_thread
 
-from snekhouse.errors import RemoteError, RequestError, UsageError
+from snekhouse.errors import BusyError, RemoteError, RequestError, UsageError
 from snekhouse.evaluation import Job
 from snekhouse.jail.protocol import Refusal
 from snekhouse.jail.verdict import JAIL_FAILED
@@ -59,7 +59,11 @@ class SessionClient(Protocol):
         """Run a cell."""
 
     async def branch(self) -> None:
-        """Make a branch, and use it from now on."""
+        """Make a branch, use it from now on, and end the session before it.
+
+        Raises:
+            BusyError: The session cannot branch now.
+        """
 
     async def roll_back(self) -> None:
         """Go back to the state before the last cell.
@@ -116,6 +120,7 @@ async def ask(url: str, method: str, path: str, body: object = None) -> dict[str
 
     Raises:
         RequestError: The server refuses the request (400).
+        BusyError: It cannot serve the request now (503).
         RemoteError: It does not answer, or answers with another error.
     """
     return await anyio.to_thread.run_sync(_ask, url, method, path, body)
@@ -133,12 +138,14 @@ def _ask(url: str, method: str, path: str, body: object) -> dict[str, Any]:
         reason = _description(error)
         if error.code == _BAD_REQUEST:
             raise RequestError(reason) from error
+        if error.code == _UNAVAILABLE:
+            raise BusyError(reason) from error
         raise RemoteError(f"{url} refused the request: {error.code} {reason}") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise RemoteError(f"no valid answer from {url}: {error}; start the server, or leave --url out") from error
 
 
-_BAD_REQUEST = 400
+_BAD_REQUEST, _UNAVAILABLE = 400, 503
 
 
 def _description(error: urllib.error.HTTPError) -> str:
@@ -166,7 +173,10 @@ async def remote_session(url: str, runtime: str) -> AsyncIterator[RemoteSession]
     try:
         yield session
     finally:
-        with anyio.CancelScope(shield=True), suppress(RemoteError):  # it has ended already, or the server has
+        with (
+            anyio.CancelScope(shield=True),
+            suppress(RemoteError, BusyError),
+        ):  # it has ended already, or the server has
             await session.end()
 
 
@@ -207,8 +217,8 @@ class LocalSession:
         return self._session.state.cells
 
 
-_MAX_BRANCHES = 20
-"""Sessions of one command: its own and its branches, of which each `%branch` ends the one before."""
+_MAX_SESSIONS = 2
+"""Sessions of one command at once: `%branch` makes a branch, and then ends the session before it."""
 
 _LONG_S = 30 * 24 * 3600.0
 """Seconds after which a session without a server ends: nobody else waits for its memory."""
@@ -229,7 +239,7 @@ async def local_session(registry: Registry, runtime: Runtime) -> AsyncIterator[L
     """
     once = runtime.model_copy(update={"start": "cold"})
     server = registry.server.model_copy(
-        update={"sessions": _MAX_BRANCHES, "session_idle": _LONG_S, "session_age": _LONG_S}
+        update={"sessions": _MAX_SESSIONS, "session_idle": _LONG_S, "session_age": _LONG_S}
     )
     alone = registry.model_copy(update={"default": runtime.name, "runtimes": {runtime.name: once}, "server": server})
     async with open_service(alone, require_runtime=False) as service, opened_sessions(service) as sessions:

@@ -96,7 +96,9 @@ def start_time(pid: int) -> int:
 
 def _is_alive(pid: int) -> bool:
     fields = _stat(pid)
-    return bool(fields) and (fields[0] not in "ZX" or int(fields[17]) > 1)  # its other threads may go on
+    return bool(fields) and (
+        fields[0] not in "ZX" or int(fields[17]) > 1
+    )  # Z with more threads: only the main thread has ended
 
 
 def _stat(pid: int) -> list[str]:

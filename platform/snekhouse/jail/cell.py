@@ -247,7 +247,7 @@ class _Cell:
             refused_forks=after.refused_forks - before.refused_forks,
         )
         if stop_reason is StopReason.START and counters.oom_kills:
-            stop_reason = StopReason.MEMORY  # of its input files
+            stop_reason = StopReason.MEMORY  # the input files of the cell did not fit
         result = judge(guest_exit, self.job.limits, counters, stop_reason)
         cpu_time = (after.cpu_time or 0.0) - (before.cpu_time or 0.0)
         usage = Usage(wall_time=wall_time, cpu_time=cpu_time, memory=after.memory)

@@ -53,8 +53,7 @@ def render_profile(
     Raises:
         HostError: There is no seccomp policy for this machine.
     """
-    own = [(str(bootstrap), bootstrap_inside(bootstrap))]
-    own += [(str(path), str(Path(BOOTSTRAP_INSIDE).with_name(path.name))) for path in (*fork_server, *session)]
+    beside = [(str(path), str(Path(BOOTSTRAP_INSIDE).with_name(path.name))) for path in (*fork_server, *session)]
     return (
         templates("nsjail", finalize=quote)
         .get_template("profile.cfg.jinja")
@@ -63,20 +62,23 @@ def render_profile(
             limits=runtime.limits,
             mounts=seen(runtime),
             identity=identity,
-            own=own,
+            own=[(str(bootstrap), bootstrap_inside(bootstrap)), *beside],
             accounts=_accounts(runtime, ids),
             writable=writable(runtime),
             pids_limited="pids" in limited,
             open_files=max(runtime.limits.open_files, fork_server_descriptors() if fork_server else 0),
             fork_server=bool(fork_server),
             network=network,
-            policy=render_policy(
-                memory_limited="memory" in limited, fork_server=bool(fork_server), loopback=runtime.loopback
-            ).splitlines(),
+            policy=_policy(runtime, limited, is_fork_server=bool(fork_server)),
             backstop=math.ceil(runtime.limits.wall_time + START_TIMEOUT_S),
             MIB=_MIB,
         )
     )
+
+
+def _policy(runtime: Runtime, limited: frozenset[str], *, is_fork_server: bool) -> list[str]:
+    text = render_policy(memory_limited="memory" in limited, fork_server=is_fork_server, loopback=runtime.loopback)
+    return text.splitlines()
 
 
 def fork_server_descriptors() -> int:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import anyio
 
-from snekhouse.errors import BusyError, Problem, RegistryError, RuntimeUnknownError
+from snekhouse.errors import BusyError, Problem, RegistryError
 from snekhouse.evaluation import Enforcement, Job, Result, Status
 from snekhouse.host.ids import HostIdPool
 from snekhouse.jail.resources import RunResources
@@ -204,9 +204,7 @@ class Service:
             raise BusyError(_CLOSING)
 
     def _state_of(self, name: str) -> RuntimeState:
-        if state := self.runtimes.get(name):
-            return state
-        raise RuntimeUnknownError(name, self.registry.names())
+        return self.runtimes[self.registry.resolve(name).name]
 
     @asynccontextmanager
     async def _turn(self, name: str) -> AsyncIterator[float]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from snekhouse.errors import SessionGoneError
 from snekhouse.jail.session import SessionJail, SessionState
 from snekhouse.registry.models import Limits, Runtime
 
@@ -25,7 +26,7 @@ class Session:
         checkpoint: The state before the current one; None if there was none, or if the session went back to it.
         created: When it was made, in seconds of a monotonic clock.
         used: When its last cell, branch or rollback ended.
-        requests: How many of them run or wait now.
+        requests: How many cells, branches and rollbacks run or wait now.
         over: Set once it has ended.
     """
 
@@ -88,3 +89,12 @@ class SharedJail:
     waiting: int = 0
     empty: anyio.Event = field(default_factory=anyio.Event)
     is_closed: bool = False
+
+    def require_open(self) -> None:
+        """Check that the jail takes more sessions.
+
+        Raises:
+            SessionGoneError: It is ending.
+        """
+        if self.is_closed:
+            raise SessionGoneError("the jail of the session ended")

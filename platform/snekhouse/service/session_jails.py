@@ -120,5 +120,5 @@ async def _after(event: anyio.Event, reason: str) -> str:
 async def _ended(jail: SessionJail) -> str:
     await jail.guest.ended()
     if jail.group.usage().oom_kills:
-        return "the session used more memory than its limits.memory: killed"
+        return "the interpreter of the session ended; the kernel has killed processes of it because of limits.memory"
     return "the interpreter of the session ended"

@@ -91,7 +91,7 @@ class Sessions:
                 return self._added(runtime, job.limits, shared, await shared.jail.first_state())
             except (SessionLostError, SessionGoneError) as error:
                 if shared.is_closed:
-                    raise BusyError("the runtime was prepared again meanwhile") from error
+                    raise BusyError("the jail of the session ended before the session began") from error
                 require_memory(shared.jail.group, job.limits)
                 raise
             finally:
@@ -158,7 +158,9 @@ class Sessions:
         """
         async with self._locked(session):
             if session.checkpoint is None:
-                raise RequestError("the session has no checkpoint: it has run no cell since it began or went back")
+                raise RequestError(
+                    "the session has no checkpoint: its state contains no cell since it began or was rolled back"
+                )
             session.take(session.checkpoint)
 
     def interrupt(self, session: Session) -> None:
@@ -236,7 +238,7 @@ class Sessions:
     def _added(self, runtime: Runtime, limits: Limits, shared: SharedJail, state: SessionState) -> Session:
         try:
             self._require_room()
-            _require_open(shared)
+            shared.require_open()
         except (BusyError, SessionGoneError):
             state.end()
             raise
@@ -280,11 +282,6 @@ class Sessions:
                 self._end(session, f"the session was idle for {server.session_idle:g} s (session_idle)")
             with anyio.move_on_after(expires - now):
                 await session.over.wait()
-
-
-def _require_open(shared: SharedJail) -> None:
-    if shared.is_closed:
-        raise SessionGoneError("the jail of the session ended")
 
 
 @asynccontextmanager

@@ -31,7 +31,7 @@ _ERRORS = {
     422: "The registry's file is invalid; the server keeps its current registry.",
     429: "The client sent too many wrong tokens. Retry-After has the seconds to wait.",
     500: "The session did not start; the description has the reason.",
-    503: "The server is busy or shutting down, or the runtime or session is unavailable. Retry-After tells when.",
+    503: "The server is busy, or the runtime or session is unavailable. Retry-After has the seconds to wait.",
 }
 _HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 _EVAL_ERRORS = (400, 403, 408, 413, 415, 421, 503)
