@@ -15,7 +15,10 @@ from typing import Any
 import pytest
 
 from snekhouse.assets import asset
+from snekhouse.errors import JailError
 from snekhouse.jail import protocol
+from snekhouse.jail.cell_report import CellReport
+from snekhouse.jail.channel import opened_channel
 from snekhouse.profile.tmpfs import TmpfsMount
 
 _VECTORS = tomllib.loads((Path(__file__).parent / "vectors.toml").read_text())
@@ -31,6 +34,11 @@ def _files(vector: dict[str, Any]) -> list[tuple[bytes, bytes]]:
 
 def _variables(vector: dict[str, Any]) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode()) for name, value in vector["variables"]]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 _requests = pytest.mark.parametrize("vector", _VECTORS["request"], ids=lambda vector: vector["name"])
@@ -183,3 +191,48 @@ def test_guest_takes_files_larger_than_the_socket_holds(
     bootstrap.take_request()
     sender.join()
     assert (tmp_path / "large").read_bytes() == content
+
+
+_cell_reports = pytest.mark.parametrize("vector", _VECTORS["cell_report"], ids=lambda vector: vector["name"])
+
+
+def test_host_encodes_the_request_and_the_orders_of_sessions() -> None:
+    vectors = {name: bytes.fromhex(value) for name, value in _VECTORS["session"].items()}
+    assert b"".join(protocol.encode_request(None, (), ())) == vectors["request"]
+    orders = {"fork": protocol.Order.FORK, "run_cell": protocol.Order.RUN_CELL, "wait": protocol.Order.WAIT}
+    assert {name: order.value for name, order in orders.items()} == {name: vectors[name] for name in orders}
+    assert vectors["state_hello"] == protocol.STATE_HELLO
+
+
+@pytest.mark.anyio
+@_cell_reports
+async def test_host_decodes_the_report_on_a_cell(vector: dict[str, Any]) -> None:
+    with opened_channel() as (channel, other), other:
+        other.sendall(_bytes(vector))
+        report = await CellReport.receive(channel, 1000)
+    assert (report.end.name, report.code, report.threads) == (vector["end"], vector["code"], vector["threads"])
+    assert [list(part) for part in report.parts] == vector["parts"]
+
+
+@pytest.mark.anyio
+@_cell_reports
+async def test_host_refuses_a_report_whose_parts_are_above_the_limit(vector: dict[str, Any]) -> None:
+    size = sum(len(content) for _, content in vector["parts"])
+    with opened_channel() as (channel, other), other:
+        other.sendall(_bytes(vector))
+        if size:
+            with pytest.raises(JailError):
+                await CellReport.receive(channel, size - 1)
+        else:
+            await CellReport.receive(channel, 0)
+
+
+@_cell_reports
+def test_guest_encodes_the_parts_of_a_report(vector: dict[str, Any]) -> None:
+    spec = importlib.util.spec_from_file_location("showing", asset("runtimes/showing.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    showing = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(showing)
+    parts = [(name, content.encode()) for name, content in vector["parts"]]
+    assert _bytes(vector).endswith(showing.encoded(parts, 1000))
