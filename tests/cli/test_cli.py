@@ -311,7 +311,7 @@ class TestDoctor:
         said = snekhouse("doctor", "-r", registry_path).stderr
         slots = load(registry_path).server.slots
         assert f"snekhouse: concurrency: {slots} evaluations at once on " in said
-        assert f"snekhouse: memory: {slots} evaluations of " in said
+        assert f"snekhouse: memory: {slots} evaluations and " in said
 
     def test_names_the_filter_that_refuses_and_what_it_refuses(self, registry_path: Path) -> None:
         command = [*SNEKHOUSE, "doctor", "-r", str(registry_path), "--json"]

@@ -23,10 +23,16 @@ def _repl(place: list[str], text: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.fixture
+def remote(server: Server) -> list[str]:
+    """Options for a session of a server, which begins sooner."""
+    return ["--url", str(server.client.base_url)]
+
+
 @pytest.fixture(params=["server", "none"])
-def place(request: pytest.FixtureRequest, server: Server, small: Path) -> list[str]:
+def place(request: pytest.FixtureRequest, remote: list[str], small: Path) -> list[str]:
     """Options for a session of a server, and for one without."""
-    return ["--url", str(server.client.base_url)] if request.param == "server" else ["-r", str(small)]
+    return remote if request.param == "server" else ["-r", str(small)]
 
 
 def test_each_statement_is_a_cell_of_one_session(place: list[str]) -> None:
@@ -42,8 +48,8 @@ def test_a_cell_can_be_undone_and_a_branch_used(place: list[str]) -> None:
     assert "no checkpoint" in done.stderr
 
 
-def test_a_cell_that_is_killed_is_told_and_undone(place: list[str]) -> None:
-    done = _repl(place, "x = 1\nimport os; x = 2; os.abort()\nx\n")
+def test_a_cell_that_is_killed_is_told_and_undone(remote: list[str]) -> None:
+    done = _repl(remote, "x = 1\nimport os; x = 2; os.abort()\nx\n")
     assert done.stdout == "1\n"
     assert "ended by signal SIGABRT" in done.stderr
     assert "the cell is undone" in done.stderr
@@ -56,8 +62,8 @@ def test_an_exception_is_printed_and_exit_gives_its_code(place: list[str]) -> No
     assert "not run" not in done.stdout
 
 
-def test_files_are_listed(place: list[str]) -> None:
-    assert "a.txt\t2\n" in _repl(place, "open('a.txt', 'w').write('hi')\n%files\n").stdout
+def test_files_are_listed(remote: list[str]) -> None:
+    assert "a.txt\t2\n" in _repl(remote, "open('a.txt', 'w').write('hi')\n%files\n").stdout
 
 
 def test_what_cannot_be_used_is_an_error_with_a_remedy(small: Path) -> None:
@@ -67,8 +73,8 @@ def test_what_cannot_be_used_is_an_error_with_a_remedy(small: Path) -> None:
     assert "there is no runtime 'nothing'" in _repl(["-r", str(small), "--runtime", "nothing"], "1\n").stderr
 
 
-def test_a_percent_sign_inside_a_statement_is_no_command(place: list[str]) -> None:
-    done = _repl(place, 's = """\n%d items\n""" % 3\ns\n')
+def test_a_percent_sign_inside_a_statement_is_no_command(remote: list[str]) -> None:
+    done = _repl(remote, 's = """\n%d items\n""" % 3\ns\n')
     assert done.stdout == "'\\n3 items\\n'\n"
 
 

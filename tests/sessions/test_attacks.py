@@ -4,6 +4,8 @@ A session may be lost by what its own programs do. Nothing else may be, and the 
 the state is exactly what the last answer claims, another session still has its state, and the server evaluates.
 """
 
+import os
+
 import httpx
 import pytest
 
@@ -108,7 +110,19 @@ def neighbour(session_server: Server) -> Session:
     return session
 
 
-@pytest.mark.parametrize("title", ATTACKS)
+_ALL = os.environ.get("SNEKHOUSE_TEST_EVERY")
+
+
+@pytest.mark.parametrize(
+    ("session_server", "title"),
+    [
+        (start, title)
+        for start in ("fork", "cold")
+        for number, title in enumerate(ATTACKS)
+        if start == "fork" or number % 3 == 0 or _ALL
+    ],
+    indirect=["session_server"],
+)
 def test_an_attack_hurts_nothing_but_its_own_session(new_session: NewSession, neighbour: Session, title: str) -> None:
     session = new_session()
     session.run(_C + "x = 1")

@@ -126,6 +126,6 @@ def test_the_state_is_always_what_the_answers_claimed(session_server: Server) ->
     run_state_machine_as_test(
         _machine(session_server.client),
         settings=settings(
-            max_examples=15, stateful_step_count=25, suppress_health_check=list(HealthCheck), deadline=None
+            max_examples=8, stateful_step_count=25, suppress_health_check=list(HealthCheck), deadline=None
         ),
     )
