@@ -38,13 +38,17 @@ def prison(evaluations: Prison, request: pytest.FixtureRequest) -> Prison:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Attack from cells of cold sessions with every third attack only, unless SNEKHOUSE_TEST_EVERY is set.
+    """Leave out attacks from cells that tell nothing new.
 
-    A cell runs in the same code, whichever way its session starts.
+    Tests marked `alone` measure what is left when an evaluation is answered; tests/sessions does that for sessions. A cell
+    runs the same code whichever way its session starts, so every third attack is enough from cold sessions, unless
+    SNEKHOUSE_TEST_EVERY is set.
     """
     params = {
-        item: item.callspec.params for item in items if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+        each: each.callspec.params for each in items if isinstance(each, pytest.Function) and hasattr(each, "callspec")
     }
-    cold = [item for item, given in params.items() if (given.get("prison"), given.get("server")) == ("session", "cold")]
-    left_out = set(cold) - set(cold[::3]) if not os.environ.get("SNEKHOUSE_TEST_EVERY") else set()
-    items[:] = [item for item in items if item not in left_out]
+    cells = [each for each, given in params.items() if given.get("prison") == "session"]
+    alone = {each for each in cells if each.get_closest_marker("alone")}
+    cold = [each for each in cells if params[each].get("server") == "cold"]
+    left_out = alone | (set(cold) - set(cold[::3]) if not os.environ.get("SNEKHOUSE_TEST_EVERY") else set())
+    items[:] = [each for each in items if each not in left_out]
