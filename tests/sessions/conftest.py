@@ -1,5 +1,6 @@
 """Servers that keep sessions, forked and cold, and a client of a session."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -80,3 +81,16 @@ def new_session(session_server: Server) -> Iterator[NewSession]:
 def session(new_session: NewSession, registry: Registry) -> Session:
     """A session of the default runtime."""
     return new_session(runtime=registry.default)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Try every third attack only in sessions that start cold, unless SNEKHOUSE_TEST_EVERY is set."""
+    cold = [
+        each
+        for each in items
+        if isinstance(each, pytest.Function)
+        and each.originalname == "test_an_attack_hurts_nothing_but_its_own_session"
+        and each.callspec.params.get("session_server") == "cold"
+    ]
+    left_out = set() if os.environ.get("SNEKHOUSE_TEST_EVERY") else set(cold) - set(cold[::3])
+    items[:] = [each for each in items if each not in left_out]

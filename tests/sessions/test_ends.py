@@ -114,16 +114,20 @@ def test_a_reload_that_changes_nothing_of_the_runtime_keeps_its_sessions(own: Se
     assert session.value("x") == "1"
 
 
-def test_deleting_a_session_ends_the_cell_that_runs(own: Server) -> None:
-    session = open_session(own.client)
-    with ThreadPoolExecutor() as pool, httpx.Client(base_url=own.client.base_url, timeout=PATIENCE) as other:
+def _end_in_a_cell(server: Server, session: Session) -> httpx.Response:
+    """End a session while a cell runs; return the answer to the cell."""
+    with ThreadPoolExecutor() as pool, httpx.Client(base_url=server.client.base_url, timeout=PATIENCE) as other:
         cell = pool.submit(other.post, f"/sessions/{session.id}/eval", json={"input": "import time; time.sleep(5)"})
         time.sleep(0.5)
-        begin = time.monotonic()
         session.end()
-        answer = cell.result()
-        assert (answer.status_code, answer.json()["description"]) == (410, "the session was deleted")
-        assert time.monotonic() - begin < 3 * SLOWNESS
+        return cell.result()
+
+
+def test_deleting_a_session_ends_the_cell_that_runs(own: Server) -> None:
+    begin = time.monotonic()
+    answer = _end_in_a_cell(own, open_session(own.client))
+    assert (answer.status_code, answer.json()["description"]) == (410, "the session was deleted")
+    assert time.monotonic() - begin < 3 * SLOWNESS
     assert own.client.post("/eval", json={"input": "print(1)"}).json()["stdout"] == "1\n"
 
 
@@ -174,11 +178,7 @@ def test_sessions_that_end_by_exit_or_in_a_cell_leave_no_descriptors(own: Server
         open_session(own.client).run("exit()")
         session = open_session(own.client)
         branch = session.branch()
-        with ThreadPoolExecutor() as pool, httpx.Client(base_url=own.client.base_url, timeout=PATIENCE) as other:
-            cell = pool.submit(other.post, f"/sessions/{session.id}/eval", json={"input": "import time; time.sleep(5)"})
-            time.sleep(0.3)
-            session.end()
-            assert cell.result().status_code == 410
+        assert _end_in_a_cell(own, session).status_code == 410
         assert branch.value("1") == "1"
         branch.end()
 
@@ -219,11 +219,7 @@ def test_deleting_a_session_in_a_cell_leaves_its_branch(own: Server) -> None:
     session.run("import threading; go = threading.Event(); x = 1")
     branch = session.branch()
     session.run("t = threading.Thread(target=go.wait, daemon=True); t.start()")
-    with ThreadPoolExecutor() as pool, httpx.Client(base_url=own.client.base_url, timeout=PATIENCE) as other:
-        cell = pool.submit(other.post, f"/sessions/{session.id}/eval", json={"input": "import time; time.sleep(5)"})
-        time.sleep(0.5)
-        session.end()
-        assert cell.result().status_code == 410
+    assert _end_in_a_cell(own, session).status_code == 410
     assert branch.value("x") == "1"
 
 

@@ -12,14 +12,14 @@ import anyio
 import anyio.to_thread
 
 from snekhouse.errors import JailError
-from snekhouse.evaluation import File, Job, Result, Status, Usage
+from snekhouse.evaluation import Job, Result, Status, Usage
 from snekhouse.host.cgroups import GroupUsage
 from snekhouse.jail.cell_report import CellReport
 from snekhouse.jail.channel import RefusedError
+from snekhouse.jail.conclusion import conclude, with_error
 from snekhouse.jail.generation import ANSWER_TIMEOUT_S
-from snekhouse.jail.home_files import FilesError, collect, is_empty
 from snekhouse.jail.inputs import Request, stdin_file
-from snekhouse.jail.printed import NOT_UTF8, Printed
+from snekhouse.jail.printed import Printed
 from snekhouse.jail.protocol import CellEnd, Order, Refusal, encode_request
 from snekhouse.jail.session import SessionJail, SessionLostError, SessionState
 from snekhouse.jail.start import GuestExit
@@ -172,7 +172,8 @@ class _Cell:
         if report.end is CellEnd.EXIT:
             return CellResult(result, StateOutcome.LOST)
         self.state.cells, self.state.threads = self.number, report.threads
-        return CellResult(replace(result, error=report.error), StateOutcome.KEPT, report.value, report.figures)
+        result = with_error(result, report.error, self.job, self.jail.group)
+        return CellResult(result, StateOutcome.KEPT, report.value, report.figures)
 
     async def _begin(self, stdin: int) -> Refusal | None:
         """Order the cell, and wait until it starts; return the refusal if a file could not be written."""
@@ -251,20 +252,6 @@ class _Cell:
         result = judge(guest_exit, self.job.limits, counters, stop_reason)
         cpu_time = (after.cpu_time or 0.0) - (before.cpu_time or 0.0)
         usage = Usage(wall_time=wall_time, cpu_time=cpu_time, memory=after.memory)
-        try:
-            stdout, stderr = self.printed.texts(cut=stop_reason is not None)
-        except UnicodeDecodeError:
-            return Result(Status.ERROR, None, NOT_UTF8, message=NOT_UTF8, usage=usage)
-        try:
-            files = await self._files()
-        except FilesError as error:
-            return Result(Status.FILE_ERROR, None, str(error), message=str(error), usage=usage)
-        return replace(result, stdout=stdout, stderr=stderr, encoding=self.job.encoding, files=files, usage=usage)
-
-    async def _files(self) -> tuple[File, ...]:
-        home, limits, files = self.jail.home, self.job.limits, self.jail.prepared.runtime.files
-        if is_empty(home):
-            return ()
-        return await anyio.to_thread.run_sync(
-            lambda: collect(home, files=files, size_limit=limits.home, known=self.jail.known)
-        )
+        files = self.jail.prepared.runtime.files
+        cut = stop_reason is not None
+        return await conclude(result, usage, self.printed, self.jail.home, files=files, known=self.jail.known, cut=cut)

@@ -10,22 +10,23 @@ import anyio
 import anyio.to_thread
 
 from snekhouse.errors import JailError
-from snekhouse.evaluation import File, Job, ProgramError, Result, Status, Usage
+from snekhouse.evaluation import Job, ProgramError, Result, Status, Usage
 from snekhouse.host.cgroups import GroupUsage
 from snekhouse.host.memory_watch import MemoryWatch
 from snekhouse.jail.channel import Hello
+from snekhouse.jail.conclusion import conclude, with_error
 from snekhouse.jail.diagnosis import diagnose
 from snekhouse.jail.generation import ForkServerError
-from snekhouse.jail.home_files import FilesError, KnownFiles, collect, is_empty
+from snekhouse.jail.home_files import KnownFiles
 from snekhouse.jail.inputs import Request, stdin_file
 from snekhouse.jail.limiting import limit_guest
 from snekhouse.jail.prepared import PreparedRuntime
-from snekhouse.jail.printed import NOT_UTF8, Printed
+from snekhouse.jail.printed import Printed
 from snekhouse.jail.protocol import Refusal
 from snekhouse.jail.start import Guest, GuestExit, Start
 from snekhouse.jail.streams import OutputLimitError, output_streams
 from snekhouse.jail.uncaught import uncaught
-from snekhouse.jail.verdict import JAIL_FAILED, StopReason, judge, probable_limit
+from snekhouse.jail.verdict import JAIL_FAILED, StopReason, judge
 from snekhouse.profile.rendering import START_TIMEOUT_S
 from snekhouse.waiting import first
 
@@ -132,44 +133,15 @@ class _Run:
         counters = self._counters()
         result = judge(guest_exit, self.job.limits, counters, stop_reason)
         usage = _usage(counters, guest_exit, wall_time=wall_time)
-        try:
-            stdout, stderr = self.printed.texts(cut=stop_reason is not None)
-        except UnicodeDecodeError:
-            return Result(Status.ERROR, None, NOT_UTF8, message=NOT_UTF8, usage=usage)
-        try:
-            files = await self._files()
-        except FilesError as error:
-            return Result(Status.FILE_ERROR, None, str(error), message=str(error), usage=usage)
-        exception = self._error(result)
-        return replace(
-            result,
-            stdout=stdout,
-            stderr=stderr,
-            encoding=self.job.encoding,
-            error=exception,
-            message=result.message or self._probable_limit(exception),
-            files=files,
-            usage=usage,
-        )
+        files = self.prepared.runtime.files
+        cut = stop_reason is not None
+        found = await conclude(result, usage, self.printed, self.home, files=files, known=self.known, cut=cut)
+        return with_error(found, self._error(found), self.job, self.guest.group)
 
     def _error(self, result: Result) -> ProgramError | None:
         if result.status is not Status.ERROR or result.returncode not in _UNCAUGHT_CODES:
             return None
         return uncaught(self.printed.errors)
-
-    def _probable_limit(self, error: ProgramError | None) -> str:
-        if error is None:
-            return ""
-        group = self.guest.group
-        return probable_limit(error, self.job.limits, counts_processes=group is not None and "pids" in group.walls)
-
-    async def _files(self) -> tuple[File, ...]:
-        if is_empty(self.home):
-            return ()
-        limits, files = self.job.limits, self.prepared.runtime.files
-        return await anyio.to_thread.run_sync(
-            lambda: collect(self.home, files=files, size_limit=limits.home, known=self.known)
-        )
 
     def _counters(self) -> GroupUsage:
         return self.guest.group.usage() if self.guest.group else GroupUsage()
