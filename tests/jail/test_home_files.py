@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from snekhouse.evaluation import File
-from snekhouse.jail.home_files import FilesError, KnownFiles, collect
+from snekhouse.jail.home_files import KnownFiles, collect
+from snekhouse.jail.home_walk import FilesError
 from snekhouse.jail.protocol import Stamp
 from snekhouse.registry.models import Files
 

@@ -6,7 +6,8 @@ import anyio.to_thread
 
 from snekhouse.evaluation import File, Job, ProgramError, Result, Status, Usage
 from snekhouse.host.cgroups import RunGroup
-from snekhouse.jail.home_files import FilesError, KnownFiles, collect, is_empty
+from snekhouse.jail.home_files import KnownFiles, collect, is_empty
+from snekhouse.jail.home_walk import FilesError
 from snekhouse.jail.printed import NOT_UTF8, Printed
 from snekhouse.jail.verdict import probable_limit
 from snekhouse.registry.models import Files
