@@ -41,6 +41,8 @@ def main():  # type: () -> Staged
     forget_bootstrap()
     if sys.argv[1:] == ["fork"]:
         meet_host(await_fork(), 3)
+    elif sys.argv[1:] == ["session"]:  # `take_request` started this interpreter
+        load("session").serve()
     elif len(sys.argv) > 1:  # `hand_over` started this interpreter
         return become(take_over(int(sys.argv[1])))
     else:
@@ -116,23 +118,31 @@ def take_request():  # type: () -> tuple[list[bytes], list[tuple[bytes, bytes]]]
     count = receive_number()
     args = [receive_field() for _ in range(0 if count == SESSION else count)]
     variables = [(receive_field(), receive_field()) for _ in range(receive_number())]
-    write(CONTROL, b"R" + receive_files())
+    report = receive_files()
+    write(CONTROL, report)
+    if report[:1] == b"E":
+        posix._exit(1)
     if count == SESSION:
+        if set_variables(variables):
+            forget_coercion()
+            posix.execv(sys.executable, [sys.executable, __file__, "session"])
         (load("session") if HOOKS is None else HOOKS.session).serve()
     posix.close(CONTROL)
     return args, variables
 
 
 def receive_files():  # type: () -> bytes
-    """Write all input files below the home; return their stamps. If one fails, tell the host, and exit."""
-    stamps = b""
+    """Write all input files below the home; return the report: their stamps, or which one failed first, and why."""
+    report = b"R"
     for index in range(receive_number()):
         try:
-            stamps += receive_file()
+            stamp = receive_file()
         except OSError as error:
-            write(CONTROL, b"E" + index.to_bytes(4, "big") + (error.errno or 0).to_bytes(4, "big"))
-            posix._exit(1)
-    return stamps
+            failure = b"E" + index.to_bytes(4, "big") + (error.errno or 0).to_bytes(4, "big")
+            report = report if report[:1] == b"E" else failure
+        else:
+            report += stamp if report[:1] == b"R" else b""
+    return report
 
 
 def write(file, content):  # type: (int, bytes) -> None
@@ -163,21 +173,29 @@ def receive_field():  # type: () -> bytes
 
 
 def receive_file():  # type: () -> bytes
-    """Write one input file below the home as it streams in; return its stamp (inode, mtime)."""
+    """Write one input file below the home as it streams in; return its stamp (inode, mtime).
+
+    If that fails, receive the rest of the file all the same, since a session goes on after it.
+    """
     path = HOME + b"/" + receive_field()
-    left = receive_number()
+    left, file = receive_number(), -1
     try:
-        file = create(path)
-    except (FileNotFoundError, NotADirectoryError):
-        make_folder(path.rpartition(b"/")[0])
-        file = create(path)
-    posix.fchmod(file, 0o777)
-    while left:
-        chunk = receive(min(left, 1 << 18))
-        left -= len(chunk)
-        write(file, chunk)
-    status = posix.fstat(file)
-    posix.close(file)
+        try:
+            file = create(path)
+        except (FileNotFoundError, NotADirectoryError):
+            make_folder(path.rpartition(b"/")[0])
+            file = create(path)
+        posix.fchmod(file, 0o777)
+        while left:
+            chunk = receive(min(left, 1 << 18))
+            left -= len(chunk)
+            write(file, chunk)
+        status = posix.fstat(file)
+    finally:
+        while left:
+            left -= len(receive(min(left, 1 << 18)))
+        if file >= 0:
+            posix.close(file)
     return status.st_ino.to_bytes(8, "big") + status.st_mtime_ns.to_bytes(8, "big")
 
 

@@ -108,13 +108,18 @@ class State:
         posix.close(control)
 
     def run_cell(self, streams):  # type: (list[int]) -> None
-        """Run a cell, and report how it ended."""
+        """Write files, and report on them; then run a cell, if there is one, and report how it ended."""
         for target, passed in enumerate(streams):
             posix.dup2(passed, target)
             posix.close(passed)
-        source, number, limit = [bootstrap.receive_field() for _ in range(bootstrap.receive_number())]
+        arguments = [bootstrap.receive_field() for _ in range(bootstrap.receive_number())]
         bootstrap.receive_number()  # no variables
-        bootstrap.write(CONTROL, b"R" + bootstrap.receive_files())
+        report = bootstrap.receive_files()
+        bootstrap.write(CONTROL, report)
+        if report[:1] == b"E" or not arguments:
+            discard_streams()
+            return
+        source, number, limit = arguments
         stdin = getattr(sys, "stdin", None)  # type: Any
         if stdin is not None and stdin is self.stdin:
             encoding, errors = stdin.encoding, stdin.errors
@@ -126,8 +131,8 @@ class State:
         if posix.getpid() != process:
             posix._exit(code)  # the cell has forked, and this is the child, whose program ends here
         discard_streams()
-        report = b"D" + kind + code.to_bytes(4, "big") + _thread._count().to_bytes(4, "big")
-        bootstrap.write(CONTROL, report + showing.encoded(parts, int(limit)))
+        ended = b"D" + kind + code.to_bytes(4, "big") + _thread._count().to_bytes(4, "big")
+        bootstrap.write(CONTROL, ended + showing.encoded(parts, int(limit)))
 
     def outcome_of(self, source, name):  # type: (str, str) -> tuple[bytes, int, list[tuple[str, bytes]]]
         """Run a cell; return how it ended, the exit code, and parts of the answer."""

@@ -15,11 +15,12 @@
     │   └── ForkServerError   a fork server failed (jail.generation)
     │       └── UnfitModuleError  a module cannot be set aside (jail.generation)
     ├── OutputLimitError      a program printed too much (jail.streams); `run` turns it into a status
-    ├── FilesError            the files of a run cannot be returned (jail.home_files); `run` turns it into a status
+    ├── FilesError            the files of a run cannot be returned (jail.home_walk); `run` turns it into a status
     ├── PackagesError         third-party packages could not be installed, removed or listed
     ├── RequestError          a request that cannot be evaluated as sent
     │   └── OutlineError      a body that is not JSON, or is too large even without long strings (web.json_outline)
     ├── SessionUnknownError   a session that does not exist
+    ├── FileUnknownError      a file that does not exist in the home of a session (jail.session_files)
     ├── SessionGoneError      a session that has ended; the text says why
     └── BusyError             the queue is full, a resource is used up, the runtime is unavailable, or the server stops
 

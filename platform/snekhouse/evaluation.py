@@ -1,6 +1,6 @@
 """The input and the result of a run: plain data that every layer shares."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -60,6 +60,7 @@ class Job:
         encoding: How to encode the output.
         limits: The limits in force.
         env: Environment variables, which add to those of the runtime or replace them.
+        wants_value: Whether to return the value of the expression at the end. The last argument is then a cell.
     """
 
     args: tuple[str | bytes, ...]
@@ -69,6 +70,7 @@ class Job:
     separate_stderr: bool = False
     encoding: Encoding = Encoding.UTF_8
     env: Mapping[str, str] = field(default_factory=dict)
+    wants_value: bool = False
 
     @property
     def size(self) -> int:
@@ -144,6 +146,9 @@ class Result:
         truncated: Whether output was cut at its limit.
         files: Files that the program left in its home.
         usage: What the run used.
+        value: The value of the expression at the end of a cell, by format: ``text``, ``html``, ``png`` in Base64, and
+            others.
+        figures: Open figures of matplotlib, as PNG in Base64.
     """
 
     status: Status
@@ -157,8 +162,11 @@ class Result:
     truncated: bool = False
     files: tuple[File, ...] = ()
     usage: Usage = field(default_factory=Usage)
+    value: Mapping[str, str] = field(default_factory=dict)
+    figures: Sequence[str] = ()
 
     @property
     def size(self) -> int:
-        """Approximate size in bytes of output and files: a character counts as one."""
-        return len(self.stdout) + len(self.stderr or "") + sum(len(file.content) for file in self.files)
+        """Approximate size in bytes of what it returns: a character counts as one."""
+        texts = (self.stdout, self.stderr or "", *self.value.values(), *self.figures)
+        return sum(map(len, texts)) + sum(len(file.content) for file in self.files)

@@ -23,7 +23,11 @@ def test_the_image_serves_every_version_of_the_contract() -> None:
 
 def test_the_image_shows_every_default_as_it_is() -> None:
     written = tomllib.loads(_IMAGE.read_text(encoding="utf-8"))
-    assert set(written["server"]) == set(Server.model_fields) - {"state", "max_in_transit"}  # the default has none
+    assert set(written["server"]) == set(Server.model_fields) - {
+        "state",
+        "max_in_transit",
+        "session_memory",
+    }  # the default has none
     assert set(written["defaults"]["limits"]) == set(Limits.model_fields)
     assert set(written["defaults"]["files"]) == set(Files.model_fields)
     registry = load(_IMAGE)

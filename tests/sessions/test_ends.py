@@ -96,6 +96,74 @@ def test_idle_and_old_sessions_end(small: Path, tmp_path: Path) -> None:
         assert used.show().json()["description"] == "the session was older than 3 s (session_age)"
 
 
+def _with(small: Path, keys: str) -> Path:
+    small.write_text(small.read_text().replace("[server]\n", f"[server]\nsessions = 6\n{keys}\n"))
+    return small
+
+
+def test_a_session_keeps_as_many_checkpoints_as_the_registry_says(small: Path, tmp_path: Path) -> None:
+    with running_server(_with(small, "checkpoints = 3"), tmp_path / "log") as server:
+        session = open_session(server.client)
+        for number in range(6):
+            session.run(f"x = {number}")
+        assert session.show().json()["checkpoints"] == 3
+        session.run("x = 'lost'; 1 / 0 ; ")
+        assert session.run("while True: pass", limits={"wall_time": 0.3})["state"] == "rolled_back"
+        for expected in ("5", "4", "3"):
+            assert server.client.post(f"/sessions/{session.id}/rollback").status_code == 200
+            assert session.branch().value("x") == expected
+        assert server.client.post(f"/sessions/{session.id}/rollback").status_code == 400
+        assert session.value("x") == "3"
+
+
+def test_without_checkpoints_killed_cells_are_still_rolled_back(small: Path, tmp_path: Path) -> None:
+    with running_server(_with(small, "checkpoints = 0"), tmp_path / "log") as server:
+        session = open_session(server.client)
+        session.run("x = 1")
+        session.run("x = 2")
+        assert session.run("x = 3; import os; os._exit(7)")["returncode"] == 7
+        assert session.value("x") == "2"
+        assert server.client.post(f"/sessions/{session.id}/rollback").status_code == 400
+
+
+BIG = "import os; x = os.urandom(1) * (24 << 20)"
+
+
+def test_the_longest_idle_session_ends_when_all_have_too_much_memory(small: Path, tmp_path: Path) -> None:
+    with running_server(_with(small, 'session_memory = "64MiB"'), tmp_path / "log") as server:
+        first, second = open_session(server.client), open_session(server.client)
+        first.run(BIG)
+        second.run(BIG)
+        branch = second.branch()
+        first.run("x = 1")  # now the second and its branch are idle for the longest time
+        first.run(BIG)
+        third = open_session(server.client)
+        third.run(BIG)
+        for ended in (second, branch):
+            deadline = time.monotonic() + PATIENCE
+            while (answer := ended.show()).status_code == 200 and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert answer.json()["description"] == (
+                "all sessions together had more than 67108864 bytes (session_memory)"
+            )
+        assert first.value("len(x)") == third.value("len(x)") == str(24 << 20)
+        metrics = server.client.get("/metrics").text
+        (told,) = (line for line in metrics.splitlines() if line.startswith("snekhouse_sessions_memory_bytes "))
+        assert 48 << 20 < float(told.split()[1]) < 64 << 20
+
+
+def test_memory_that_grows_while_no_cell_runs_is_seen(small: Path, tmp_path: Path) -> None:
+    with running_server(_with(small, 'session_memory = "40MiB"'), tmp_path / "log") as server:
+        quiet, growing = open_session(server.client), open_session(server.client)
+        growing.run(
+            "import os, time\nif os.fork() == 0:\n    time.sleep(0.5)\n    x = bytearray(60 << 20)\n    time.sleep(60)"
+        )
+        deadline = time.monotonic() + PATIENCE
+        while quiet.show().status_code == 200 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert "session_memory" in quiet.show().json()["description"]
+
+
 def test_a_reload_that_changes_the_runtime_ends_its_sessions(own: Server, small: Path) -> None:
     session = open_session(own.client)
     small.write_text(f"{small.read_text()}\n[defaults]\nloopback = true\n")

@@ -115,3 +115,30 @@ def test_none_is_allowed_where_the_registry_lists_none(client: httpx.Client) -> 
     assert answer.status_code == 400
     assert "env.TZ" in answer.json()["description"]
     assert "request_env" in answer.json()["description"]
+
+
+VALUES = {
+    "PLAIN": ("a=é", "import os; print(os.environb[b'PLAIN'])", f"{'a=é'.encode()!r}\n"),
+    "TZ": ("UTC+3", "import time; print(time.timezone)", "10800\n"),
+    "PYTHONHASHSEED": ("0", "import sys; print(sys.flags.hash_randomization)", "0\n"),
+}
+"""Variables: a value, and what a cell prints that sees it."""
+
+
+@pytest.mark.parametrize("variable", VALUES)
+def test_all_cells_of_a_session_see_its_variables(allowing: Server, variable: str) -> None:
+    value, code, expected = VALUES[variable]
+    for name in names(allowing):
+        made = allowing.client.post("/sessions", json={"runtime": name, "env": {variable: value}})
+        assert made.status_code == 201, made.text
+        route = f"/sessions/{made.json()['id']}"
+        for _ in range(2):
+            answer = allowing.client.post(f"{route}/eval", json={"input": code}).json()
+            assert (answer["stdout"], answer["state"]) == (expected, "kept"), answer
+        allowing.client.delete(route)
+
+
+def test_a_session_gets_no_variable_that_the_runtime_does_not_allow(allowing: Server) -> None:
+    answer = allowing.client.post("/sessions", json={"env": {"LD_PRELOAD": "x"}})
+    assert answer.status_code == 400
+    assert "request_env" in answer.json()["description"]

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 from starlette.routing import Route
 
 from serving import Server, await_fork_servers, running_server
-from snekhouse.web import admin, routes, session_routes
+from snekhouse.web import admin, routes, session_files, session_routes
 from snekhouse.web.api_pages import Asset
 from snekhouse.web.openapi import describe
 
@@ -43,7 +43,7 @@ def test_it_is_a_valid_description_and_the_one_that_is_served(described: Server)
 def operations(found: tuple[Route, ...], above: str = "") -> set[tuple[str, str]]:
     """List what there is: paths and methods, but for those that are everywhere, and parts of the page."""
     return {
-        (above + route.path, method.lower())
+        (above + route.path_format, method.lower())
         for route in found
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
         if hasattr(route.endpoint, method.lower()) and route.endpoint is not Asset
@@ -52,7 +52,9 @@ def operations(found: tuple[Route, ...], above: str = "") -> set[tuple[str, str]
 
 def test_it_has_every_route_and_no_other() -> None:
     told = {(path, method) for path, item in describe()["paths"].items() for method in item}
-    assert told == operations((*routes.ROUTES, *session_routes.ROUTES)) | operations(admin.ROUTES, "/admin")
+    assert told == operations((*routes.ROUTES, *session_routes.ROUTES, *session_files.ROUTES)) | operations(
+        admin.ROUTES, "/admin"
+    )
 
 
 def examples() -> dict[str, Any]:

@@ -191,7 +191,7 @@ class LocalSession:
         found = await self._sessions.run(self._session, Job(args=(code,), limits=self._session.limits))
         return CellAnswer(
             output=found.result.stdout,
-            value=found.value.get("text", ""),
+            value=found.result.value.get("text", ""),
             message=found.result.message,
             state=found.outcome.value,
             returncode=JAIL_FAILED if found.result.returncode is None else found.result.returncode,

@@ -37,6 +37,11 @@ class PerWorkerNumber:
         self._numbers[self._worker] = value
 
     @property
+    def largest(self) -> int:
+        """The worker with the largest number."""
+        return max(range(len(self._numbers)), key=self._numbers.__getitem__)
+
+    @property
     def others(self) -> list[float]:
         """The numbers of the other workers."""
         return [value for worker, value in enumerate(self._numbers) if worker != self._worker]

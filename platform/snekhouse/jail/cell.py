@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -20,7 +19,7 @@ from snekhouse.jail.conclusion import conclude, with_error
 from snekhouse.jail.generation import ANSWER_TIMEOUT_S
 from snekhouse.jail.inputs import Request, stdin_file
 from snekhouse.jail.printed import Printed
-from snekhouse.jail.protocol import CellEnd, Order, Refusal, encode_request
+from snekhouse.jail.protocol import CellEnd, Order, Refusal
 from snekhouse.jail.session import SessionJail, SessionLostError, SessionState
 from snekhouse.jail.start import GuestExit
 from snekhouse.jail.streams import OutputLimitError, output_streams
@@ -53,24 +52,16 @@ class CellResult:
     Attributes:
         result: As of an evaluation.
         outcome: What happened to the session's state.
-        value: The value of the expression at its end, by format: ``text``, ``html``, ``png`` in Base64, and others.
-        figures: Open figures of matplotlib, as PNG in Base64.
     """
 
     result: Result
     outcome: StateOutcome
-    value: Mapping[str, str] = field(default_factory=dict)
-    figures: Sequence[str] = ()
-
-    @property
-    def size(self) -> int:
-        """Approximate size in bytes of what it returns: a character counts as one."""
-        return self.result.size + sum(map(len, (*self.value.values(), *self.figures)))
 
     def without_content(self, message: str) -> "CellResult":
         """Return it without output, files, value and figures, and with a message that says so."""
-        result = replace(self.result, stdout="", stderr=None, files=(), truncated=True, message=message)
-        return CellResult(result, self.outcome)
+        nothing = Result(self.result.status, self.result.returncode, message=message, truncated=True)
+        told = {name: getattr(self.result, name) for name in ("encoding", "error", "signal", "usage")}
+        return CellResult(replace(nothing, **told), self.outcome)
 
 
 async def run_cell(
@@ -119,7 +110,9 @@ async def run_cell(
             raise
     if found.outcome is StateOutcome.KEPT:
         return found, copy
-    copy.end()
+    if copy is state and found.outcome is StateOutcome.ROLLED_BACK and state.process >= 0:
+        return found, state  # a file could not be written, so the cell has not run
+    copy.close()
     return found, rest or state
 
 
@@ -152,6 +145,8 @@ class _Cell:
             finally:
                 self.jail.running = None
         wall_time = time.monotonic() - begin
+        if refusal:
+            return await self._refused(refusal)
         report = self.report if stop_reason is None else None
         try:
             guest_exit = GuestExit(report.code, None, 0.0) if report else await self._kill()
@@ -161,9 +156,6 @@ class _Cell:
         else:
             lost = ""
         result = await self._conclude(guest_exit, stop_reason, wall_time)
-        if refusal:
-            text, message = refusal.explained(self.job.files[refusal.index].path)
-            result = Result(Status.FILE_ERROR, None, text, message=message, usage=result.usage)
         if report is None:
             message = "; ".join(filter(None, (result.message, lost)))
             return CellResult(
@@ -173,23 +165,24 @@ class _Cell:
             return CellResult(result, StateOutcome.LOST)
         self.state.cells, self.state.threads = self.number, report.threads
         result = with_error(result, report.error, self.job, self.jail.group)
-        return CellResult(result, StateOutcome.KEPT, report.value, report.figures)
+        return CellResult(replace(result, value=report.value, figures=report.figures), StateOutcome.KEPT)
+
+    async def _refused(self, refusal: Refusal) -> CellResult:
+        """Return the result of a cell whose files could not be written; the state waits for the next order."""
+        text, message = refusal.explained(self.job.files[refusal.index].path)
+        usage = self._usage(self.jail.group.usage(), 0.0)
+        return CellResult(Result(Status.FILE_ERROR, None, text, message=message, usage=usage), StateOutcome.ROLLED_BACK)
 
     async def _begin(self, stdin: int) -> Refusal | None:
         """Order the cell, and wait until it starts; return the refusal if a file could not be written."""
-        channel, files = self.state.channel, self.request.files
-        channel.order(Order.RUN_CELL.value, stdin, *self.printed.writers)
-        self.printed.close_writers()
         numbers = (self.number, int(self.job.limits.output))
         args = (*(self.request.args or ()), *(str(number).encode() for number in numbers))
-        for piece in encode_request(args, (), files):
-            await channel.send(piece)
-        report = await channel.receive_report(len(files))
-        if isinstance(report, Refusal):
-            return report
-        self.jail.known.add(files, report)
-        self.jail.running = self.state
-        return None
+        request = replace(self.request, args=args)
+        refusal = await self.jail.begin_cell(self.state, request, (stdin, *self.printed.writers))
+        self.printed.close_writers()
+        if refusal is None:
+            self.jail.running = self.state
+        return refusal
 
     async def _wait_for_end(self) -> StopReason | None:
         """Wait until the cell has ended or exceeds a limit; return this limit, or None."""
@@ -250,8 +243,11 @@ class _Cell:
         if stop_reason is StopReason.START and counters.oom_kills:
             stop_reason = StopReason.MEMORY  # the input files of the cell did not fit
         result = judge(guest_exit, self.job.limits, counters, stop_reason)
-        cpu_time = (after.cpu_time or 0.0) - (before.cpu_time or 0.0)
-        usage = Usage(wall_time=wall_time, cpu_time=cpu_time, memory=after.memory)
+        usage = self._usage(after, wall_time)
         files = self.jail.prepared.runtime.files
         cut = stop_reason is not None
         return await conclude(result, usage, self.printed, self.jail.home, files=files, known=self.jail.known, cut=cut)
+
+    def _usage(self, after: GroupUsage, wall_time: float) -> Usage:
+        cpu_time = (after.cpu_time or 0.0) - (self.counters.cpu_time or 0.0)
+        return Usage(wall_time=wall_time, cpu_time=cpu_time, memory=after.memory)

@@ -6,13 +6,13 @@ and a program that breaks the protocol loses its cell.
 
 import os
 import signal
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 
-from snekhouse.errors import JailError, RequestError
+from snekhouse.errors import BusyError, JailError, RequestError
 from snekhouse.evaluation import Job
 from snekhouse.host.cgroups import RunGroup
 from snekhouse.host.processes import JailProcesses, start_time
@@ -23,7 +23,7 @@ from snekhouse.jail.home_files import KnownFiles
 from snekhouse.jail.inputs import Request, stdin_file
 from snekhouse.jail.limiting import limit_guest
 from snekhouse.jail.prepared import PreparedRuntime
-from snekhouse.jail.protocol import Order, Refusal
+from snekhouse.jail.protocol import Order, Refusal, encode_request
 from snekhouse.jail.start import Guest, Start
 from snekhouse.jail.streams import output_streams
 from snekhouse.profile.rendering import START_TIMEOUT_S
@@ -32,8 +32,8 @@ from snekhouse.registry.models import Limits
 _OUTPUT_LIMIT = 1 << 16
 """Bytes that are kept of what the interpreter prints while a session starts."""
 
-_OWN_PROCESSES = 3
-"""Processes of a session that do not count as the program's: the first one, a state and its checkpoint."""
+_OWN_PROCESSES = 2
+"""Processes of a session that do not count as the program's, besides its checkpoints: the first one, and a state."""
 
 _KILL_TIMEOUT_S = 2.0
 """Seconds until the processes of a cell must be gone; a program that forks faster than this loses its session."""
@@ -68,7 +68,7 @@ class SessionState:
     cells: int = 0
     threads: int = 0
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Kill the process and close its descriptors. No task may be waiting for its end."""
         self.send_signal(signal.SIGKILL)
         self.process = -1
@@ -160,6 +160,31 @@ class SessionJail:
         held.callback(self.states.discard, pid)
         return SessionState(channel, pid, process, start_time(pid), held.pop_all())
 
+    async def begin_cell(self, state: SessionState, request: Request, streams: Sequence[int]) -> Refusal | None:
+        """Order a state to run a cell, and wait until it has written the files.
+
+        Args:
+            state: The state.
+            request: The cell: three arguments (docs/protocol.md), and files to write first. Without arguments, the
+                state only writes the files.
+            streams: Descriptors of its standard input, output and error. The caller closes them after this.
+
+        Returns:
+            None; or the file that could not be written, and then the cell does not run.
+
+        Raises:
+            JailError: The state does not follow the order.
+            OSError: The same; its end of the channel is closed.
+        """
+        state.channel.order(Order.RUN_CELL.value, *streams)
+        for piece in encode_request(request.args, (), request.files):
+            await state.channel.send(piece)
+        report = await state.channel.receive_report(len(request.files))
+        if isinstance(report, Refusal):
+            return report
+        self.known.add(request.files, report)
+        return None
+
     async def kill(self, state: SessionState) -> None:
         """Kill a state, and all processes that started after it, even if the task is cancelled; close the state.
 
@@ -176,13 +201,31 @@ class SessionJail:
                     await anyio.sleep(pause)
                     pause = min(2 * pause, _MAX_KILL_PAUSE_S)
                 await state.ended()
-            state.end()
+            state.close()
         if patience.cancelled_caught:
             raise SessionLostError("the program starts processes faster than they can be killed")
 
     def kill_all(self, *, since: int = 0, keep: Container[int] = ()) -> bool:
         """Kill the processes of the program, as `JailProcesses.kill` does; return whether there were any to kill."""
         return self.processes.kill(self.group.processes(), since=since, keep=keep)
+
+
+NEEDED_WALLS = frozenset({"memory", "pids", "cpu"})
+"""What a cgroup must limit for sessions: between two cells, the server watches nothing."""
+
+
+def require_walls(walls: frozenset[str]) -> None:
+    """Check that a host can limit sessions.
+
+    Args:
+        walls: What its cgroups limit.
+
+    Raises:
+        BusyError: It cannot.
+    """
+    if missing := NEEDED_WALLS - walls:
+        names = ", ".join(sorted(missing))
+        raise BusyError(f"sessions need cgroups that limit {names}, and this host has none; see snekhouse doctor")
 
 
 def require_memory(group: RunGroup, limits: Limits) -> None:
@@ -201,30 +244,34 @@ _NO_ANSWER = "the session's interpreter does not answer"
 
 
 @asynccontextmanager
-async def opened_session(prepared: PreparedRuntime, job: Job, start: Start) -> AsyncIterator[SessionJail | Refusal]:
+async def opened_session(
+    prepared: PreparedRuntime, job: Job, start: Start, *, checkpoints: int
+) -> AsyncIterator[SessionJail | Refusal]:
     """Open the jail of a session, and end it on leaving.
 
     Args:
         prepared: The runtime.
-        job: The files and the limits of the session; the rest is not used.
+        job: The files, variables and limits of the session; the rest is not used.
         start: How its first process starts.
+        checkpoints: How many checkpoints the session keeps; their processes do not count as the program's.
 
     Yields:
         The session; or the file that could not be written, if one could not.
 
     Raises:
+        BusyError: This host cannot limit sessions.
         JailError: The session did not start.
         OSError: The host is out of processes, descriptors or memory.
     """
-    request = Request(None, (), Request.of(job).files)
-    limits = job.limits.model_copy(update={"processes": job.limits.processes + _OWN_PROCESSES})
+    request = replace(Request.of(job), args=None)
+    limits = job.limits.model_copy(update={"processes": job.limits.processes + _OWN_PROCESSES + checkpoints})
     async with AsyncExitStack() as held:
         starting = await held.enter_async_context(AsyncExitStack())
         (output,) = starting.enter_context(output_streams(_OUTPUT_LIMIT, apart=False))
         stdin = await starting.enter_async_context(stdin_file(b""))
         guest = await held.enter_async_context(start.guest(prepared, limits, (stdin, output.writer, output.writer)))
-        if not guest.group:
-            raise JailError("sessions need a cgroup")
+        require_walls(guest.group.walls if guest.group else frozenset())
+        assert guest.group  # noqa: S101 - it has walls
         try:
             with anyio.fail_after(START_TIMEOUT_S):
                 hello = await guest.hello()

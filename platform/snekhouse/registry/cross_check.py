@@ -56,8 +56,6 @@ def _check_uids(server: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mistak
     sessions = server.get("sessions", 0)
     if not isinstance(concurrency, int) or not isinstance(workers, int) or not isinstance(sessions, int):
         return
-    if sessions and workers > 1:
-        yield Mistake(("server", "sessions"), "requires one worker", "write workers = 1, or remove sessions")
     if workers > concurrency:
         message = f"{workers} is more than concurrency, which is {concurrency}"
         yield Mistake(("server", "workers"), message, f"write {concurrency} or fewer, or raise concurrency")

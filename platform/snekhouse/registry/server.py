@@ -72,6 +72,16 @@ class Server(Table):
         Positive, Field(description="Seconds after its last cell, branch or rollback until a session ends.")
     ] = 600.0
     session_age: Annotated[Positive, Field(description="Seconds until a session ends in any case.")] = 86_400.0
+    session_memory: Annotated[
+        Size | None,
+        Field(
+            description="Bytes of memory that all sessions together may hold. Above that, the server ends the session "
+            "that has been idle for the longest time. If not given, only the limits of each session count."
+        ),
+    ] = None
+    checkpoints: Annotated[
+        CountOrZero, Field(description="States before the current one that a session keeps, to go back to.")
+    ] = 1
     http2: Annotated[bool, Field(description="Whether clients may use HTTP/2 (without TLS).")] = False
     drain: Annotated[Positive, Field(description="Seconds for evaluations to finish after SIGTERM.")] = 10.0
     allow_degraded: Annotated[bool, Field(description="Serve even if this host cannot build every wall.")] = False

@@ -81,8 +81,9 @@ class Listener:
         """Accept connections until cancelled."""
         self._socket.setblocking(False)
         self._socket.listen(_BACKLOG)
-        address = repr_socket_addr(self._socket.family, self._socket.getsockname())
-        _log.info("Running on http://%s (CTRL + C to quit)", address)
+        if self._socket.family != socket.AF_UNIX:
+            address = repr_socket_addr(self._socket.family, self._socket.getsockname())
+            _log.info("Running on http://%s (CTRL + C to quit)", address)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._report)
             while True:
@@ -123,7 +124,7 @@ class Listener:
             self._incidents[f"accepting paused: {os.strerror(error.errno or 0)}"] += 1
             await asyncio.sleep(_EXHAUSTED_PAUSE_S)
             return False
-        group = client_network(address[0])
+        group = client_network(address[0]) if address else "workers"
         if reason := self._make_room(group):
             self._incidents[f"closed immediately: {reason}"] += 1
             accepted.close()

@@ -10,15 +10,20 @@ from functools import partial
 
 import anyio
 from hypercorn.config import Config
+from starlette.types import ASGIApp
 
+from snekhouse.host.per_worker_number import PerWorkerNumber
 from snekhouse.registry.models import Registry
+from snekhouse.registry.server import Server
 from snekhouse.server.access_log import AccessLog
 from snekhouse.server.allocator import keep_trimmed
+from snekhouse.server.forwarding import Forwarding, bound_socket, opened_clients, worker_socket
 from snekhouse.server.listening import Listener
 from snekhouse.server.worker import Worker
 from snekhouse.service import Reloader, Service, open_service, opened_sessions
 from snekhouse.waiting import first
 from snekhouse.web.app import create_app
+from snekhouse.web.target import TargetNormalization
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +52,8 @@ async def serve_registry(
     ):
         async with (
             open_service(worker.share(registry), waiting=worker.waiting) as service,
-            opened_sessions(service) as sessions,
+            opened_sessions(service, worker=worker.number, room=worker.room) as sessions,
+            opened_clients(worker.folder, registry.server.workers) as clients,
             anyio.create_task_group() as serving,
         ):
             reloader = Reloader(
@@ -55,19 +61,40 @@ async def serve_registry(
             )
             on_loopback = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
             app = create_app(service, reloader, sessions, admin_token, on_loopback=on_loopback)
-            listening = Listener(app, _config(), listener, lambda: service.registry.server, worker.load)
+            forwarding = Forwarding(app, worker, clients)
+            public = Listener(
+                TargetNormalization(forwarding), _config(), listener, lambda: service.registry.server, worker.load
+            )
+            listeners = [public, *_internal_listeners(app, worker, service)]
             _freeze()
-            serving.start_soon(listening.listen)
+            for each in listeners:
+                serving.start_soon(each.listen)
             serving.start_soon(reloader.watch)
             serving.start_soon(keep_trimmed)
             serving.start_soon(service.metrics.measure_lag)
             serving.start_soon(_reload, reloader, hangups)
             lifeline = [partial(anyio.wait_readable, worker.lifeline)] if worker.lifeline else []
             await first(signals.__anext__, *lifeline)
-            await _drain(service, service.registry.server.drain, signals)
+            await _drain(service, forwarding, service.registry.server.drain, signals)
             serving.cancel_scope.cancel()
             with anyio.CancelScope(shield=True):
-                await listening.close(_CLOSE_TIMEOUT_S)
+                for each in listeners:
+                    await each.close(_CLOSE_TIMEOUT_S)
+
+
+def _internal_listeners(app: ASGIApp, worker: Worker, service: Service) -> list[Listener]:
+    """Return the listener for requests that other workers pass on, if there are others."""
+    if worker.folder is None:
+        return []
+
+    def settings() -> Server:
+        server = service.registry.server
+        return server.model_copy(update={"connections_per_address": server.connections, "http2": False})
+
+    config = _config()
+    config.accesslog = None  # the worker that a client is connected to logs its request
+    listener = bound_socket(worker_socket(worker.folder, worker.number))
+    return [Listener(app, config, listener, settings, PerWorkerNumber())]
 
 
 def _freeze() -> None:
@@ -93,7 +120,9 @@ async def _reload(reloader: Reloader, hangups: AsyncIterator[signal.Signals]) ->
         await reloader.reload()
 
 
-async def _drain(service: Service, grace: float, signals: AsyncIterator[signal.Signals]) -> None:
+async def _drain(
+    service: Service, forwarding: Forwarding, grace: float, signals: AsyncIterator[signal.Signals]
+) -> None:
     """Let evaluations finish while the server refuses new ones; a second signal ends them immediately."""
     _log.info("draining", extra={"seconds": grace})
     async with anyio.create_task_group() as tasks:
@@ -101,7 +130,11 @@ async def _drain(service: Service, grace: float, signals: AsyncIterator[signal.S
         async def hurry() -> None:
             await anext(signals)
             await service.drain(0)
+            tasks.cancel_scope.cancel()
 
         tasks.start_soon(hurry)
-        await service.drain(grace)
+        async with anyio.create_task_group() as draining:
+            draining.start_soon(service.drain, grace)
+            with anyio.move_on_after(grace):
+                await forwarding.idle()
         tasks.cancel_scope.cancel()

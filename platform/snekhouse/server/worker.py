@@ -3,6 +3,7 @@
 import os
 import signal
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from pydantic import ByteSize
 
@@ -25,6 +26,8 @@ class Worker:
         supervisor: Process id of the supervisor; None if there is no supervisor.
         load: For each worker, its open connections divided by its slots.
         waiting: Evaluations of each worker that wait for a slot.
+        room: How many more sessions each worker may have.
+        folder: The folder that the workers share; None if there is only one.
     """
 
     number: int = 0
@@ -32,6 +35,8 @@ class Worker:
     supervisor: int | None = None
     load: PerWorkerNumber = field(default_factory=PerWorkerNumber)
     waiting: PerWorkerNumber = field(default_factory=PerWorkerNumber)
+    room: PerWorkerNumber = field(default_factory=PerWorkerNumber)
+    folder: Path | None = None
 
     def tell_others(self) -> None:
         """Make the other workers reload their registry too."""
@@ -46,7 +51,10 @@ class Worker:
             "concurrency": self._part(server.slots, server.workers),
             "connections": max(1, self._part(server.connections, server.workers)),
             "max_in_transit": ByteSize(in_transit // server.workers),
+            "sessions": self._part(server.sessions, server.workers),
         }
+        if server.session_memory is not None:
+            shares["session_memory"] = ByteSize(server.session_memory // server.workers)
         return registry.model_copy(update={"server": server.model_copy(update=shares)})
 
     def _part(self, whole: int, parts: int) -> int:

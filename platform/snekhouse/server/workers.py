@@ -36,7 +36,7 @@ def become_worker(server: Server) -> Worker:
     lifeline, supervisor_end = os.pipe()  # closes when the supervisor dies
     numbers = shared_folder(server.state_path)
     share_numbers(numbers)
-    load, waiting = PerWorkerNumber(server.workers), PerWorkerNumber(server.workers)
+    load, waiting, room = (PerWorkerNumber(server.workers) for _ in range(3))
     with _blocked():
         workers = _Workers(numbers)
         for number in range(server.workers):
@@ -46,9 +46,9 @@ def become_worker(server: Server) -> Worker:
             number = workers.watch()
     os.close(supervisor_end)
     os.setpgid(0, 0)  # only the supervisor gets Ctrl-C from the terminal, and forwards it
-    load.belong_to(number)
-    waiting.belong_to(number)
-    return Worker(number, lifeline, supervisor, load, waiting)
+    for each in (load, waiting, room):
+        each.belong_to(number)
+    return Worker(number, lifeline, supervisor, load, waiting, room, numbers)
 
 
 class _Workers:

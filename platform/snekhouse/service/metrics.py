@@ -64,6 +64,9 @@ class Metrics:
             "snekhouse_queue_length", "Evaluations in the queue.", registry=own, multiprocess_mode="livesum"
         )
         self._sessions = Gauge("snekhouse_sessions", "Open sessions.", registry=own, multiprocess_mode="livesum")
+        self._session_memory = Gauge(
+            "snekhouse_sessions_memory_bytes", "Memory of all sessions.", registry=own, multiprocess_mode="livesum"
+        )
         self._fork_server_starts = Counter(
             "snekhouse_fork_server_starts_total",
             "Attempts to start a fork server, by reason.",
@@ -99,9 +102,10 @@ class Metrics:
         """Count an evaluation by its status, or as ``abandoned`` or ``refused`` (docs/reference/metrics.md)."""
         self._evals.labels(runtime, status).inc()
 
-    def sessions_open(self, count: int) -> None:
-        """Set the number of open sessions."""
+    def sessions_open(self, count: int, memory: int) -> None:
+        """Set the number of open sessions, and the bytes of memory that they hold."""
         self._sessions.set(count)
+        self._session_memory.set(memory)
 
     def fork_server_started(self, runtime: str, reason: str) -> None:
         """Count an attempt to start a fork server."""

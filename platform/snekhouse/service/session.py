@@ -1,5 +1,6 @@
 """A session, and the jail that it lives in with its branches."""
 
+import re
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -10,7 +11,38 @@ from snekhouse.errors import SessionGoneError
 from snekhouse.jail.session import SessionJail, SessionState
 from snekhouse.registry.models import Limits, Runtime
 
-_ID_BYTES = 16
+_SECRET_BYTES = 16
+
+_NAME = re.compile(r"(\d{1,4})-([0-9a-f]{6})\..+")
+"""The name of a session: the worker that holds it, which start of this worker, and a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """What holds sessions: one start of a worker.
+
+    Attributes:
+        worker: Its number.
+        start: Differs for each start of a worker.
+    """
+
+    worker: int = 0
+    start: str = field(default_factory=lambda: secrets.token_hex(3))
+
+    def new_name(self) -> str:
+        """Return a name for a session in URLs, which nobody can guess."""
+        return f"{self.worker}-{self.start}.{secrets.token_urlsafe(_SECRET_BYTES)}"
+
+    def is_other_start(self, name: str) -> bool:
+        """Return whether a name is that of a session before a restart."""
+        match = _NAME.fullmatch(name)
+        return bool(match and match[2] != self.start)
+
+
+def worker_of(name: str) -> int | None:
+    """Return the number of the worker that holds a session; None if no session has such a name."""
+    match = _NAME.fullmatch(name)
+    return int(match[1]) if match else None
 
 
 @dataclass
@@ -18,24 +50,26 @@ class Session:
     """A session.
 
     Attributes:
+        id: Its name in URLs.
         runtime: The runtime that it started with.
         limits: Its limits.
         shared: The jail that it shares with its branches.
         state: The current state.
-        id: Its name in URLs, which nobody can guess.
-        checkpoint: The state before the current one; None if there was none, or if the session went back to it.
+        keep: How many checkpoints it keeps.
+        checkpoints: The states before the current one, the latest last, as far as they are kept.
         created: When it was made, in seconds of a monotonic clock.
         used: When its last cell, branch or rollback ended.
         requests: How many cells, branches and rollbacks run or wait now.
         over: Set once it has ended.
     """
 
+    id: str
     runtime: Runtime
     limits: Limits
     shared: "SharedJail"
     state: SessionState
-    id: str = field(default_factory=lambda: secrets.token_urlsafe(_ID_BYTES))
-    checkpoint: SessionState | None = None
+    keep: int
+    checkpoints: list[SessionState] = field(default_factory=list)
     created: float = field(default_factory=time.monotonic)
     used: float = field(default_factory=time.monotonic)
     requests: int = 0
@@ -50,25 +84,29 @@ class Session:
         """
         return min(self.created + age, (time.monotonic() if self.requests else self.used) + idle)
 
+    @property
+    def checkpoint(self) -> SessionState | None:
+        """The latest checkpoint; None if there is none."""
+        return self.checkpoints[-1] if self.checkpoints else None
+
     def take(self, state: SessionState) -> None:
-        """Make a state the current one: a copy of the current state, this state itself, or the checkpoint."""
+        """Make a state the current one: a copy of the current state, this state itself, or the latest checkpoint."""
         if state is self.checkpoint:
-            self.state.end()
-            self.checkpoint = None
+            self.state.close()
+            self.checkpoints.pop()
         elif state is not self.state:
-            if self.checkpoint:
-                self.checkpoint.end()
-            self.checkpoint = self.state
+            self.checkpoints.append(self.state)
+            while len(self.checkpoints) > self.keep:
+                self.checkpoints.pop(0).close()
         self.state = state
 
     def close(self) -> None:
         """Kill its states."""
-        self.state.end()
-        if self.checkpoint:
-            self.checkpoint.end()
+        for state in (self.state, *self.checkpoints):
+            state.close()
 
 
-@dataclass
+@dataclass(eq=False)
 class SharedJail:
     """A jail, and the sessions in it.
 
@@ -80,6 +118,7 @@ class SharedJail:
         waiting: How many requests wait for the lock.
         empty: Set once there are no sessions left.
         is_closed: Whether the jail is ending, and takes no more sessions.
+        memory: Bytes that it held when this was last measured.
     """
 
     jail: SessionJail
@@ -89,6 +128,7 @@ class SharedJail:
     waiting: int = 0
     empty: anyio.Event = field(default_factory=anyio.Event)
     is_closed: bool = False
+    memory: int = 0
 
     def require_open(self) -> None:
         """Check that the jail takes more sessions.

@@ -16,6 +16,7 @@ from snekhouse.jail.protocol import Refusal
 from snekhouse.jail.session import SessionJail, opened_session
 from snekhouse.jail.start import Start
 from snekhouse.registry.models import Limits
+from snekhouse.registry.server import Server
 from snekhouse.service.runtime_state import RuntimeState
 from snekhouse.service.session import SharedJail
 from snekhouse.waiting import first
@@ -27,23 +28,23 @@ class SessionJails:
     """Opens jails for sessions, and ends them."""
 
     def __init__(
-        self, tasks: TaskGroup, max_age: Callable[[], float], close: Callable[[SharedJail, str], None]
+        self, tasks: TaskGroup, settings: Callable[[], Server], close: Callable[[SharedJail, str], None]
     ) -> None:
         """Prepare to open jails.
 
         Args:
             tasks: The task group that runs a task for each jail.
-            max_age: Gives the seconds after which a session ends in any case.
+            settings: Gives the settings of the server as they are now.
             close: Called when a jail ends, with the reason; ends its sessions.
         """
-        self._tasks, self._max_age, self._close = tasks, max_age, close
+        self._tasks, self._settings, self._close = tasks, settings, close
 
     async def open(self, state: RuntimeState, job: Job) -> SharedJail | Refusal:
         """Open a jail, which ends when no session is left in it.
 
         Args:
             state: The state of its runtime.
-            job: The files and the limits of the session.
+            job: The files, variables and limits of the session.
 
         Returns:
             The jail, which has no sessions yet; or the file that could not be written.
@@ -58,7 +59,7 @@ class SessionJails:
                 return await self._started(state, job, ForkStart(generation))
             except ForkServerError as error:
                 _log.warning("runtime %s: a session starts cold: %s", state.runtime.name, error)
-        age = int(self._max_age()) + 1
+        age = int(self._settings().session_age) + 1
         return await self._started(state, job, state.preparation.starter.cold.lasting(age))
 
     async def _started(self, state: RuntimeState, job: Job, start: Start) -> SharedJail | Refusal:
@@ -72,7 +73,8 @@ class SessionJails:
         is_started = False
         try:
             with state.preparation.used():
-                async with opened_session(state.prepared, job, start) as jail:
+                opening = opened_session(state.prepared, job, start, checkpoints=self._settings().checkpoints)
+                async with opening as jail:
                     is_started = True
                     if isinstance(jail, Refusal):
                         task_status.started(jail)

@@ -9,6 +9,7 @@ from snekhouse.jail.fork import ForkStart
 from snekhouse.jail.generation import ForkServerError
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.run import run
+from snekhouse.jail.single_cell import run_single_cell
 from snekhouse.service.imports import imports_of
 from snekhouse.service.supervisor import ForkServerSupervisor
 
@@ -38,10 +39,13 @@ class Starter:
 
         Raises:
             OSError: The host is out of processes, descriptors or memory.
+            BusyError: The job wants a value, and this host cannot limit sessions.
+            RequestError: The job wants a value, and has too little memory for that.
         """
+        evaluate = run_single_cell if job.wants_value else run
         if self.supervisor and (generation := self.supervisor.generation_for(imports_of(job))):
             try:
-                return await run(prepared, job, ForkStart(generation))
+                return await evaluate(prepared, job, ForkStart(generation))
             except ForkServerError as error:
                 _log.warning("runtime %s: an evaluation starts cold: %s", prepared.runtime.name, error)
-        return await run(prepared, job, self.cold)
+        return await evaluate(prepared, job, self.cold)

@@ -1,7 +1,7 @@
 """The answer to an evaluation, in pieces: output and files are encoded while they are sent, and never held twice."""
 
 import binascii
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 import anyio.lowlevel
 from pydantic import BaseModel
@@ -9,7 +9,6 @@ from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
 
 from snekhouse.web.schemas import ErrorOut, EvalResponse
-from snekhouse.web.session_schemas import CellResponse
 
 _WHOLE = 1 << 17
 """Maximum bytes of output and files of an answer that is sent in one piece."""
@@ -38,8 +37,7 @@ def answer(response: EvalResponse) -> Response:
     """Make the HTTP response to an evaluation."""
     pieces = _pieces(response)
     size = len(response.stdout) + len(response.stderr or "") + sum(file.size for file in response.files)
-    if isinstance(response, CellResponse):
-        size += sum(map(len, (*(response.result or {}).values(), *response.figures)))
+    size += sum(map(len, (*(response.result or {}).values(), *(response.figures or ()))))
     if size <= _WHOLE:
         return Response(b"".join(pieces), media_type="application/json")
     return StreamingResponse(_in_turn(pieces), media_type="application/json")
@@ -58,8 +56,8 @@ def _pieces(response: EvalResponse) -> Iterator[bytes]:
         yield from _text(b',"stderr":', response.stderr)
     absent = {"stdout", "files", "result", "figures"} | ({"stderr"} if response.stderr is not None else set())
     yield b"," + _open(response.model_dump_json(exclude=absent))[1:]
-    if isinstance(response, CellResponse):
-        yield from _value(response)
+    if response.figures is not None:
+        yield from _value(response.result, response.figures)
     yield b',"files":['
     for index, file in enumerate(response.files):
         yield (b"," if index else b"") + _open(file.model_dump_json(exclude={"content"})) + b',"content":"'
@@ -69,16 +67,16 @@ def _pieces(response: EvalResponse) -> Iterator[bytes]:
     yield b"]}"
 
 
-def _value(response: CellResponse) -> Iterator[bytes]:
+def _value(result: Mapping[str, str] | None, figures: Sequence[str]) -> Iterator[bytes]:
     """Encode ``result`` and ``figures``."""
-    if response.result is None:
+    if result is None:
         yield b',"result":null'
     else:
-        for index, (name, text) in enumerate(response.result.items()):
+        for index, (name, text) in enumerate(result.items()):
             yield from _text((b"," if index else b',"result":{') + to_json(name) + b":", text)
         yield b"}"
     yield b',"figures":['
-    for index, figure in enumerate(response.figures):
+    for index, figure in enumerate(figures):
         yield from _text(b"," if index else b"", figure)
     yield b"]"
 

@@ -18,8 +18,9 @@ from snekhouse.errors import (
     SessionGoneError,
     SessionUnknownError,
 )
+from snekhouse.jail.session_files import FileUnknownError
 from snekhouse.service import Reloader, Service, Sessions
-from snekhouse.web import admin, session_routes
+from snekhouse.web import admin, session_files, session_routes
 from snekhouse.web.answer import error_answer
 from snekhouse.web.memory_budget import MemoryBudget, TransitLimit
 from snekhouse.web.origins import OriginCheck
@@ -54,7 +55,7 @@ def create_app(
         Middleware(BodyDiscard),
         Middleware(OriginCheck, settings=lambda: service.registry.server, on_loopback=on_loopback),
     ]
-    routes = [*ROUTES, *session_routes.ROUTES, admin.mounted(admin_token)]
+    routes = [*ROUTES, *session_routes.ROUTES, *session_files.ROUTES, admin.mounted(admin_token)]
     app = Starlette(routes=routes, exception_handlers=_HANDLERS, middleware=middleware)
     app.router.redirect_slashes = False
     app.state.service = service
@@ -77,7 +78,7 @@ async def _on_error(_request: Request, error: Exception) -> Response:
             return error_answer(HTTPStatus.GONE, str(error))
         case JailError():
             return error_answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"the session did not start: {error}")
-        case _:  # RuntimeUnknownError, SessionUnknownError
+        case _:  # RuntimeUnknownError, SessionUnknownError, FileUnknownError
             return error_answer(HTTPStatus.NOT_FOUND, str(error))
 
 
@@ -105,6 +106,7 @@ _HANDLERS: dict[type[Exception] | int, ExceptionHandler] = {
             BusyError,
             SessionUnknownError,
             SessionGoneError,
+            FileUnknownError,
             JailError,
         ),
         _on_error,

@@ -49,6 +49,21 @@ async def read_request(request: Request, limit: int, model: type[_Model]) -> _Mo
     return await anyio.to_thread.run_sync(_validate, model, body.finish(), body.strings)
 
 
+async def read_bytes(request: Request, limit: int) -> bytes:
+    """Read a body of any media type.
+
+    Args:
+        request: The request.
+        limit: Maximum size of the body in bytes.
+
+    Raises:
+        HTTPException: 408 or 413.
+    """
+    body = await _Reading(request, limit, inline=limit).read()
+    assert isinstance(body, bytes)  # noqa: S101 - only a larger body becomes an outline
+    return body
+
+
 def _validate(model: type[_Model], body: bytes, strings: Mapping[str, LongString] | None = None) -> _Model:
     try:
         return model.model_validate_json(body, context=strings)

@@ -1,17 +1,16 @@
 """The model of an evaluation's request, and its conversion to a job."""
 
 import operator
-import posixpath
 from collections.abc import Iterable
 from itertools import dropwhile
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 
 from snekhouse.errors import RequestError
 from snekhouse.evaluation import COLOR_VARIABLES, Encoding, File, Job
 from snekhouse.registry.models import Limits, Runtime
-from snekhouse.web.fields import Base64, EnvValue, Short, Utf8, invalid_file
+from snekhouse.web.fields import Base64, EnvValue, FilePath, Short, Utf8
 
 
 class _Received(BaseModel):
@@ -20,27 +19,11 @@ class _Received(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
-_MAX_LEVELS = 100
-"""Names in the path of a file; files are collected to the same depth."""
-
-
 class FileIn(_Received):
     """A file to write below the home before the program starts."""
 
-    path: Annotated[Short, Field(description="Relative path, with / between names.")]
+    path: Annotated[FilePath, Field(description="Relative path, with / between names.")]
     content: Base64 = b""
-
-    @field_validator("path")
-    @classmethod
-    def _stays_below_home(cls, path: str) -> str:
-        if path.startswith("/") or "\0" in path or "\\0" in path:
-            raise ValueError("must be a relative path, without null bytes and without \\0")
-        names = posixpath.normpath(path).split("/")
-        if names[0] in {".", ".."}:
-            raise invalid_file("must be below the home, and not the home itself")
-        if len(names) > _MAX_LEVELS:
-            raise invalid_file(f"must have at most {_MAX_LEVELS} names")
-        return path
 
 
 class LimitsIn(_Received):
@@ -85,6 +68,12 @@ MAX_ITEMS = 20_000
 """Arguments, files or variables in a request; a home has fewer inodes."""
 
 
+Env = Annotated[
+    dict[str, EnvValue],
+    Field(max_length=MAX_ITEMS, description="Environment variables; the runtime lists those that are allowed."),
+]
+
+
 class EvalRequest(_Received):
     """A program, and how to evaluate it. `input` or `args` is required."""
 
@@ -101,13 +90,14 @@ class EvalRequest(_Received):
         Encoding, Field(strict=False, description="Encoding of the output; base64 is for bytes that are not UTF-8.")
     ] = Encoding.UTF_8
     limits: LimitsIn | None = None
-    env: Annotated[
-        dict[str, EnvValue],
-        Field(max_length=MAX_ITEMS, description="Environment variables; the runtime lists those that are allowed."),
-    ] = {}
+    env: Env = {}
     colors: Annotated[
         bool | None, Field(description="Whether tracebacks have colours; null for the runtime's setting.")
     ] = None
+    result: Annotated[
+        bool,
+        Field(description="Whether to return the value of the expression at the end of `input`, and figures."),
+    ] = False
     runtime: Annotated[Short, Field(description="Name or alias of a runtime; only on /eval.")] = ""
     executable_path: Annotated[Short, Field(description="Path of a runtime's executable; only on /eval.")] = ""
 
@@ -115,6 +105,8 @@ class EvalRequest(_Received):
     def _has_a_program(self) -> Self:
         if not self.model_fields_set & {"input", "args"}:
             raise ValueError("one of 'input' and 'args' is required")
+        if self.result and ("input" not in self.model_fields_set or self.args != (b"-c",)):
+            raise ValueError("'result' needs a program in 'input', and no 'args'")
         return self
 
     def to_job(self, runtime: Runtime) -> Job:
@@ -123,7 +115,7 @@ class EvalRequest(_Received):
         Raises:
             RequestError: A limit is above the runtime's, or the runtime does not allow a variable.
         """
-        _require_allowed(self.env, runtime)
+        require_allowed(self.env, runtime)
         return Job(
             args=self._arguments(),
             files=tuple(File(file.path, file.content) for file in self.files),
@@ -132,6 +124,7 @@ class EvalRequest(_Received):
             encoding=self.encoding,
             limits=self.limits.lower(runtime.limits) if self.limits else runtime.limits,
             env=COLOR_VARIABLES[self.colors] | self.env,
+            wants_value=self.result,
         )
 
     def _arguments(self) -> tuple[bytes, ...]:
@@ -140,7 +133,12 @@ class EvalRequest(_Received):
         return tuple(dropwhile(operator.not_, (*self.args, *given)))
 
 
-def _require_allowed(names: Iterable[str], runtime: Runtime) -> None:
+def require_allowed(names: Iterable[str], runtime: Runtime) -> None:
+    """Check that programs of a runtime may be given environment variables.
+
+    Raises:
+        RequestError: The registry does not allow one of them.
+    """
     for name in names:
         if name not in runtime.request_env:
             allowed = ", ".join(runtime.request_env) or "none"

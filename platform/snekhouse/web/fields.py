@@ -1,5 +1,6 @@
 """Types of strings in a request, which may have been taken out of a large body while it arrived (`Outline`)."""
 
+import posixpath
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
@@ -71,6 +72,30 @@ _TOO_LONG = f"must have at most {_MAX_PATH} bytes"
 
 Short = Annotated[str, BeforeValidator(_short)]
 """Text that is not longer than a path may be."""
+
+
+_MAX_LEVELS = 100
+"""Names in the path of a file; files are collected to the same depth."""
+
+
+def below_home(path: str) -> str:
+    """Return a path unchanged, if a file can have it.
+
+    Raises:
+        ValueError: It leads out of the home, is the home, or cannot be a path.
+    """
+    if path.startswith("/") or "\0" in path or "\\0" in path:
+        raise ValueError("must be a relative path, without null bytes and without \\0")
+    names = posixpath.normpath(path).split("/")
+    if names[0] in {".", ".."}:
+        raise invalid_file("must be below the home, and not the home itself")
+    if len(names) > _MAX_LEVELS:
+        raise invalid_file(f"must have at most {_MAX_LEVELS} names")
+    return path
+
+
+FilePath = Annotated[Short, AfterValidator(below_home)]
+"""Path of a file below the home."""
 
 
 def _without_null(value: str) -> str:

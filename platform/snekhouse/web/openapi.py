@@ -16,16 +16,17 @@ from snekhouse.web.admin_schemas import AdminRuntimeDetail, AdminRuntimesOut, Re
 from snekhouse.web.eval_request import EvalRequest
 from snekhouse.web.schemas import ErrorOut, EvalResponse, IndexOut, RuntimesOut
 from snekhouse.web.session_request import CellRequest, SessionRequest
-from snekhouse.web.session_schemas import CellResponse, SessionOut
+from snekhouse.web.session_schemas import CellResponse, FilesOut, SessionOut
 
 _ERRORS = {
     400: "The body does not fit the schema, a limit is above the runtime's, or the session has no checkpoint.",
     401: "The token is missing or wrong.",
     403: "A web page of an origin that is not allowed sent the request.",
-    404: "There is no such runtime, no such session, or no such route.",
+    404: "There is no such runtime, no such session, no such file, or no such route.",
     408: "The body arrives too slowly.",
     410: "The session has ended; the description has the reason.",
     413: "The body is too large.",
+    416: "The file has none of the bytes of the range.",
     415: "The body is neither application/json nor a form.",
     421: "The server does not serve the host in the request's Host header.",
     422: "The registry's file is invalid; the server keeps its current registry.",
@@ -37,6 +38,7 @@ _HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 _EVAL_ERRORS = (400, 403, 408, 413, 415, 421, 503)
 _ADMIN_ERRORS = (401, 404, 429)
 _SESSION_ERRORS = (403, 404, 410, 421)
+_BYTES = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class Operation:
         name: Its ``operationId``.
         summary: What it does, in one line.
         answer: Model or media type of the answer; None if it is empty.
-        request: Model of the body.
+        request: Model or media type of the body.
         errors: Status codes of its errors.
         status: Status code of the answer.
     """
@@ -55,7 +57,7 @@ class Operation:
     name: str
     summary: str
     answer: type[BaseModel] | str | None
-    request: type[BaseModel] | None = None
+    request: type[BaseModel] | str | None = None
     errors: tuple[int, ...] = ()
     status: int = 200
 
@@ -94,6 +96,18 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("/sessions/{session}/interrupt", "post"): Operation(
         "interrupt_session", "Raise KeyboardInterrupt in the cell that runs.", None, errors=_SESSION_ERRORS, status=204
+    ),
+    ("/sessions/{session}/files", "get"): Operation(
+        "list_files", "List the files of a session.", FilesOut, errors=(400, *_SESSION_ERRORS)
+    ),
+    ("/sessions/{session}/files/{path}", "get"): Operation(
+        "read_file", "Read a file of a session, or a range of it.", _BYTES, errors=(400, *_SESSION_ERRORS, 416)
+    ),
+    ("/sessions/{session}/files/{path}", "put"): Operation(
+        "write_file", "Write a file of a session.", None, _BYTES, (400, *_SESSION_ERRORS, 408, 413, 503), 204
+    ),
+    ("/sessions/{session}/files/{path}", "delete"): Operation(
+        "remove_file", "Remove a file or an empty folder.", None, errors=(400, *_SESSION_ERRORS), status=204
     ),
     ("/runtimes", "get"): Operation("list_runtimes", "List the runtimes.", RuntimesOut),
     ("/healthz", "get"): Operation("health", "Check that the server answers.", "text/plain"),
@@ -198,7 +212,7 @@ def describe() -> dict[str, Any]:
 
 def _schemas() -> tuple[dict[type[BaseModel], dict[str, str]], dict[str, Any]]:
     """Convert the models to JSON schemas; return the reference to each, and the schemas by name."""
-    requests = {operation.request for operation in _OPERATIONS.values() if operation.request}
+    requests = {each.request for each in _OPERATIONS.values() if isinstance(each.request, type)}
     answers = {each.answer for each in _OPERATIONS.values() if isinstance(each.answer, type)} | {ErrorOut}
     modes: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
         *((model, "validation") for model in requests),
@@ -220,17 +234,29 @@ def _operation(path: str, operation: Operation, refs: Mapping[type[BaseModel], A
     }
     if is_admin:
         described["security"] = [{"admin": []}]
-    if "{runtime}" in path:
-        parameter = {"name": "runtime", "in": "path", "required": True, "description": "Name or alias of a runtime."}
-        described["parameters"] = [{**parameter, "schema": {"type": "string"}, "example": "3.14"}]
-    if "{session}" in path:
-        parameter = {"name": "session", "in": "path", "required": True, "description": "The session's `id`."}
-        described["parameters"] = [{**parameter, "schema": {"type": "string"}}]
-    if operation.request:
+    if parameters := [_PARAMETERS[name] for name in _PARAMETERS if f"{{{name}}}" in path]:
+        described["parameters"] = parameters
+    if isinstance(operation.request, str):
+        described["requestBody"] = {"required": True, "content": {operation.request: {"schema": {}}}}
+    elif operation.request:
         examples = {name: {"value": value} for name, value in _REQUEST_EXAMPLES[operation.request].items()}
         content = {"schema": refs[operation.request], "examples": examples}
         described["requestBody"] = {"required": True, "content": {"application/json": content}}
     return described
+
+
+def _parameter(name: str, description: str, **more: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "description": description} | {
+        "schema": {"type": "string"},
+        **more,
+    }
+
+
+_PARAMETERS = {
+    "runtime": _parameter("runtime", "Name or alias of a runtime.", example="3.14"),
+    "session": _parameter("session", "The session's `id`."),
+    "path": _parameter("path", "Path below the home, with / between names.", example="data/in.csv"),
+}
 
 
 def _tag(path: str) -> str:
@@ -242,7 +268,7 @@ def _answer(answer: type[BaseModel] | str | None, refs: Mapping[type[BaseModel],
     if answer is None:
         return {"description": "Done."}
     if isinstance(answer, str):
-        schema = {"type": "object"} if answer == "application/json" else {"type": "string"}
+        schema = {_BYTES: {}, "application/json": {"type": "object"}}.get(answer, {"type": "string"})
         return {"description": "OK", "content": {answer: {"schema": schema}}}
     content: dict[str, Any] = {"schema": refs[answer]}
     if answer is EvalResponse:

@@ -9,9 +9,9 @@ from starlette.routing import Route
 
 from snekhouse.errors import RequestError
 from snekhouse.registry.models import Registry, Runtime
-from snekhouse.service import Service
 from snekhouse.web.answer import answer, json_answer
 from snekhouse.web.api_pages import Asset, Description, Page
+from snekhouse.web.app_state import service_of
 from snekhouse.web.body import read_request
 from snekhouse.web.connection import while_connected
 from snekhouse.web.eval_request import EvalRequest
@@ -32,7 +32,7 @@ class Evaluation(HTTPEndpoint):
 
     async def post(self, request: Request) -> Response:
         """Evaluate a program."""
-        service = _service(request)
+        service = service_of(request)
         named = request.path_params.get("runtime")
         if named:
             service.registry.resolve(named)  # refuse an unknown runtime before its body arrives
@@ -42,7 +42,7 @@ class Evaluation(HTTPEndpoint):
         reservation_of(request.scope).hold(job.size)
         result = await while_connected(request, lambda: service.evaluate(runtime, job))
         reservation_of(request.scope).hold(result.size)
-        return answer(EvalResponse.of(runtime.name, job.limits, service.enforcement, result))
+        return answer(EvalResponse.of(runtime.name, job.limits, service.enforcement, result, with_value=body.result))
 
     async def options(self, _request: Request) -> Response:
         """List the allowed methods."""
@@ -54,7 +54,7 @@ class Runtimes(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """List the runtimes."""
-        service = _service(request)
+        service = service_of(request)
         return json_answer(await anyio.to_thread.run_sync(RuntimesOut.of, service))
 
 
@@ -71,7 +71,7 @@ class Readiness(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Answer 200 if the default runtime can evaluate, otherwise 503."""
-        _service(request).require_ready()
+        service_of(request).require_ready()
         return PlainTextResponse("ready\n")
 
 
@@ -80,7 +80,7 @@ class MetricsPage(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Return the metrics."""
-        service = _service(request)
+        service = service_of(request)
         runtimes = {name: ready.probe is not None for name, ready in service.runtimes.items()}
         gathered = service.metrics.collect(runtimes=runtimes, digest=service.registry.digest)
         encode, media_type = choose_encoder(_format(request.headers.get("accept", "")))
@@ -117,11 +117,6 @@ def _format(accept: str) -> str:
     """
     kinds = {kind.partition(";")[0].strip().lower() for kind in accept.split(",")}
     return _OPEN_METRICS if _OPEN_METRICS in kinds else ""
-
-
-def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
 
 
 _MAX_PATH_LENGTH = 200

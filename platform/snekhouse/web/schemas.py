@@ -106,10 +106,31 @@ class EvalResponse(BaseModel):
     truncated: bool
     limits: LimitsOut
     usage: UsageOut
+    result: Annotated[
+        dict[str, str] | None,
+        Field(
+            description="The value of the expression at the end, by format: text, html, markdown, svg, json, latex; "
+            "png and jpeg in Base64. Null if there is none. Only if the request asks for it."
+        ),
+    ] = None
+    figures: Annotated[
+        tuple[str, ...] | None,
+        Field(description="Open figures of matplotlib, as PNG in Base64. Only if the request asks for the result."),
+    ] = None
 
     @classmethod
-    def of(cls, runtime: str, limits: Limits, enforcement: Enforcement, result: Result) -> Self:
-        """Convert a result."""
+    def of(
+        cls, runtime: str, limits: Limits, enforcement: Enforcement, result: Result, *, with_value: bool = False
+    ) -> Self:
+        """Convert a result.
+
+        Args:
+            runtime: Name of the runtime.
+            limits: The limits in force.
+            enforcement: What enforces them.
+            result: The result.
+            with_value: Whether the client asked for the value of the expression at the end.
+        """
         return cls(
             stdout=result.stdout,
             returncode=result.returncode,
@@ -124,6 +145,8 @@ class EvalResponse(BaseModel):
             truncated=result.truncated,
             limits=LimitsOut.of(limits, enforcement),
             usage=result.usage,
+            result=dict(result.value) or None,
+            figures=tuple(result.figures) if with_value else None,
         )
 
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from snekhouse.evaluation import Encoding, File, Job
 from snekhouse.registry.models import Limits, Runtime
-from snekhouse.web.eval_request import MAX_ITEMS, FileIn, LimitsIn
+from snekhouse.web.eval_request import MAX_ITEMS, Env, FileIn, LimitsIn, require_allowed
 from snekhouse.web.fields import Short, Utf8
 
 
@@ -27,15 +27,18 @@ class SessionRequest(_Strict):
     limits: Annotated[
         LimitsIn | None, Field(description="Limits of the session and of its cells, at most the runtime's.")
     ] = None
+    env: Env = {}
 
     def to_job(self, runtime: Runtime) -> Job:
         """Convert the request to a job without a program.
 
         Raises:
-            RequestError: A limit is above the runtime's.
+            RequestError: A limit is above the runtime's, or the runtime does not allow a variable.
         """
+        require_allowed(self.env, runtime)
         limits = self.limits.lower(runtime.limits) if self.limits else runtime.limits
-        return Job(args=(), files=tuple(File(file.path, file.content) for file in self.files), limits=limits)
+        files = tuple(File(file.path, file.content) for file in self.files)
+        return Job(args=(), files=files, limits=limits, env=self.env)
 
 
 class CellLimitsIn(_Strict):

@@ -9,8 +9,9 @@ from starlette.routing import Route
 
 from snekhouse.errors import BusyError, RequestError
 from snekhouse.jail.protocol import Refusal
-from snekhouse.service import Service, Session, Sessions
+from snekhouse.service import Service, Session
 from snekhouse.web.answer import answer, json_answer
+from snekhouse.web.app_state import service_of, session_of, sessions_of
 from snekhouse.web.body import read_request
 from snekhouse.web.connection import while_connected
 from snekhouse.web.memory_budget import reservation_of
@@ -23,12 +24,12 @@ class SessionList(HTTPEndpoint):
 
     async def post(self, request: Request) -> Response:
         """Make a session."""
-        service = _service(request)
+        service = service_of(request)
         body = await read_request(request, int(service.registry.server.max_request), SessionRequest)
         runtime = service.registry.resolve(body.runtime or service.registry.default)
         job = body.to_job(runtime)
         reservation_of(request.scope).hold(job.size)
-        made = await while_connected(request, lambda: _sessions(request).create(runtime, job))
+        made = await while_connected(request, lambda: sessions_of(request).create(runtime, job))
         if isinstance(made, Refusal):
             raise RequestError(made.explained(job.files[made.index].path)[1], title="Request file is invalid")
         return _session_answer(service, made, HTTPStatus.CREATED)
@@ -39,11 +40,11 @@ class OneSession(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Show a session."""
-        return _session_answer(_service(request), _session(request))
+        return _session_answer(service_of(request), session_of(request))
 
     async def delete(self, request: Request) -> Response:
         """End a session."""
-        _sessions(request).end(_session(request))
+        sessions_of(request).end(session_of(request))
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
@@ -52,13 +53,13 @@ class Cell(HTTPEndpoint):
 
     async def post(self, request: Request) -> Response:
         """Run a cell."""
-        service, session = _service(request), _session(request)
+        service, session = service_of(request), session_of(request)
         body = await read_request(request, int(service.registry.server.max_request), CellRequest)
         job = body.to_job(session.limits)
         reservation_of(request.scope).hold(job.size)
-        found = await while_connected(request, lambda: _sessions(request).run(session, job))
+        found = await while_connected(request, lambda: sessions_of(request).run(session, job))
         try:
-            reservation_of(request.scope).hold(found.size)
+            reservation_of(request.scope).hold(found.result.size)
         except BusyError:
             found = found.without_content("too much is in transit, so the output is left out; the cell has run")
         return answer(CellResponse.of_cell(session, job.limits, service.enforcement, found))
@@ -69,9 +70,9 @@ class Branch(HTTPEndpoint):
 
     async def post(self, request: Request) -> Response:
         """Make another session with a copy of the state."""
-        session = _session(request)
-        copy = await while_connected(request, lambda: _sessions(request).branch(session))
-        return _session_answer(_service(request), copy, HTTPStatus.CREATED)
+        session = session_of(request)
+        copy = await while_connected(request, lambda: sessions_of(request).branch(session))
+        return _session_answer(service_of(request), copy, HTTPStatus.CREATED)
 
 
 class Rollback(HTTPEndpoint):
@@ -79,9 +80,9 @@ class Rollback(HTTPEndpoint):
 
     async def post(self, request: Request) -> Response:
         """Go back to the checkpoint."""
-        session = _session(request)
-        await while_connected(request, lambda: _sessions(request).roll_back(session))
-        return _session_answer(_service(request), session)
+        session = session_of(request)
+        await while_connected(request, lambda: sessions_of(request).roll_back(session))
+        return _session_answer(service_of(request), session)
 
 
 class Interrupt(HTTPEndpoint):
@@ -89,7 +90,7 @@ class Interrupt(HTTPEndpoint):
 
     async def post(self, request: Request) -> Response:
         """Raise KeyboardInterrupt in the cell that runs."""
-        _sessions(request).interrupt(_session(request))
+        sessions_of(request).interrupt(session_of(request))
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
@@ -101,20 +102,6 @@ ROUTES = (
     Route("/sessions/{session}/rollback", Rollback),
     Route("/sessions/{session}/interrupt", Interrupt),
 )
-
-
-def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
-
-
-def _sessions(request: Request) -> Sessions:
-    sessions: Sessions = request.app.state.sessions
-    return sessions
-
-
-def _session(request: Request) -> Session:
-    return _sessions(request).find(request.path_params["session"])
 
 
 def _session_answer(service: Service, session: Session, status: HTTPStatus = HTTPStatus.OK) -> Response:

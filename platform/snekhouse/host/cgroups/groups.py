@@ -70,6 +70,9 @@ class Layout(Protocol):
     def usage(self, name: str) -> GroupUsage:
         """Read the counters of the group `name`."""
 
+    def memory(self, name: str) -> int:
+        """Return the memory of the group `name` in bytes; 0 if this host does not measure it."""
+
 
 class RunGroup:
     """The group of one run.
@@ -137,6 +140,10 @@ class RunGroup:
     def usage(self) -> GroupUsage:
         """Read what the run has used so far."""
         return self._layout.usage(self._name)
+
+    def memory(self) -> int:
+        """Return the bytes that the run holds now; 0 if this host does not measure them."""
+        return self._layout.memory(self._name)
 
 
 class Cgroups:

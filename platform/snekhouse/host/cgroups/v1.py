@@ -89,3 +89,8 @@ class V1:
         if base := self.bases.get("pids"):
             refused_forks = field(read(f"{base}/{name}/pids.events"), "max")
         return GroupUsage(memory, cpu_time, oom_kills, refused_forks)
+
+    def memory(self, name: str) -> int:
+        """Return the memory of the group `name` in bytes; 0 if this host does not measure it."""
+        base = self.bases.get("memory")
+        return int(read(f"{base}/{name}/memory.usage_in_bytes")) if base else 0

@@ -97,6 +97,10 @@ class V2:
                 memory = int(read(f"{folder}/memory.peak"))
         return GroupUsage(memory, cpu_time, oom_kills, refused_forks)
 
+    def memory(self, name: str) -> int:
+        """Return the memory of the group `name` in bytes; 0 if this host does not measure it."""
+        return int(read(f"{self.base}/{name}/memory.current")) if "memory" in self.walls else 0
+
 
 def _delegate(folder: Path, controllers: frozenset[str]) -> None:
     (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(controllers)))
