@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 LOCK   := --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 DOCKER ?= docker
 REGISTRY ?= runtimes.local.toml
+# More than CPUs, because tests often wait.
+TEST_PROCESSES ?= $(shell n=$$(( ($$(nproc) * 3 + 1) / 2 )); echo $$(( n < 6 ? n : 6 )))
 ROOT ?= $(HOME)/.cache/snekhouse-tests/sid
 ROOT_PYTHONS = python3.15,python3.14,python3.13
 
@@ -23,7 +25,7 @@ test: $(VENV)/.dev  ## the test suite, on real jails; PYTEST_ARGS names a part o
 ifdef PYTEST_ARGS
 	$(BIN)/pytest $(PYTEST_ARGS)
 else
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist worksteal -m "not alone and not soak and not image and not host"
+	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist worksteal -m "not alone and not soak and not image and not host"
 	$(BIN)/pytest -m alone
 endif
 

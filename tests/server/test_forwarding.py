@@ -16,7 +16,7 @@ from serving import PATIENCE, Server, running_server
 
 pytestmark = pytest.mark.alone
 
-UIDS = (1_900_300_000, 1_900_300_999)
+UIDS = (1_900_400_000, 1_900_400_999)
 """Host ids that only runs of these tests have."""
 
 SESSIONS = 10

@@ -149,7 +149,7 @@ def test_the_longest_idle_session_ends_when_all_have_too_much_memory(small: Path
         assert first.value("len(x)") == third.value("len(x)") == str(24 << 20)
         metrics = server.client.get("/metrics").text
         (told,) = (line for line in metrics.splitlines() if line.startswith("snekhouse_sessions_memory_bytes "))
-        assert 48 << 20 < float(told.split()[1]) < 64 << 20
+        assert 40 << 20 < float(told.split()[1]) < 64 << 20
 
 
 def test_memory_that_grows_while_no_cell_runs_is_seen(small: Path, tmp_path: Path) -> None:
