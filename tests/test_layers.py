@@ -12,7 +12,8 @@ import pytest
 _ROOT = Path(__file__).parents[1]
 _PACKAGE = _ROOT / "platform" / "snekhouse"
 LAYERS = (
-    "cli", "server", "web", "service", "packages", "jail", "profile", "host", "evaluation", "image", "registry", "errors",
+    "cli", "server", "web", "service", "judging", "packages", "jail", "profile", "host", "evaluation", "image", "registry",
+    "errors",
 )  # fmt: skip
 _TOOLS = {"assets", "backoff", "escaping", "shortening", "waiting"}
 """What imports nothing of ours, and may be imported by all."""

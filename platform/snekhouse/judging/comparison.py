@@ -1,0 +1,119 @@
+"""Comparing what a program printed with what was expected."""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from snekhouse.shortening import cut
+
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|inf(?:inity)?|nan)", re.IGNORECASE)
+"""A token that is compared as a number; `float` takes more, such as underscores."""
+
+_CONTEXT = 3
+"""Lines of a diff before the first difference, and after it."""
+
+_LINE_SIZE = 200
+"""Characters of a line in a difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How much numbers may differ: by the larger of the two. Source: https://docs.python.org/3/library/math.html#math.isclose.
+
+    Attributes:
+        absolute: The difference itself.
+        relative: The difference divided by the expected number.
+    """
+
+    absolute: float = 0.0
+    relative: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first line that differs, and the lines around it.
+
+    Attributes:
+        line: Its number, from 1.
+        expected: The expected line, cut; None if the expected text has fewer lines.
+        actual: The actual line, cut; None if the program printed fewer lines.
+        diff: A unified diff of the lines around it.
+    """
+
+    line: int
+    expected: str | None
+    actual: str | None
+    diff: str
+
+
+Match = Callable[[str, str], "Difference | None"]
+"""Compares an expected text with the actual one; returns the first difference, or None if they match."""
+
+
+def exact(expected: str, actual: str) -> Difference | None:
+    """Compare two texts character by character."""
+    return None if expected == actual else _first_difference(expected, actual, str.__eq__)
+
+
+def trimmed(expected: str, actual: str) -> Difference | None:
+    """Compare two texts without the white space at the ends of lines, and without empty lines at the end."""
+    texts = ["\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n") for text in (expected, actual)]
+    return exact(*texts)
+
+
+def tokens(expected: str, actual: str) -> Difference | None:
+    """Compare what white space separates; it does not matter which white space."""
+    if expected.split() == actual.split():
+        return None
+    return _first_difference(expected, actual, lambda left, right: left.split() == right.split())
+
+
+def within(tolerance: Tolerance) -> Match:
+    """Return a comparison of tokens that allows numbers to differ.
+
+    Two tokens match if they are equal, or if both are numbers that are close enough. NaN matches NaN, and an infinity
+    matches the infinity with the same sign.
+    """
+
+    def is_close(expected: str, actual: str) -> bool:
+        if expected == actual:
+            return True
+        if not _NUMBER.fullmatch(expected) or not _NUMBER.fullmatch(actual):
+            return False
+        left, right = float(expected), float(actual)
+        if math.isnan(left) or math.isnan(right):
+            return math.isnan(left) and math.isnan(right)
+        if math.isinf(left) or math.isinf(right):
+            return left == right
+        return abs(left - right) <= max(tolerance.absolute, tolerance.relative * abs(left))
+
+    def are_close(expected: str, actual: str) -> bool:
+        left, right = expected.split(), actual.split()
+        return len(left) == len(right) and all(map(is_close, left, right))
+
+    def compare(expected: str, actual: str) -> Difference | None:
+        return None if are_close(expected, actual) else _first_difference(expected, actual, are_close)
+
+    return compare
+
+
+def _first_difference(expected: str, actual: str, is_equal: Callable[[str, str], bool]) -> Difference:
+    """Find the first line that differs; two texts may differ only in how their lines end."""
+    left, right = expected.split("\n"), actual.split("\n")
+    pairs = enumerate(zip_longest(left, right))
+    differing = (at for at, (one, other) in pairs if one is None or other is None or not is_equal(one, other))
+    index = next(differing, 0)  # in the first line, if the same tokens are on other lines
+    return Difference(index + 1, _line(left, index), _line(right, index), _diff(left, right, index))
+
+
+def _line(lines: Sequence[str], index: int) -> str | None:
+    return cut(lines[index], _LINE_SIZE) if index < len(lines) else None
+
+
+def _diff(expected: Sequence[str], actual: Sequence[str], index: int) -> str:
+    start, stop = max(0, index - _CONTEXT), index + 1 + _CONTEXT
+    left, right = ([cut(line, _LINE_SIZE) for line in lines[start:stop]] for lines in (expected, actual))
+    return "\n".join(difflib.unified_diff(left, right, "expected", "actual", lineterm="", n=_CONTEXT))
