@@ -1,7 +1,7 @@
 """The input and the result of a run: plain data that every layer shares."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from snekhouse.registry.models import Limits
@@ -76,6 +76,29 @@ class Job:
     def size(self) -> int:
         """Approximate size in bytes: a character counts as one; stdin counts twice, since the run copies it."""
         return sum(map(len, self.args)) + 2 * len(self.stdin) + sum(len(file.content) for file in self.files)
+
+
+def _nothing() -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observer:
+    """What follows an evaluation or a cell while it runs.
+
+    Attributes:
+        started: Called once it has a slot.
+        printed: Takes what the program prints as it comes: ``stdout`` or ``stderr``, and bytes. While this waits, the
+            program waits as well, once its pipe is full. The result then has only what this was not given. If None,
+            the result has all output.
+    """
+
+    started: Callable[[], None] = _nothing
+    printed: Callable[[str, bytes], Awaitable[None]] | None = None
+
+
+NOBODY = Observer()
+"""An observer that follows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +187,10 @@ class Result:
     usage: Usage = field(default_factory=Usage)
     value: Mapping[str, str] = field(default_factory=dict)
     figures: Sequence[str] = ()
+
+    def without_content(self, message: str) -> "Result":
+        """Return it without output, files, value and figures, and with a message that says so."""
+        return replace(self, stdout="", stderr=None, files=(), value={}, figures=(), truncated=True, message=message)
 
     @property
     def size(self) -> int:

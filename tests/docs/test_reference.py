@@ -13,7 +13,7 @@ from typer.core import TyperArgument, TyperGroup
 from snekhouse.cli import app
 from snekhouse.evaluation import Status
 from snekhouse.service.metrics import Metrics
-from snekhouse.web import admin, schemas, session_files, session_routes
+from snekhouse.web import admin, judge_routes, schemas, session_files, session_routes
 from snekhouse.web.admin_schemas import AdminRuntimeDetail, RegistryOut, ReloadOut
 from snekhouse.web.eval_request import EvalRequest
 from snekhouse.web.routes import ROUTES
@@ -99,12 +99,12 @@ def _shown() -> list[tuple[Path, str]]:
 @pytest.mark.parametrize(("page", "line"), [pytest.param(*each, id=f"{each[0].name}:{each[1]}") for each in _shown()])
 def test_every_command_shown_exists_with_its_options(page: Path, line: str) -> None:
     known = next(options for name, options in _commands() if line.startswith(name))
-    assert set(re.findall(r" (--?[a-z]+)", line)) <= set(known), page
+    assert set(re.findall(r" (--?[a-z]+(?:-[a-z]+)*)", line)) <= set(known), page
 
 
 def test_the_page_lists_exactly_the_routes() -> None:
     assert _rows(_HTTP, "HTTP") == {
-        route.path_format for route in (*ROUTES, *session_routes.ROUTES, *session_files.ROUTES)
+        route.path_format for route in (*ROUTES, *session_routes.ROUTES, *session_files.ROUTES, *judge_routes.ROUTES)
     } | {f"/admin{route.path}" for route in admin.ROUTES}
 
 

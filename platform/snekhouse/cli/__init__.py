@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from snekhouse.cli import doctor, evaluate, packages, render, repl, runtimes, serve
+from snekhouse.cli import compare, doctor, evaluate, judge, packages, render, repl, runtimes, serve
 from snekhouse.cli.output import print_lines, say
 from snekhouse.errors import SnekhouseError
 from snekhouse.server.scope import enter_own_scope
@@ -51,6 +51,8 @@ def _begin(
 app.command("serve")(serve.serve)
 app.command("eval")(evaluate.evaluate)
 app.command("repl")(repl.repl)
+app.command("judge")(judge.judge_program)
+app.command("compare")(compare.compare)
 app.add_typer(runtimes.app, name="runtimes")
 app.add_typer(packages.app, name="packages")
 app.add_typer(render.app, name="render")

@@ -11,18 +11,18 @@ import anyio
 import anyio.to_thread
 
 from snekhouse.errors import JailError
-from snekhouse.evaluation import Job, Result, Status, Usage
+from snekhouse.evaluation import NOBODY, Job, Observer, Result, Status, Usage
 from snekhouse.host.cgroups import GroupUsage
 from snekhouse.jail.cell_report import CellReport
 from snekhouse.jail.channel import RefusedError
 from snekhouse.jail.conclusion import conclude, with_error
 from snekhouse.jail.generation import ANSWER_TIMEOUT_S
 from snekhouse.jail.inputs import Request, stdin_file
-from snekhouse.jail.printed import Printed
+from snekhouse.jail.printed import Printed, opened_output
 from snekhouse.jail.protocol import CellEnd, Order, Refusal
 from snekhouse.jail.session import SessionJail, SessionLostError, SessionState
 from snekhouse.jail.start import GuestExit
-from snekhouse.jail.streams import OutputLimitError, output_streams
+from snekhouse.jail.streams import OutputLimitError
 from snekhouse.jail.verdict import KILLED, StopReason, judge
 from snekhouse.profile.rendering import START_TIMEOUT_S
 from snekhouse.waiting import first
@@ -59,13 +59,15 @@ class CellResult:
 
     def without_content(self, message: str) -> "CellResult":
         """Return it without output, files, value and figures, and with a message that says so."""
-        nothing = Result(self.result.status, self.result.returncode, message=message, truncated=True)
-        told = {name: getattr(self.result, name) for name in ("encoding", "error", "signal", "usage")}
-        return CellResult(replace(nothing, **told), self.outcome)
+        return CellResult(self.result.without_content(message), self.outcome)
 
 
 async def run_cell(
-    jail: SessionJail, state: SessionState, checkpoint: SessionState | None, job: Job
+    jail: SessionJail,
+    state: SessionState,
+    checkpoint: SessionState | None,
+    job: Job,
+    observer: Observer = NOBODY,
 ) -> tuple[CellResult, SessionState]:
     """Run a cell; the caller holds the jail's lock.
 
@@ -77,6 +79,7 @@ async def run_cell(
         state: The current state.
         checkpoint: The state before it; None if there is none.
         job: The cell: its code as the only argument, its files, input and limits.
+        observer: Follows the cell.
 
     Returns:
         The result, and the state that is current now: a copy, `state`, or `checkpoint`.
@@ -102,7 +105,7 @@ async def run_cell(
     rest = checkpoint if copy is state else state
     async with AsyncExitStack() as held:
         try:
-            printed = Printed(held.enter_context(output_streams(job.limits.output, apart=job.separate_stderr)), job)
+            printed = held.enter_context(opened_output(job, observer))
             stdin = await held.enter_async_context(stdin_file(job.stdin))
             found = await _Cell(jail, rest, copy, state.cells + 1, job, request, printed).result(stdin)
         except BaseException:

@@ -1,13 +1,15 @@
 """All that a program prints: its streams, and their content as text."""
 
 import binascii
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
-from snekhouse.evaluation import Encoding, Job
-from snekhouse.jail.streams import OutputLimitError, OutputStream
+from snekhouse.evaluation import Encoding, Job, Observer
+from snekhouse.jail.streams import OutputLimitError, OutputStream, output_streams
 
 NOT_UTF8 = "UnicodeDecodeError: invalid Unicode in output pipe"
 
@@ -65,7 +67,7 @@ class Printed:
             stream.read_rest()
 
     def texts(self, *, cut: bool) -> tuple[str, str | None]:
-        """Return stdout, and stderr if the job separates it, as text.
+        """Return stdout, and stderr if the job separates it, as text; without what the observer was given.
 
         Args:
             cut: Whether the output was cut; in UTF-8, a character that was cut in two is then dropped.
@@ -74,10 +76,25 @@ class Printed:
             UnicodeDecodeError: The job asks for UTF-8, and the output is something else.
         """
         if self.job.encoding is Encoding.BASE64:
-            texts = [binascii.b2a_base64(stream.content, newline=False).decode() for stream in self.streams]
+            texts = [binascii.b2a_base64(stream.rest, newline=False).decode() for stream in self.streams]
         else:
-            texts = [_decode(stream.content, cut=cut) for stream in self.streams]
+            texts = [_decode(stream.rest, cut=cut) for stream in self.streams]
         return texts[0], texts[1] if self.job.separate_stderr else None
+
+
+@contextmanager
+def opened_output(job: Job, observer: Observer) -> Iterator[Printed]:
+    """Open the output of a program, and close it on leaving.
+
+    Args:
+        job: Has the limit of output, and says whether stderr has a stream of its own.
+        observer: Follows the output.
+    """
+    with output_streams(job.limits.output, apart=job.separate_stderr) as streams:
+        if observer.printed:
+            for stream, name in zip(streams, ("stdout", "stderr"), strict=False):
+                stream.follower = partial(observer.printed, name)
+        yield Printed(streams, job)
 
 
 def _decode(content: bytes, *, cut: bool) -> str:

@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 
 from snekhouse.errors import JailError
-from snekhouse.evaluation import Job, ProgramError, Result, Status, Usage
+from snekhouse.evaluation import NOBODY, Job, Observer, ProgramError, Result, Status, Usage
 from snekhouse.host.cgroups import GroupUsage
 from snekhouse.host.memory_watch import MemoryWatch
 from snekhouse.jail.channel import Hello
@@ -21,17 +21,17 @@ from snekhouse.jail.home_files import KnownFiles
 from snekhouse.jail.inputs import Request, stdin_file
 from snekhouse.jail.limiting import limit_guest
 from snekhouse.jail.prepared import PreparedRuntime
-from snekhouse.jail.printed import Printed
+from snekhouse.jail.printed import Printed, opened_output
 from snekhouse.jail.protocol import Refusal
 from snekhouse.jail.start import Guest, GuestExit, Start
-from snekhouse.jail.streams import OutputLimitError, output_streams
+from snekhouse.jail.streams import OutputLimitError
 from snekhouse.jail.uncaught import uncaught
 from snekhouse.jail.verdict import JAIL_FAILED, StopReason, judge
 from snekhouse.profile.rendering import START_TIMEOUT_S
 from snekhouse.waiting import first
 
 
-async def run(prepared: PreparedRuntime, job: Job, start: Start) -> Result:
+async def run(prepared: PreparedRuntime, job: Job, start: Start, observer: Observer = NOBODY) -> Result:
     """Evaluate a job, and release everything that it used.
 
     A failure of the program is a result, not an exception. The caller fills in `usage.queue_time`.
@@ -40,6 +40,7 @@ async def run(prepared: PreparedRuntime, job: Job, start: Start) -> Result:
         prepared: The runtime.
         job: What to evaluate.
         start: How its guest starts.
+        observer: Follows the evaluation.
 
     Raises:
         ForkServerError: The fork server failed; the result of the program is lost.
@@ -50,7 +51,7 @@ async def run(prepared: PreparedRuntime, job: Job, start: Start) -> Result:
     except ValueError as error:
         return Result(Status.ERROR, None, str(error), message="the arguments cannot be passed to a process")
     async with AsyncExitStack() as held:
-        printed = Printed(held.enter_context(output_streams(job.limits.output, apart=job.separate_stderr)), job)
+        printed = held.enter_context(opened_output(job, observer))
         stdin = await held.enter_async_context(stdin_file(job.stdin))
         async with start.guest(prepared, job.limits, (stdin, *printed.writers)) as guest:
             return await _Run(prepared, job, request, guest, printed, held).result()

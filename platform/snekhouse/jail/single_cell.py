@@ -4,7 +4,7 @@ from contextlib import closing
 from dataclasses import replace
 
 from snekhouse.errors import JailError
-from snekhouse.evaluation import Job, Result, Status
+from snekhouse.evaluation import NOBODY, Job, Observer, Result, Status
 from snekhouse.jail.cell import run_cell
 from snekhouse.jail.generation import ForkServerError
 from snekhouse.jail.prepared import PreparedRuntime
@@ -14,7 +14,7 @@ from snekhouse.jail.start import Start
 from snekhouse.jail.verdict import JAIL_FAILED
 
 
-async def run_single_cell(prepared: PreparedRuntime, job: Job, start: Start) -> Result:
+async def run_single_cell(prepared: PreparedRuntime, job: Job, start: Start, observer: Observer = NOBODY) -> Result:
     """Evaluate the last argument of a job as a cell; the arguments and exceptions are those of `run`.
 
     Raises:
@@ -28,20 +28,20 @@ async def run_single_cell(prepared: PreparedRuntime, job: Job, start: Start) -> 
             if isinstance(jail, Refusal):
                 text, message = jail.explained(job.files[jail.index].path)
                 return Result(Status.FILE_ERROR, None, text, message=message)
-            return await _run(jail, replace(job, args=job.args[-1:], files=()))
+            return await _run(jail, replace(job, args=job.args[-1:], files=()), observer)
     except ForkServerError:
         raise
     except JailError as error:
         return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=str(error))
 
 
-async def _run(jail: SessionJail, cell: Job) -> Result:
+async def _run(jail: SessionJail, cell: Job, observer: Observer) -> Result:
     try:
         state = await jail.first_state()
     except SessionLostError:
         require_memory(jail.group, cell.limits)
         raise
     with closing(state):
-        found, current = await run_cell(jail, state, None, cell)
+        found, current = await run_cell(jail, state, None, cell, observer)
         current.close()
     return found.result

@@ -9,16 +9,15 @@ from dataclasses import replace
 
 import anyio
 
-from snekhouse.errors import BusyError, Problem, RegistryError
-from snekhouse.evaluation import Enforcement, Job, Result, Status
-from snekhouse.host.ids import HostIdPool
+from snekhouse.errors import BusyError
+from snekhouse.evaluation import NOBODY, Enforcement, Job, Observer, Result, Status
 from snekhouse.jail.resources import RunResources
-from snekhouse.registry.cross_check import ids_needed
 from snekhouse.registry.models import Registry, Runtime
 from snekhouse.service.admission import Admission
 from snekhouse.service.log_fields import job_fields, result_fields
 from snekhouse.service.metrics import Metrics
 from snekhouse.service.preparing import Preparer
+from snekhouse.service.replacing import require_available, require_ids, retire, wait_for_fork_servers
 from snekhouse.service.runtime_state import RuntimeState
 
 _log = logging.getLogger(__package__)
@@ -65,6 +64,11 @@ class Service:
             raise BusyError(f"the default runtime {self.registry.default} is unavailable", retry_after=5)
 
     @property
+    def is_closing(self) -> bool:
+        """Whether the server is shutting down, and takes no more evaluations."""
+        return self._is_closing
+
+    @property
     def walls(self) -> frozenset[str]:
         """Which of ``memory``, ``pids`` and ``cpu`` cgroups limit on this host."""
         return self._resources.cgroups.walls if self._resources.cgroups else frozenset()
@@ -76,7 +80,7 @@ class Service:
 
     async def settled(self) -> None:
         """Wait until the first fork server of each runtime has started, or has failed to start (`attempted`)."""
-        await _wait_for_fork_servers(self.runtimes)
+        await wait_for_fork_servers(self.runtimes)
 
     async def change(self, registry: Registry) -> None:
         """Serve another registry from now on; evaluations that run or wait keep the old one.
@@ -90,17 +94,17 @@ class Service:
         """
         async with self._changing:
             before = self.runtimes
-            _require_ids(registry, self._resources.ids)
+            require_ids(registry, self._resources.ids)
             runtimes = await self._preparer.prepare_again(registry, before)
             try:
-                await _wait_for_fork_servers(runtimes)
-                _require_available(registry, before, runtimes)
+                await wait_for_fork_servers(runtimes)
+                require_available(registry, before, runtimes)
             except BaseException:
-                _retire(runtimes, before)
+                retire(runtimes, before)
                 raise
             self.registry, self.runtimes = registry, runtimes
             self._admission.resize(registry.server.slots, registry.server.queue)
-            _retire(before, runtimes)
+            retire(before, runtimes)
 
     async def renew(self, name: str) -> RuntimeState:
         """Prepare a runtime again, with its interpreter as it is now.
@@ -115,9 +119,9 @@ class Service:
             runtime, before = self.registry.resolve(name), self.runtimes
             alone = self.registry.model_copy(update={"runtimes": {runtime.name: runtime}})
             fresh = await self._preparer.prepare_again(alone, {})
-            await _wait_for_fork_servers(fresh)
+            await wait_for_fork_servers(fresh)
             self.runtimes = {**before, **fresh}
-            _retire(before, self.runtimes)
+            retire(before, self.runtimes)
             return fresh[runtime.name]
 
     async def drain(self, grace: float) -> None:
@@ -133,19 +137,23 @@ class Service:
             scope.cancel()
         await self._admission.idle()
 
-    async def evaluate(self, runtime: Runtime, job: Job) -> Result:
+    async def evaluate(
+        self, runtime: Runtime, job: Job, observer: Observer = NOBODY, *, in_bulk: bool = False
+    ) -> Result:
         """Evaluate a job, once there is a slot for it.
 
         Args:
             runtime: One of the registry's runtimes.
             job: What to evaluate.
+            observer: Follows the evaluation while it runs.
+            in_bulk: Whether the request consists of many evaluations: these take turns with those of other requests.
 
         Raises:
             BusyError: The queue is full, the runtime is unavailable, the host is out of resources, or the server stops.
         """
         state = self.runtimes[runtime.name]
         try:
-            result = await self._evaluate(state, job)
+            result = await self._evaluate(state, job, observer, in_bulk=in_bulk)
         except BusyError:
             self.metrics.ended(runtime.name, "refused")
             raise
@@ -158,11 +166,11 @@ class Service:
             _log.error("internal error: %s", result.message)
         return result
 
-    async def _evaluate(self, state: RuntimeState, job: Job) -> Result | None:
+    async def _evaluate(self, state: RuntimeState, job: Job, observer: Observer, *, in_bulk: bool) -> Result | None:
         """Evaluate a job; return None if `drain` cancelled it, which counts as abandoned."""
         self._require_open(state)
         with state.preparation.used(), self._cancellable(), _exhaustion_reported():
-            return await self._admitted(state, job)
+            return await self._admitted(state, job, observer, in_bulk=in_bulk)
         return None
 
     def _require_open(self, state: RuntimeState) -> None:
@@ -171,12 +179,13 @@ class Service:
         if state.probe is None:
             raise BusyError(f"the runtime {state.runtime.name} is unavailable: {state.reason}", retry_after=60)
 
-    async def _admitted(self, state: RuntimeState, job: Job) -> Result:
+    async def _admitted(self, state: RuntimeState, job: Job, observer: Observer, *, in_bulk: bool) -> Result:
         name = state.runtime.name
         try:
-            async with self._turn(name) as waited:
+            async with self._turn(f"{name}, in bulk" if in_bulk else name) as waited:
+                observer.started()
                 with self.metrics.running(name, waited):
-                    result = await state.preparation.starter.run(state.prepared, job)
+                    result = await state.preparation.starter.run(state.prepared, job, observer)
         except anyio.get_cancelled_exc_class():
             self.metrics.ended(name, "abandoned")
             _log.info("evaluation", extra=job_fields(state.runtime, job) | {"status": "abandoned"})
@@ -226,59 +235,6 @@ class Service:
 
 
 _CLOSING = "the server is shutting down"
-
-
-async def _wait_for_fork_servers(runtimes: Mapping[str, RuntimeState]) -> None:
-    for state in runtimes.values():
-        if state.supervisor:
-            await state.supervisor.attempted.wait()
-
-
-def _retire(old: Mapping[str, RuntimeState], new: Mapping[str, RuntimeState]) -> None:
-    """Retire preparations that are no longer in use."""
-    in_use = {state.preparation for state in new.values()}
-    for state in old.values():
-        if state.preparation not in in_use:
-            state.preparation.retire()
-
-
-def _require_ids(registry: Registry, ids: HostIdPool) -> None:
-    """Check that the server reserved enough host ids at its start.
-
-    Raises:
-        RegistryError: There are too few.
-    """
-    needed = ids_needed(registry.server.slots, 1, len(registry.runtimes), registry.server.sessions)
-    if ids.count < needed and not ids.shared:
-        message = f"the server reserved {ids.count} of these ids at its start; this registry needs {needed}"
-        raise RegistryError([Problem(registry.source, "server.uids", message, "restart the server")])
-
-
-def _require_available(
-    registry: Registry, before: Mapping[str, RuntimeState], runtimes: Mapping[str, RuntimeState]
-) -> None:
-    """Check that every runtime that was available still is, and that those with a fork server still get one.
-
-    Raises:
-        RegistryError: A runtime became unavailable, or its new fork server did not start.
-    """
-    problems = []
-    for name, state in runtimes.items():
-        key = f'runtimes."{name}"'
-        if name not in before or state.preparation is before[name].preparation:
-            continue
-        if before[name].probe and not state.probe:
-            reason, remedy = f"cannot evaluate: {state.reason}", "correct it, or remove the runtime"
-            problems.append(Problem(registry.source, key, reason, remedy))
-        elif _is_up(before[name]) and state.supervisor and not _is_up(state):
-            reason, remedy = f"would start cold: {state.cold_reason}", 'correct it, or write start = "cold"'
-            problems.append(Problem(registry.source, key, reason, remedy))
-    if problems:
-        raise RegistryError(problems)
-
-
-def _is_up(state: RuntimeState) -> bool:
-    return state.supervisor is not None and state.supervisor.is_up
 
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC}

@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from snekhouse.errors import BusyError, RequestError, SessionGoneError
-from snekhouse.evaluation import File, Job
+from snekhouse.evaluation import NOBODY, File, Job, Observer
 from snekhouse.host.per_worker_number import PerWorkerNumber
 from snekhouse.jail.cell import CellResult, StateOutcome, run_cell
 from snekhouse.jail.channel import RefusedError
@@ -88,16 +88,22 @@ class Sessions:
                 if not shared.sessions:
                     shared.empty.set()
 
-    async def run(self, session: Session, job: Job) -> CellResult:
+    async def run(self, session: Session, job: Job, observer: Observer = NOBODY) -> CellResult:
         """Run a cell.
+
+        Args:
+            session: The session.
+            job: The cell: its code as the only argument, its files, input and limits.
+            observer: Follows the cell.
 
         Raises:
             BusyError: The queue is full, or the host is out of resources.
             SessionGoneError: The session has ended meanwhile.
         """
         async with self._locked(session) as (jail, waited):
+            observer.started()
             try:
-                found, state = await run_cell(jail, session.state, session.checkpoint, job)
+                found, state = await run_cell(jail, session.state, session.checkpoint, job, observer)
             except SessionLostError as error:
                 self._table.end(session, str(error))
                 raise SessionGoneError(str(error)) from error

@@ -35,22 +35,23 @@ def error_answer(
 
 def answer(response: EvalResponse) -> Response:
     """Make the HTTP response to an evaluation."""
-    pieces = _pieces(response)
+    pieces = eval_pieces(response)
     size = len(response.stdout) + len(response.stderr or "") + sum(file.size for file in response.files)
     size += sum(map(len, (*(response.result or {}).values(), *(response.figures or ()))))
     if size <= _WHOLE:
         return Response(b"".join(pieces), media_type="application/json")
-    return StreamingResponse(_in_turn(pieces), media_type="application/json")
+    return StreamingResponse(in_turn(pieces), media_type="application/json")
 
 
-async def _in_turn(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def in_turn(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield pieces, and let other tasks run after each."""
     for piece in pieces:
         yield piece
         await anyio.lowlevel.checkpoint()
 
 
-def _pieces(response: EvalResponse) -> Iterator[bytes]:
-    """Encode as pydantic does, but with ``files`` last, and in each file ``content`` last."""
+def eval_pieces(response: EvalResponse) -> Iterator[bytes]:
+    """Encode an answer as pydantic does, but with ``files`` last, and in each file ``content`` last; in one line."""
     yield from _text(b'{"stdout":', response.stdout)
     if response.stderr is not None:
         yield from _text(b',"stderr":', response.stderr)

@@ -1,7 +1,7 @@
 """The body of a request: check its media type, its size while it arrives, and its schema."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from itertools import islice
 from typing import TypeVar, get_args
@@ -62,6 +62,43 @@ async def read_bytes(request: Request, limit: int) -> bytes:
     body = await _Reading(request, limit, inline=limit).read()
     assert isinstance(body, bytes)  # noqa: S101 - only a larger body becomes an outline
     return body
+
+
+async def read_lines(request: Request, limit: int) -> list[bytes]:
+    """Read a body of JSON lines; empty lines are left out.
+
+    Args:
+        request: The request.
+        limit: Maximum size of the body in bytes.
+
+    Raises:
+        HTTPException: 408, 413 or 415.
+        RequestError: There are too many lines.
+    """
+    sent = request.headers.get("content-type", "")
+    if sent.partition(";")[0].strip().lower() not in _LINES:
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send application/x-ndjson, not {sent[:100]}")
+    body = await read_bytes(request, limit)
+    reservation_of(request.scope).hold(2 * len(body))
+    lines = [line for line in body.split(b"\n") if line.strip()]
+    if len(lines) > MAX_LINES:
+        raise RequestError(f"the body has {len(lines)} lines; send at most {MAX_LINES}")
+    return lines
+
+
+_LINES = {"", "application/x-ndjson", "application/jsonl", "application/json-lines"}
+
+MAX_LINES = 10_000
+"""Lines of a body."""
+
+
+async def validated(model: type[_Model], body: bytes) -> _Model:
+    """Validate JSON, in a thread if it is large.
+
+    Raises:
+        RequestError: It does not fit the schema.
+    """
+    return _validate(model, body) if len(body) <= _INLINE else await anyio.to_thread.run_sync(_validate, model, body)
 
 
 def _validate(model: type[_Model], body: bytes, strings: Mapping[str, LongString] | None = None) -> _Model:
@@ -208,11 +245,21 @@ def _sentence(problem: ErrorDetails, model: type[BaseModel]) -> str:
 
 def _object_at(location: tuple[int | str, ...], model: type[BaseModel]) -> type[BaseModel]:
     """Return the model of an object in a body."""
+    within = [model]
     for name in location:
-        annotation = model.model_fields[str(name)].annotation
-        model = next(each for each in (annotation, *get_args(annotation)) if _is_model(each))
+        if isinstance(name, int):
+            continue  # an item of a list, whose model stands in the list's annotation
+        named = [each for each in within if each.__name__ == name]  # the member of a union that an error is about
+        model = named[0] if named else model
+        if field := model.model_fields.get(name):
+            within = list(_models_in(field.annotation))
+            model = within[0] if within else model
     return model
 
 
-def _is_model(annotation: object) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    """Find the models in an annotation such as ``tuple[Model, ...] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)

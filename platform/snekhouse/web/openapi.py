@@ -4,7 +4,6 @@ Source: https://spec.openapis.org/oas/v3.1.1.html
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
 from typing import Any, Literal
@@ -12,11 +11,12 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from snekhouse.web.admin_schemas import AdminRuntimeDetail, AdminRuntimesOut, ReloadOut
 from snekhouse.web.eval_request import EvalRequest
-from snekhouse.web.schemas import ErrorOut, EvalResponse, IndexOut, RuntimesOut
+from snekhouse.web.judge_request import CompareRequest, JudgeRequest
+from snekhouse.web.operations import BYTES, OPERATIONS, Operation
+from snekhouse.web.schemas import ErrorOut, EvalResponse
 from snekhouse.web.session_request import CellRequest, SessionRequest
-from snekhouse.web.session_schemas import CellResponse, FilesOut, SessionOut
+from snekhouse.web.streaming import StreamFormat
 
 _ERRORS = {
     400: "The body does not fit the schema, a limit is above the runtime's, or the session has no checkpoint.",
@@ -27,7 +27,7 @@ _ERRORS = {
     410: "The session has ended; the description has the reason.",
     413: "The body is too large.",
     416: "The file has none of the bytes of the range.",
-    415: "The body is neither application/json nor a form.",
+    415: "The body has another media type.",
     421: "The server does not serve the host in the request's Host header.",
     422: "The registry's file is invalid; the server keeps its current registry.",
     429: "The client sent too many wrong tokens. Retry-After has the seconds to wait.",
@@ -35,105 +35,6 @@ _ERRORS = {
     503: "The server is busy, or the runtime or session is unavailable. Retry-After has the seconds to wait.",
 }
 _HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
-_EVAL_ERRORS = (400, 403, 408, 413, 415, 421, 503)
-_ADMIN_ERRORS = (401, 404, 429)
-_SESSION_ERRORS = (403, 404, 410, 421)
-_BYTES = "application/octet-stream"
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation of the API.
-
-    Attributes:
-        name: Its ``operationId``.
-        summary: What it does, in one line.
-        answer: Model or media type of the answer; None if it is empty.
-        request: Model or media type of the body.
-        errors: Status codes of its errors.
-        status: Status code of the answer.
-    """
-
-    name: str
-    summary: str
-    answer: type[BaseModel] | str | None
-    request: type[BaseModel] | str | None = None
-    errors: tuple[int, ...] = ()
-    status: int = 200
-
-
-_OPERATIONS: Mapping[tuple[str, str], Operation] = {
-    ("/", "get"): Operation("index", "Show the name and version of the server, and its main routes.", IndexOut),
-    ("/eval", "post"): Operation(
-        "evaluate",
-        "Evaluate a program in the default runtime, or in the one that the body names.",
-        EvalResponse,
-        EvalRequest,
-        (*_EVAL_ERRORS, 404),
-    ),
-    ("/eval/{runtime}", "post"): Operation(
-        "evaluate_in", "Evaluate a program in a runtime.", EvalResponse, EvalRequest, (*_EVAL_ERRORS, 404)
-    ),
-    ("/sessions", "post"): Operation(
-        "open_session", "Open a session.", SessionOut, SessionRequest, (*_EVAL_ERRORS, 404, 500), status=201
-    ),
-    ("/sessions/{session}", "get"): Operation("show_session", "Show a session.", SessionOut, errors=_SESSION_ERRORS),
-    ("/sessions/{session}", "delete"): Operation(
-        "end_session", "End a session.", None, errors=_SESSION_ERRORS, status=204
-    ),
-    ("/sessions/{session}/eval", "post"): Operation(
-        "run_cell", "Run a cell in a session.", CellResponse, CellRequest, (*_EVAL_ERRORS, 404, 410)
-    ),
-    ("/sessions/{session}/branch", "post"): Operation(
-        "branch_session",
-        "Open another session with a copy of the state.",
-        SessionOut,
-        errors=(*_SESSION_ERRORS, 503),
-        status=201,
-    ),
-    ("/sessions/{session}/rollback", "post"): Operation(
-        "roll_session_back", "Go back to the checkpoint.", SessionOut, errors=(400, *_SESSION_ERRORS, 503)
-    ),
-    ("/sessions/{session}/interrupt", "post"): Operation(
-        "interrupt_session", "Raise KeyboardInterrupt in the cell that runs.", None, errors=_SESSION_ERRORS, status=204
-    ),
-    ("/sessions/{session}/files", "get"): Operation(
-        "list_files", "List the files of a session.", FilesOut, errors=(400, *_SESSION_ERRORS)
-    ),
-    ("/sessions/{session}/files/{path}", "get"): Operation(
-        "read_file", "Read a file of a session, or a range of it.", _BYTES, errors=(400, *_SESSION_ERRORS, 416)
-    ),
-    ("/sessions/{session}/files/{path}", "put"): Operation(
-        "write_file", "Write a file of a session.", None, _BYTES, (400, *_SESSION_ERRORS, 408, 413, 503), 204
-    ),
-    ("/sessions/{session}/files/{path}", "delete"): Operation(
-        "remove_file", "Remove a file or an empty folder.", None, errors=(400, *_SESSION_ERRORS), status=204
-    ),
-    ("/runtimes", "get"): Operation("list_runtimes", "List the runtimes.", RuntimesOut),
-    ("/healthz", "get"): Operation("health", "Check that the server answers.", "text/plain"),
-    ("/readyz", "get"): Operation(
-        "readiness", "Check that the default runtime can evaluate.", "text/plain", errors=(503,)
-    ),
-    ("/metrics", "get"): Operation("metrics", "Read the metrics, as Prometheus text or OpenMetrics.", "text/plain"),
-    ("/openapi.json", "get"): Operation("describe", "Describe this API.", "application/json"),
-    ("/docs", "get"): Operation("browse", "Show this description as a web page.", "text/html"),
-    ("/admin/runtimes", "get"): Operation(
-        "admin_list_runtimes",
-        "List the runtimes with their settings and their state.",
-        AdminRuntimesOut,
-        None,
-        _ADMIN_ERRORS,
-    ),
-    ("/admin/runtimes/{runtime}", "get"): Operation(
-        "admin_show_runtime", "Show one runtime, with its rendered profile.", AdminRuntimeDetail, None, _ADMIN_ERRORS
-    ),
-    ("/admin/runtimes/{runtime}/probe", "post"): Operation(
-        "admin_probe_runtime", "Probe a runtime again.", AdminRuntimeDetail, None, _ADMIN_ERRORS
-    ),
-    ("/admin/reload", "post"): Operation(
-        "admin_reload", "Reload the registry's file.", ReloadOut, None, (*_ADMIN_ERRORS, 422)
-    ),
-}
 
 _EVAL_EXAMPLES = {
     "a program": {"input": "print(6 * 7)"},
@@ -149,6 +50,13 @@ _REQUEST_EXAMPLES: Mapping[type[BaseModel], Mapping[str, Any]] = {
     EvalRequest: _EVAL_EXAMPLES,
     SessionRequest: {"the default runtime": {}, "another runtime": {"runtime": "3.12"}},
     CellRequest: {"a cell": {"input": "x = 6\nx * 7"}},
+    JudgeRequest: {
+        "two cases": {
+            "input": "print(int(input()) * 2)",
+            "cases": [{"stdin": "1", "expected": {"stdout": "2"}}, {"stdin": "2", "expected": {"stdout": "4"}}],
+        }
+    },
+    CompareRequest: {"every runtime": {"input": "import sys; print(sys.version_info > (3, 9))"}},
 }
 
 _RESPONSE_EXAMPLE = {
@@ -188,7 +96,7 @@ def describe() -> dict[str, Any]:
     """Return the description of the API."""
     refs, schemas = _schemas()
     paths: dict[str, dict[str, Any]] = {}
-    for (path, method), operation in _OPERATIONS.items():
+    for (path, method), operation in OPERATIONS.items():
         paths.setdefault(path, {})[method] = _operation(path, operation, refs)
     return {
         "openapi": "3.1.0",
@@ -212,8 +120,8 @@ def describe() -> dict[str, Any]:
 
 def _schemas() -> tuple[dict[type[BaseModel], dict[str, str]], dict[str, Any]]:
     """Convert the models to JSON schemas; return the reference to each, and the schemas by name."""
-    requests = {each.request for each in _OPERATIONS.values() if isinstance(each.request, type)}
-    answers = {each.answer for each in _OPERATIONS.values() if isinstance(each.answer, type)} | {ErrorOut}
+    requests = {each.request for each in OPERATIONS.values() if isinstance(each.request, type)}
+    answers = {each.answer for each in OPERATIONS.values() if isinstance(each.answer, type)} | {ErrorOut}
     modes: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
         *((model, "validation") for model in requests),
         *((model, "serialization") for model in answers),
@@ -229,7 +137,7 @@ def _operation(path: str, operation: Operation, refs: Mapping[type[BaseModel], A
         "operationId": operation.name,
         "summary": operation.summary,
         "tags": [_tag(path)],
-        "responses": {str(operation.status): _answer(operation.answer, refs)}
+        "responses": {str(operation.status): _answer(operation, refs)}
         | {str(code): _error(code, refs[ErrorOut]) for code in sorted(operation.errors)},
     }
     if is_admin:
@@ -259,21 +167,26 @@ _PARAMETERS = {
 }
 
 
+_EVALUATIONS = ("/eval", "/judge", "/compare", "/batch", "/runtimes")
+
+
 def _tag(path: str) -> str:
-    starts = {"/admin": "admin", "/eval": "evaluations", "/runtimes": "evaluations", "/sessions": "sessions"}
+    starts = {"/admin": "admin", "/sessions": "sessions"} | dict.fromkeys(_EVALUATIONS, "evaluations")
     return next((tag for start, tag in starts.items() if path.startswith(start)), "operation")
 
 
-def _answer(answer: type[BaseModel] | str | None, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
+def _answer(operation: Operation, refs: Mapping[type[BaseModel], Any]) -> dict[str, Any]:
+    answer = operation.answer
     if answer is None:
         return {"description": "Done."}
     if isinstance(answer, str):
-        schema = {_BYTES: {}, "application/json": {"type": "object"}}.get(answer, {"type": "string"})
+        schema = {BYTES: {}, "application/json": {"type": "object"}}.get(answer, {"type": "string"})
         return {"description": "OK", "content": {answer: {"schema": schema}}}
     content: dict[str, Any] = {"schema": refs[answer]}
     if answer is EvalResponse:
         content["example"] = _RESPONSE_EXAMPLE
-    return {"description": str(answer.__doc__), "content": {"application/json": content}}
+    streams = {kind.value: {"schema": {"type": "string"}} for kind in StreamFormat if operation.streams}
+    return {"description": str(answer.__doc__), "content": {"application/json": content} | streams}
 
 
 def _error(code: int, ref: Mapping[str, str]) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """The routes, which convert requests to jobs and results to responses."""
 
+from collections.abc import Callable
+from functools import partial
+
 import anyio.to_thread
 from prometheus_client.exposition import choose_encoder
 from starlette.endpoints import HTTPEndpoint
@@ -8,15 +11,19 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from snekhouse.errors import RequestError
+from snekhouse.evaluation import Job, Result
 from snekhouse.registry.models import Registry, Runtime
-from snekhouse.web.answer import answer, json_answer
+from snekhouse.service import Service
+from snekhouse.web.answer import answer, eval_pieces, json_answer
 from snekhouse.web.api_pages import Asset, Description, Page
 from snekhouse.web.app_state import service_of
 from snekhouse.web.body import read_request
 from snekhouse.web.connection import while_connected
 from snekhouse.web.eval_request import EvalRequest
 from snekhouse.web.memory_budget import reservation_of
+from snekhouse.web.output_events import OutputEvents, without_output
 from snekhouse.web.schemas import EvalResponse, IndexOut, RuntimesOut
+from snekhouse.web.streaming import Events, StreamedAnswer, wanted_format
 
 
 class Index(HTTPEndpoint):
@@ -37,16 +44,31 @@ class Evaluation(HTTPEndpoint):
         if named:
             service.registry.resolve(named)  # refuse an unknown runtime before its body arrives
         body = await read_request(request, int(service.registry.server.max_request), EvalRequest)
-        runtime = service.registry.resolve(named) if named else _choose(service.registry, body)
+        runtime = service.registry.resolve(named) if named else chosen_runtime(service.registry, body)
         job = body.to_job(runtime)
         reservation_of(request.scope).hold(job.size)
+
+        def respond(result: Result) -> EvalResponse:
+            return EvalResponse.of(runtime.name, job.limits, service.enforcement, result, with_value=body.result)
+
+        if kind := wanted_format(request):
+            return StreamedAnswer(request, kind, partial(_stream, service, runtime, job, respond))
         result = await while_connected(request, lambda: service.evaluate(runtime, job))
         reservation_of(request.scope).hold(result.size)
-        return answer(EvalResponse.of(runtime.name, job.limits, service.enforcement, result, with_value=body.result))
+        return answer(respond(result))
 
     async def options(self, _request: Request) -> Response:
         """List the allowed methods."""
         return Response(headers={"Allow": ", ".join(self._allowed_methods)})
+
+
+async def _stream(
+    service: Service, runtime: Runtime, job: Job, respond: Callable[[Result], EvalResponse], events: Events
+) -> None:
+    """Send the output of a program as it comes, and then the rest of the answer."""
+    output = OutputEvents(events, job.encoding)
+    result = await output.follow(job, partial(service.evaluate, runtime), lambda found: found)
+    await events.send("end", b"".join(eval_pieces(respond(without_output(result, job.encoding)))))
 
 
 class Runtimes(HTTPEndpoint):
@@ -123,8 +145,13 @@ _MAX_PATH_LENGTH = 200
 """Characters of an unknown path that a message repeats."""
 
 
-def _choose(registry: Registry, body: EvalRequest) -> Runtime:
-    """Return the runtime that the body names, or the default."""
+def chosen_runtime(registry: Registry, body: EvalRequest) -> Runtime:
+    """Return the runtime that a body names, or the default.
+
+    Raises:
+        RequestError: No runtime has the executable that it names.
+        RuntimeUnknownError: There is no runtime by the name.
+    """
     if body.executable_path:
         found = registry.by_executable(body.executable_path)
         if found is None:

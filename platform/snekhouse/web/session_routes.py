@@ -1,5 +1,7 @@
 """The routes of sessions."""
 
+from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 
 from starlette.endpoints import HTTPEndpoint
@@ -8,15 +10,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from snekhouse.errors import BusyError, RequestError
+from snekhouse.evaluation import Job
 from snekhouse.jail.protocol import Refusal
-from snekhouse.service import Service, Session
-from snekhouse.web.answer import answer, json_answer
+from snekhouse.service import Service, Session, Sessions
+from snekhouse.web.answer import answer, eval_pieces, json_answer
 from snekhouse.web.app_state import service_of, session_of, sessions_of
 from snekhouse.web.body import read_request
 from snekhouse.web.connection import while_connected
 from snekhouse.web.memory_budget import reservation_of
+from snekhouse.web.output_events import OutputEvents, without_output
 from snekhouse.web.session_request import CellRequest, SessionRequest
 from snekhouse.web.session_schemas import CellResponse, SessionOut
+from snekhouse.web.streaming import Events, StreamedAnswer, wanted_format
 
 
 class SessionList(HTTPEndpoint):
@@ -57,12 +62,23 @@ class Cell(HTTPEndpoint):
         body = await read_request(request, int(service.registry.server.max_request), CellRequest)
         job = body.to_job(session.limits)
         reservation_of(request.scope).hold(job.size)
+        if kind := wanted_format(request):
+            return StreamedAnswer(request, kind, partial(_stream, service, sessions_of(request), session, job))
         found = await while_connected(request, lambda: sessions_of(request).run(session, job))
         try:
             reservation_of(request.scope).hold(found.result.size)
         except BusyError:
             found = found.without_content("too much is in transit, so the output is left out; the cell has run")
         return answer(CellResponse.of_cell(session, job.limits, service.enforcement, found))
+
+
+async def _stream(service: Service, sessions: Sessions, session: Session, job: Job, events: Events) -> None:
+    """Send the output of a cell as it comes, and then the rest of the answer."""
+    output = OutputEvents(events, job.encoding)
+    found = await output.follow(job, partial(sessions.run, session), lambda cell: cell.result)
+    rest = replace(found, result=without_output(found.result, job.encoding))
+    response = CellResponse.of_cell(session, job.limits, service.enforcement, rest)
+    await events.send("end", b"".join(eval_pieces(response)))
 
 
 class Branch(HTTPEndpoint):

@@ -1,0 +1,56 @@
+"""What the commands that judge and compare share: the program, its validation, and quiet logs."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from pydantic import ValidationError
+
+from snekhouse.cli import files
+from snekhouse.errors import UsageError
+from snekhouse.server import logs
+from snekhouse.web.judge_request import CompareRequest, JudgeRequest
+
+ProgramArgument = Annotated[Path, typer.Argument(help="File of the program, or - for standard input.")]
+
+
+def set_up_quiet_logs() -> None:
+    """Print warnings, and no errors: the error that ends the command says the same."""
+    logs.set_up_messages()
+    logging.getLogger("snekhouse.service").addFilter(lambda record: record.levelno < logging.ERROR)
+
+
+def text_of(path: Path) -> str:
+    """Read a file of UTF-8.
+
+    Raises:
+        typer.BadParameter: It cannot be read, or is something else.
+    """
+    try:
+        return files.read_input(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{path} is not UTF-8: {error.reason}") from error
+
+
+_Request = TypeVar("_Request", JudgeRequest, CompareRequest)
+
+
+def validated_request(model: type[_Request], body: Mapping[str, Any], source: Path) -> _Request:
+    """Make the request that a command stands for.
+
+    Args:
+        model: Its model.
+        body: Its fields.
+        source: The file with the fields that may be wrong.
+
+    Raises:
+        UsageError: A field is wrong.
+    """
+    try:
+        return model.model_validate_json(json.dumps(body))
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise UsageError(f"{source}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
