@@ -119,13 +119,15 @@ class State:
         if report[:1] == b"E" or not arguments:
             discard_streams()
             return
-        source, number, limit = arguments
+        source, number, limit, is_last = arguments
         stdin = getattr(sys, "stdin", None)  # type: Any
         if stdin is not None and stdin is self.stdin:
             encoding, errors = stdin.encoding, stdin.errors
             sys.stdin = self.stdin = open(0, encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115 - it stays open
         process = posix.getpid()
         kind, code, parts = self.outcome_of(source.decode("utf-8", "surrogateescape"), CELL + number.decode() + ">")
+        if is_last == b"1":
+            end_program()
         for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
             flush(getattr(sys, name, None))
         if posix.getpid() != process:
@@ -246,16 +248,24 @@ def text_of(error):  # type: (BaseException) -> bytes
 
 
 def leave(error):  # type: (SystemExit) -> int
-    """Print the message of a SystemExit, and call the callbacks of atexit; return the exit code."""
+    """Print the message of a SystemExit, and end the program; return the exit code."""
     code = error.code
     if code is not None and not isinstance(code, int):
         bootstrap.complain(str(code) + "\n")
         code = 1
+    end_program()
+    return (code or 0) & 0xFF
+
+
+def end_program():  # type: () -> None
+    """Wait for threads that are not daemons, and call the callbacks of atexit, as the interpreter does at its end."""
+    threading = sys.modules.get("threading")  # type: Any
     try:
+        if threading:
+            threading._shutdown()
         __import__("atexit")._run_exitfuncs()
     except Exception:
         bootstrap.complain("Error in an exit callback\n")
-    return (code or 0) & 0xFF
 
 
 def flush(stream):  # type: (Any) -> bool

@@ -31,6 +31,9 @@ class JailProcesses:
 
     A process id may belong to another process at any time. So each process is opened first (pidfd_open(2)), and then
     its namespace is compared.
+
+    Attributes:
+        first: The id of its first process on the host.
     """
 
     def __init__(self, first: int) -> None:
@@ -42,7 +45,7 @@ class JailProcesses:
         Raises:
             OSError: The process is gone, or the host does not let this process look at it.
         """
-        self._first = first
+        self.first = first
         # While this descriptor is open, no other namespace can have its inode number.
         self._namespace = os.open(f"/proc/{first}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
@@ -76,7 +79,7 @@ class JailProcesses:
         """
         found = False
         for pid in listed:
-            if pid == self._first or pid in keep or not _is_alive(pid) or start_time(pid) < since:
+            if pid == self.first or pid in keep or not _is_alive(pid) or start_time(pid) < since:
                 continue
             found = True  # also if it is gone by now: it may have started others
             with suppress(OSError):

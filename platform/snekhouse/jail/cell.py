@@ -68,6 +68,9 @@ async def run_cell(
     checkpoint: SessionState | None,
     job: Job,
     observer: Observer = NOBODY,
+    *,
+    copy: SessionState | None = None,
+    is_last: bool = False,
 ) -> tuple[CellResult, SessionState]:
     """Run a cell; the caller holds the jail's lock.
 
@@ -80,6 +83,8 @@ async def run_cell(
         checkpoint: The state before it; None if there is none.
         job: The cell: its code as the only argument, its files, input and limits.
         observer: Follows the cell.
+        copy: A copy of the current state, made ahead; None to make one.
+        is_last: Whether the program ends with this cell: it waits for its threads, and calls its exit callbacks.
 
     Returns:
         The result, and the state that is current now: a copy, `state`, or `checkpoint`.
@@ -95,7 +100,7 @@ async def run_cell(
         result = Result(Status.ERROR, None, str(error), message="the code cannot be passed to a process")
         return CellResult(result, StateOutcome.ROLLED_BACK), state
     try:
-        copy = state if state.threads else await jail.fork(state)
+        copy = copy or (state if state.threads else await jail.fork(state))
     except RefusedError as error:
         return CellResult(Result(Status.ERROR, None, message=str(error)), StateOutcome.ROLLED_BACK), state
     except SessionLostError as error:
@@ -107,7 +112,7 @@ async def run_cell(
         try:
             printed = held.enter_context(opened_output(job, observer))
             stdin = await held.enter_async_context(stdin_file(job.stdin))
-            found = await _Cell(jail, rest, copy, state.cells + 1, job, request, printed).result(stdin)
+            found = await _Cell(jail, rest, copy, state.cells + 1, job, request, printed, is_last).result(stdin)
         except BaseException:
             await jail.kill(copy)
             raise
@@ -130,6 +135,7 @@ class _Cell:
     job: Job
     request: Request
     printed: Printed
+    is_last: bool
     counters: GroupUsage = field(default_factory=GroupUsage)
     report: CellReport | None = None
 
@@ -178,7 +184,7 @@ class _Cell:
 
     async def _begin(self, stdin: int) -> Refusal | None:
         """Order the cell, and wait until it starts; return the refusal if a file could not be written."""
-        numbers = (self.number, int(self.job.limits.output))
+        numbers = (self.number, int(self.job.limits.output), int(self.is_last))
         args = (*(self.request.args or ()), *(str(number).encode() for number in numbers))
         request = replace(self.request, args=args)
         refusal = await self.jail.begin_cell(self.state, request, (stdin, *self.printed.writers))

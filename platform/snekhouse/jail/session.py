@@ -15,6 +15,7 @@ import anyio
 from snekhouse.errors import BusyError, JailError, RequestError
 from snekhouse.evaluation import Job
 from snekhouse.host.cgroups import RunGroup
+from snekhouse.host.process_marks import inner_pid
 from snekhouse.host.processes import JailProcesses, start_time
 from snekhouse.jail.channel import Channel, RefusedError, opened_channel
 from snekhouse.jail.diagnosis import diagnose
@@ -99,6 +100,7 @@ class SessionJail:
         states: Process ids of the states that are not closed.
         lock: Held while a cell runs or a state forks, because a jail does one of these at a time.
         running: The state that runs a cell now.
+        last_fork: The process id, inside, of the last copy of a state.
     """
 
     prepared: PreparedRuntime
@@ -110,6 +112,7 @@ class SessionJail:
     states: set[int] = field(default_factory=set)
     lock: anyio.Lock = field(default_factory=anyio.Lock)
     running: SessionState | None = None
+    last_fork: int = 0
 
     async def first_state(self) -> SessionState:
         """Wait for the state with which the session begins.
@@ -158,6 +161,7 @@ class SessionJail:
         held.callback(os.close, process)
         self.states.add(pid)
         held.callback(self.states.discard, pid)
+        self.last_fork = inner_pid(pid)
         return SessionState(channel, pid, process, start_time(pid), held.pop_all())
 
     async def begin_cell(self, state: SessionState, request: Request, streams: Sequence[int]) -> Refusal | None:

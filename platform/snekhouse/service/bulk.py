@@ -12,7 +12,7 @@ from snekhouse.errors import BusyError
 from snekhouse.evaluation import Job, Observer, Result, Status
 from snekhouse.jail.verdict import JAIL_FAILED
 from snekhouse.registry.models import Runtime
-from snekhouse.service.service import Service
+from snekhouse.service.service import Run, Service
 
 _log = logging.getLogger(__package__)
 
@@ -41,7 +41,9 @@ Done = Callable[[Task[_Name], Result], Awaitable[None]]
 """Takes the result of a task. While it waits, only so many more tasks run as there are slots."""
 
 
-async def evaluate_all(service: Service, tasks: AsyncIterable[Task[_Name]], done: Done[_Name]) -> None:
+async def evaluate_all(
+    service: Service, tasks: AsyncIterable[Task[_Name]], done: Done[_Name], run: Run | None = None
+) -> None:
     """Evaluate many tasks, as many at once as there are slots.
 
     Only one task at a time waits in the queue. There, all requests of this kind together take turns with the other
@@ -51,11 +53,12 @@ async def evaluate_all(service: Service, tasks: AsyncIterable[Task[_Name]], done
         service: The service.
         tasks: The tasks; each is taken when there is a slot for it.
         done: Takes the result of each. It may cancel the rest by cancelling a scope around this call.
+        run: Runs each job; None for the way in which evaluations start.
 
     Raises:
         BusyError: There was no place in the queue for the first task, or the server stops.
     """
-    bulk = _Bulk(service, done)
+    bulk = _Bulk(service, done, run)
     failed: list[BusyError] = []
     async with anyio.create_task_group() as running:
         try:
@@ -70,8 +73,8 @@ async def evaluate_all(service: Service, tasks: AsyncIterable[Task[_Name]], done
 
 
 class _Bulk(Generic[_Name]):
-    def __init__(self, service: Service, done: Done[_Name]) -> None:
-        self._service, self._done = service, done
+    def __init__(self, service: Service, done: Done[_Name], run: Run | None) -> None:
+        self._service, self._done, self._run = service, done, run
         self._has_started = False
         self.places = anyio.Semaphore(2 * service.registry.server.slots)
 
@@ -93,7 +96,9 @@ class _Bulk(Generic[_Name]):
         state = self._service.runtimes[task.runtime.name]
         while True:
             try:
-                return await self._service.evaluate(task.runtime, task.job, Observer(started), in_bulk=True)
+                return await self._service.evaluate(
+                    task.runtime, task.job, Observer(started), in_bulk=True, run=self._run
+                )
             except BusyError as error:
                 if has_slot:  # the host is out of resources
                     return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=str(error))

@@ -11,6 +11,7 @@ from snekhouse.evaluation import File, Job, Result, Status
 from snekhouse.judging.verdicts import Expected, Judgement, Verdict, judged
 from snekhouse.registry.models import Runtime
 from snekhouse.service.bulk import Task, evaluate_all
+from snekhouse.service.case_jails import CaseJails
 from snekhouse.service.service import Service
 
 _INLINE = 1 << 16
@@ -75,6 +76,7 @@ async def judge_cases(
     *,
     stop_at_failure: bool = False,
     time_limit: float | None = None,
+    setup: Job | None = None,
 ) -> list[Verdict]:
     """Judge cases; those for which there is no time are skipped.
 
@@ -84,6 +86,8 @@ async def judge_cases(
         take: Takes each result, in the order in which the cases end; skipped cases come last.
         stop_at_failure: Whether to skip the cases after the first that is not accepted.
         time_limit: Seconds for all cases together; None for no limit.
+        setup: Code that runs once, and from whose state all cases start: the last argument of a job with its files,
+            variables and limits. None if each case starts an interpreter of its own.
 
     Returns:
         The verdict on each case, in their order.
@@ -105,7 +109,10 @@ async def judge_cases(
             if stop_at_failure and judgement.verdict is not Verdict.ACCEPTED:
                 scope.cancel()
 
-        await evaluate_all(service, tasks(), done)
+        async with anyio.create_task_group() as jails:
+            run = CaseJails(jails, setup).run if setup else None
+            await evaluate_all(service, tasks(), done, run)
+            jails.cancel_scope.cancel()
     for index, verdict in enumerate(verdicts):
         if verdict is Verdict.SKIPPED:
             await take(CaseResult(index, Judgement(verdict)))

@@ -3,7 +3,7 @@
 import errno
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 
@@ -21,6 +21,9 @@ from snekhouse.service.replacing import require_available, require_ids, retire, 
 from snekhouse.service.runtime_state import RuntimeState
 
 _log = logging.getLogger(__package__)
+
+Run = Callable[[RuntimeState, Job, Observer], Awaitable[Result]]
+"""Runs a job of a runtime, which has a slot, and lets an observer follow it."""
 
 
 class Service:
@@ -138,7 +141,13 @@ class Service:
         await self._admission.idle()
 
     async def evaluate(
-        self, runtime: Runtime, job: Job, observer: Observer = NOBODY, *, in_bulk: bool = False
+        self,
+        runtime: Runtime,
+        job: Job,
+        observer: Observer = NOBODY,
+        *,
+        in_bulk: bool = False,
+        run: Run | None = None,
     ) -> Result:
         """Evaluate a job, once there is a slot for it.
 
@@ -147,13 +156,14 @@ class Service:
             job: What to evaluate.
             observer: Follows the evaluation while it runs.
             in_bulk: Whether the request consists of many evaluations: these take turns with those of other requests.
+            run: Runs the job once it has a slot; by default the runtime's own way to start evaluations.
 
         Raises:
             BusyError: The queue is full, the runtime is unavailable, the host is out of resources, or the server stops.
         """
         state = self.runtimes[runtime.name]
         try:
-            result = await self._evaluate(state, job, observer, in_bulk=in_bulk)
+            result = await self._evaluate(state, job, observer, in_bulk=in_bulk, run=run)
         except BusyError:
             self.metrics.ended(runtime.name, "refused")
             raise
@@ -166,11 +176,13 @@ class Service:
             _log.error("internal error: %s", result.message)
         return result
 
-    async def _evaluate(self, state: RuntimeState, job: Job, observer: Observer, *, in_bulk: bool) -> Result | None:
+    async def _evaluate(
+        self, state: RuntimeState, job: Job, observer: Observer, *, in_bulk: bool, run: Run | None
+    ) -> Result | None:
         """Evaluate a job; return None if `drain` cancelled it, which counts as abandoned."""
         self._require_open(state)
         with state.preparation.used(), self._cancellable(), _exhaustion_reported():
-            return await self._admitted(state, job, observer, in_bulk=in_bulk)
+            return await self._admitted(state, job, observer, in_bulk=in_bulk, run=run)
         return None
 
     def _require_open(self, state: RuntimeState) -> None:
@@ -179,13 +191,15 @@ class Service:
         if state.probe is None:
             raise BusyError(f"the runtime {state.runtime.name} is unavailable: {state.reason}", retry_after=60)
 
-    async def _admitted(self, state: RuntimeState, job: Job, observer: Observer, *, in_bulk: bool) -> Result:
+    async def _admitted(
+        self, state: RuntimeState, job: Job, observer: Observer, *, in_bulk: bool, run: Run | None
+    ) -> Result:
         name = state.runtime.name
         try:
             async with self._turn(f"{name}, in bulk" if in_bulk else name) as waited:
                 observer.started()
                 with self.metrics.running(name, waited):
-                    result = await state.preparation.starter.run(state.prepared, job, observer)
+                    result = await (run or _run)(state, job, observer)
         except anyio.get_cancelled_exc_class():
             self.metrics.ended(name, "abandoned")
             _log.info("evaluation", extra=job_fields(state.runtime, job) | {"status": "abandoned"})
@@ -232,6 +246,10 @@ class Service:
                 yield scope
             finally:
                 self._accepted.discard(scope)
+
+
+async def _run(state: RuntimeState, job: Job, observer: Observer) -> Result:
+    return await state.preparation.starter.run(state.prepared, job, observer)
 
 
 _CLOSING = "the server is shutting down"

@@ -1,6 +1,7 @@
 """The models of requests that judge a program, compare runtimes, or consist of many evaluations."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
@@ -120,6 +121,9 @@ Outputs = Literal["all", "failed", "none"]
 class JudgeRequest(EvalRequest):
     """A program, and the cases that it must pass."""
 
+    setup: Annotated[
+        Utf8 | None, Field(description="Code that runs once; each case starts from the state that it leaves.")
+    ] = None
     cases: Annotated[tuple[CaseIn, ...], FailFast(), Field(strict=False, max_length=MAX_CASES)]
     checker: Annotated[CheckerIn | None, Field(description="Judges the output of each case.")] = None
     stop: Annotated[Literal["never", "first_failure"], Field(description="When to skip the cases that are left.")] = (
@@ -142,6 +146,8 @@ class JudgeRequest(EvalRequest):
                 raise ValueError(f"one of 'input' and 'args' is required, here or in cases.{index}")
         if self.result:
             raise ValueError("'result' is for /eval")
+        if self.setup is not None and (self.args != (b"-c",) or any(case.args is not None for case in self.cases)):
+            raise ValueError("'setup' needs programs in 'input', and no 'args'")
         return self
 
     def to_cases(self, registry: Registry, runtime: Runtime) -> Sequence[Case]:
@@ -157,13 +163,28 @@ class JudgeRequest(EvalRequest):
             for index, case in enumerate(self.cases)
         ]
 
+    def to_setup(self, runtime: Runtime) -> Job | None:
+        """Convert the setup to a job; None if there is none.
+
+        Raises:
+            RequestError: A limit is above the runtime's, the runtime does not allow a variable, or a case has a limit
+                that all cases share.
+        """
+        if self.setup is None:
+            return None
+        for index, case in enumerate(self.cases):
+            if case.limits and (case.limits.memory or case.limits.processes):
+                raise RequestError(f"cases.{index}.limits: with 'setup', only wall_time and output can differ by case")
+        return replace(self.model_copy(update={"input": self.setup}).to_job(runtime), stdin=b"")
+
     def _job(self, index: int, case: CaseIn, runtime: Runtime) -> Job:
         given: dict[str, Any] = {
             name: getattr(case, name)
             for name in ("input", "args", "stdin", "limits")
             if name in case.model_fields_set and getattr(case, name) is not None
         }
-        own = self.model_copy(update=given | {"files": (*self.files, *(case.files or ()))})
+        common = self.files if self.setup is None else ()  # else the setup has them, and the case finds them
+        own = self.model_copy(update=given | {"files": (*common, *(case.files or ()))})
         try:
             return own.to_job(runtime)
         except RequestError as error:

@@ -54,7 +54,7 @@ class Judge(HTTPEndpoint):
 class _Judging:
     def __init__(self, service: Service, body: JudgeRequest, runtime: Runtime, reservation: Reservation) -> None:
         self._service, self._body, self._runtime, self._reservation = service, body, runtime, reservation
-        self._cases = body.to_cases(service.registry, runtime)
+        self._cases, self._setup = body.to_cases(service.registry, runtime), body.to_setup(runtime)
         self._size = sum({id(case.job.files): case.job.size for case in self._cases}.values())
         reservation.hold(self._size)
         self._clock = Clock()
@@ -94,7 +94,12 @@ class _Judging:
 
         stop_at_failure = body.stop == "first_failure"
         verdicts = await judge_cases(
-            self._service, self._cases, count, stop_at_failure=stop_at_failure, time_limit=body.timeout
+            self._service,
+            self._cases,
+            count,
+            stop_at_failure=stop_at_failure,
+            time_limit=body.timeout,
+            setup=self._setup,
         )
         usage = JudgeUsage(wall_time=self._clock.wall_time, cpu_time=self._clock.cpu_time)
         return Judged.of(verdicts, self._runtime.name, usage)

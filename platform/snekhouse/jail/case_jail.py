@@ -1,0 +1,195 @@
+"""Cases that start from a state: code that ran once, and a copy of its process for each case.
+
+All cases of such a jail share its namespaces and folders. So the jail is used again only as long as nothing can be left
+of a case: no process and no file, no attribute of a process that stays, and no process id that was used up. Otherwise
+the caller opens another one, which runs the code again.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, replace
+
+import anyio
+
+from snekhouse.errors import JailError
+from snekhouse.evaluation import NOBODY, Job, Observer, Result, Status
+from snekhouse.host.process_marks import descriptors, handles_signals, marks, shares_memory
+from snekhouse.jail.cell import run_cell
+from snekhouse.jail.prepared import PreparedRuntime
+from snekhouse.jail.protocol import Refusal
+from snekhouse.jail.session import SessionJail, SessionState, opened_session
+from snekhouse.jail.start import Start
+from snekhouse.profile.tmpfs import writable
+
+_OWN_DESCRIPTORS = {0, 1, 2, 3}
+"""Descriptors of a state: standard streams, which lead to /dev/null, and its control socket."""
+
+_MAX_ENTRIES = 1000
+"""Names below the writable folders that are compared; with more, the jail is used for one case."""
+
+_LOOKS, _PAUSE_S = 30, 0.002
+"""How often to look whether the processes that were killed have ended, and seconds between two looks."""
+
+_Entries = frozenset[tuple[object, ...]]
+
+
+class SetupError(JailError):
+    """The code that cases start from failed; the text says why."""
+
+
+@dataclass
+class CaseJail:
+    """A jail with a state from which cases start.
+
+    Attributes:
+        jail: The jail.
+        state: The state.
+        folders: Descriptors of the folders that programs may write to.
+        can_fork: Whether several cases can start from the state. They could see each other if the code left threads,
+            processes, open files or sockets, shared memory, or handlers of signals.
+        is_clean: Whether another case may start here.
+    """
+
+    jail: SessionJail
+    state: SessionState
+    folders: tuple[int, ...]
+    can_fork: bool = False
+    is_clean: bool = True
+    _marks: tuple[object, ...] = ()
+    _entries: _Entries | None = None
+    _copy: SessionState | None = None
+
+    async def note(self) -> None:
+        """Note how the jail is before the first case."""
+        pid = self.state.pid
+        self.can_fork = (
+            not self.state.threads
+            and await self._has_only_the_state()
+            and descriptors(pid) <= _OWN_DESCRIPTORS
+            and not handles_signals(pid)
+            and not shares_memory(pid)
+        )
+        self._marks, self._entries = self._marked(), self._listed()
+
+    async def run(self, case: Job, observer: Observer = NOBODY) -> Result:
+        """Run a case: its program is the last argument.
+
+        Raises:
+            SessionLostError: Its processes cannot be killed.
+            OSError: The host is out of descriptors or memory.
+        """
+        self.is_clean = False
+        cell, copy = replace(case, args=case.args[-1:]), self._copy
+        self._copy = None
+        found, current = await run_cell(self.jail, self.state, None, cell, observer, copy=copy, is_last=True)
+        if current is not self.state:
+            await self.jail.kill(current)
+        return found.result
+
+    async def prepare(self) -> None:
+        """Check whether nothing is left of the last case; if so, make the copy that runs the next one."""
+        if not self.can_fork or self.state.process < 0:
+            return
+        before = self.jail.last_fork
+        is_alone = await self._has_only_the_state()
+        if not is_alone or self._marked() != self._marks or self._listed() != self._entries:
+            return
+        try:
+            self._copy = await self.jail.fork(self.state)
+        except JailError:
+            return
+        self.is_clean = self._entries is not None and self.jail.last_fork == before + 1  # the case has used no other id
+
+    def close(self) -> None:
+        """Kill the copy that was made ahead."""
+        if self._copy:
+            self._copy.close()
+
+    async def _has_only_the_state(self) -> bool:
+        """Return whether no other process is left, once those that were killed have had time to end."""
+        for _ in range(_LOOKS):
+            if set(self.jail.group.processes()) == {self.jail.processes.first, self.state.pid}:
+                return True
+            await anyio.sleep(_PAUSE_S)
+        return False
+
+    def _marked(self) -> tuple[object, ...]:
+        return marks(self.jail.processes.first) + marks(self.state.pid)
+
+    def _listed(self) -> _Entries | None:
+        """Describe everything below the writable folders; None if there is too much."""
+        found: set[tuple[object, ...]] = set()
+        for index, folder in enumerate(self.folders):
+            if not _list(folder, (index,), found):
+                return None
+        return frozenset(found)
+
+
+def _list(folder: int, path: tuple[object, ...], found: set[tuple[object, ...]]) -> bool:
+    """Describe the entries below a folder; return whether they are few enough."""
+    own = os.fstat(folder)
+    found.add((path, own.st_ctime_ns))
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if len(found) > _MAX_ENTRIES:
+                return False
+            status = entry.stat(follow_symlinks=False)
+            found.add((*path, entry.name, status.st_ino, status.st_ctime_ns, status.st_size, status.st_mode))
+            if entry.is_dir(follow_symlinks=False):
+                below = os.open(entry.name, _FOLDER_FLAGS, dir_fd=folder)
+                try:
+                    if not _list(below, (*path, entry.name), found):
+                        return False
+                finally:
+                    os.close(below)
+    return True
+
+
+_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@asynccontextmanager
+async def opened_case_jail(prepared: PreparedRuntime, setup: Job, start: Start) -> AsyncIterator[CaseJail]:
+    """Open a jail, run the code from which cases start, and end the jail on leaving.
+
+    Args:
+        prepared: The runtime.
+        setup: The code as the last argument, its files, variables and limits.
+        start: How the first process of the jail starts.
+
+    Raises:
+        SetupError: The code failed.
+        ForkServerError: The fork server failed.
+        JailError: The jail did not start.
+        OSError: The host is out of processes, descriptors or memory.
+    """
+    async with opened_session(prepared, replace(setup, args=()), start, checkpoints=1) as jail:
+        if isinstance(jail, Refusal):
+            raise SetupError(jail.explained(setup.files[jail.index].path)[1])
+        with closing(await jail.first_state()) as first, ExitStack() as held:
+            found, state = await run_cell(jail, first, None, replace(setup, args=setup.args[-1:], files=()))
+            held.enter_context(closing(state))
+            result = found.result
+            if result.status is not Status.OK:
+                raise SetupError(f"the setup failed ({result.status.value}): {_reason(result)}")
+            first.close()
+            cases = CaseJail(jail, state, _folders(state, held, prepared))
+            await cases.note()
+            with closing(cases):
+                yield cases
+
+
+def _folders(state: SessionState, held: ExitStack, prepared: PreparedRuntime) -> tuple[int, ...]:
+    """Open the folders that programs may write to."""
+    folders = []
+    for place in writable(prepared.runtime):
+        folders.append(os.open(f"/proc/{state.pid}/root{place.target}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        held.callback(os.close, folders[-1])
+    return tuple(folders)
+
+
+def _reason(result: Result) -> str:
+    if result.error:
+        return f"{result.error.name}: {result.error.value}"
+    return result.message or f"exit code {result.returncode}"
