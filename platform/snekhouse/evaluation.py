@@ -1,8 +1,10 @@
 """The input and the result of a run: plain data that every layer shares."""
 
+import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Protocol
 
 from snekhouse.registry.models import Limits
 
@@ -78,6 +80,19 @@ class Job:
         return sum(map(len, self.args)) + 2 * len(self.stdin) + sum(len(file.content) for file in self.files)
 
 
+class Controls(Protocol):
+    """What a client can do to a program that runs."""
+
+    async def write(self, content: bytes) -> None:
+        """Write to its standard input; wait while the program does not read. Nothing happens once it has ended."""
+
+    def close_stdin(self) -> None:
+        """End its standard input."""
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send its first process a signal, unless it has ended."""
+
+
 def _nothing() -> None:
     """Do nothing."""
 
@@ -91,10 +106,13 @@ class Observer:
         printed: Takes what the program prints as it comes: ``stdout`` or ``stderr``, and bytes. While this waits, the
             program waits as well, once its pipe is full. The result then has only what this was not given. If None,
             the result has all output.
+        controlled: Called when the program starts, with its controls. Its standard input is then a pipe, and the job's
+            is not used. If None, the standard input is the job's.
     """
 
     started: Callable[[], None] = _nothing
     printed: Callable[[str, bytes], Awaitable[None]] | None = None
+    controlled: Callable[[Controls], None] | None = None
 
 
 NOBODY = Observer()

@@ -90,3 +90,13 @@ def test_answers_may_be_server_sent_events(client: httpx.Client) -> None:
 )
 def test_what_is_no_batch_is_refused(client: httpx.Client, content: str, kind: str, status: int) -> None:
     assert client.post("/batch", content=content, headers={"Content-Type": kind}).status_code == status
+
+
+def test_lines_for_which_there_is_no_time_are_skipped(client: httpx.Client) -> None:
+    sent = [{"id": number, "input": "import time; time.sleep(0.4)"} for number in range(20)]
+    _, *answers, end = lines(client, *sent, **{"X-Request-Timeout": "1"})
+    assert end["count"] == 20
+    kinds = {kind: [answer["id"] for answer in answers if answer["event"] == kind] for kind in ("result", "skipped")}
+    assert kinds["result"]
+    assert kinds["skipped"]
+    assert sorted(kinds["result"] + kinds["skipped"]) == list(range(20))

@@ -259,3 +259,17 @@ def test_the_memory_of_the_server_has_a_limit_however_much_cases_print(client: h
     assert sum(sizes) < 1 << 30
     for case in answer["cases"]:
         assert case["stdout"] or (case["truncated"] and case["verdict"] == "accepted")
+
+
+@pytest.mark.parametrize("path", ["/judge", "/compare"])
+def test_the_time_of_a_request_may_be_in_its_header(client: httpx.Client, path: str) -> None:
+    body: dict[str, Any] = {"input": "import time; time.sleep(2)"} | ({"cases": [{}] * 10} if path == "/judge" else {})
+    begin = time.monotonic()
+    answer = client.post(path, json=body, headers={"X-Request-Timeout": "0.5"})
+    assert answer.status_code == 200
+    assert time.monotonic() - begin < 2
+    assert "skipped" in answer.text
+    for wrong in ("0", "-1", "nan", "inf", "soon"):
+        answer = client.post(path, json=body, headers={"X-Request-Timeout": wrong})
+        assert answer.status_code == 400
+        assert "X-Request-Timeout" in answer.json()["description"]

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +15,7 @@ import pytest
 
 from conftest import UIDS
 from leftovers import guests
-from serving import PATIENCE, SLOWNESS, Server
+from serving import PATIENCE, SLOWNESS, Server, running_server
 from sessions.conftest import open_session
 
 FORMATS = {"application/x-ndjson", "text/event-stream"}
@@ -190,6 +191,22 @@ def test_a_request_that_is_refused_gets_an_ordinary_answer(
 def test_only_who_asks_for_events_gets_them(client: httpx.Client, accept: str) -> None:
     answer = client.post("/eval", json={"input": "print(1)"}, headers={"Accept": accept})
     assert answer.headers["content-type"] == "application/json"
+
+
+def test_a_full_queue_is_an_ordinary_answer_before_the_first_event(small: Path, tmp_path: Path) -> None:
+    small.write_text(small.read_text().replace("[server]\n", "[server]\nconcurrency = 1\nqueue = 0\ndrain = 1.0\n"))
+    with (
+        running_server(small, tmp_path / "log") as own,
+        streamed(own.client, "/eval", input="import time; time.sleep(6)") as events,
+    ):
+        assert next(events)[0] == "start"
+        with httpx.Client(base_url=own.client.base_url, timeout=PATIENCE) as other:
+            for kind in FORMATS:
+                answer = other.post("/eval", json={"input": "1"}, headers={"Accept": kind})
+                assert (answer.status_code, answer.headers["content-type"]) == (503, "application/json")
+        own.process.terminate()
+        name, last = list(events)[-1]
+        assert (name, last["error"]["title"]) == ("end", "Service Unavailable")
 
 
 def test_proxies_are_told_not_to_buffer(client: httpx.Client) -> None:

@@ -11,6 +11,7 @@ import anyio
 import typer
 
 from snekhouse.cli import files
+from snekhouse.cli.interactive import hold_conversation
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_bytes, print_json, say
 from snekhouse.errors import UsageError
@@ -34,6 +35,15 @@ def evaluate(
     separate_stderr: Annotated[
         bool, typer.Option("--separate-stderr", help="Print the program's standard error on standard error.")
     ] = False,
+    interactive: Annotated[
+        bool,
+        typer.Option(
+            "--interactive", "-i", is_eager=True, help="Pass on this command's standard input while the program runs."
+        ),
+    ] = False,
+    url: Annotated[
+        str, typer.Option(is_eager=True, help="URL of a server to evaluate on; only with --interactive.")
+    ] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     json: JsonOption = False,
 ) -> None:
@@ -42,6 +52,11 @@ def evaluate(
     if program is not None and code is not None:
         rest.insert(0, code)
     source = _source(code, program)
+    if interactive or url:
+        if not (interactive and url):
+            raise typer.BadParameter("--interactive needs --url, and --url needs --interactive")
+        request = {"args": ["-c", source, *rest], "separate_stderr": separate_stderr}
+        raise typer.Exit(hold_conversation(url, runtime, request))
     if stdin_file == _STANDARD_INPUT and code == "-" and program is None:
         raise typer.BadParameter("standard input cannot be both the program and its input; use -f FILE for the program")
     logs.set_up_messages()

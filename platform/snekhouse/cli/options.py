@@ -20,13 +20,18 @@ def is_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name != "DEFAULT"  # by name: some releases of typer bundle their own click
 
 
+def _is_remote(context: typer.Context) -> bool:
+    """Return whether a server is to do the work; the options that say so are eager, and known before others."""
+    return bool(context.params.get("url") or context.params.get("interactive"))
+
+
 def _found(context: typer.Context, param: typer.CallbackParam, path: Path) -> Path:
-    """Return the registry that is named, or the first default that exists.
+    """Return the registry that is named, or the first default that exists; any if a server is named instead.
 
     Raises:
         UsageError: No registry is named and no default exists.
     """
-    if is_given(context, str(param.name)):
+    if is_given(context, str(param.name)) or _is_remote(context):
         return path
     for place in DEFAULT_REGISTRIES:
         if place.exists():
@@ -38,7 +43,7 @@ def _found(context: typer.Context, param: typer.CallbackParam, path: Path) -> Pa
 
 def _found_and_reported(context: typer.Context, param: typer.CallbackParam, path: Path) -> Path:
     found = _found(context, param, path)
-    if not is_given(context, str(param.name)):
+    if not is_given(context, str(param.name)) and not _is_remote(context):
         say(f"using the registry {found}; name another with --registry")
     return found
 

@@ -33,7 +33,9 @@ _Read = Callable[[int], Awaitable[str]]
 
 def repl(
     runtime: Annotated[str, typer.Option(help="Name or alias of a runtime; by default the registry's default.")] = "",
-    url: Annotated[str, typer.Option(help="URL of a server; by default the session runs without a server.")] = "",
+    url: Annotated[
+        str, typer.Option(is_eager=True, help="URL of a server; by default the session runs without a server.")
+    ] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
 ) -> None:
     """Run cells in a session, one after the other. The exit code is that of exit() in a cell."""

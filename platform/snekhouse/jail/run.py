@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -15,6 +15,7 @@ from snekhouse.host.cgroups import GroupUsage
 from snekhouse.host.memory_watch import MemoryWatch
 from snekhouse.jail.channel import Hello
 from snekhouse.jail.conclusion import conclude, with_error
+from snekhouse.jail.controls import ProgramControls
 from snekhouse.jail.diagnosis import diagnose
 from snekhouse.jail.generation import ForkServerError
 from snekhouse.jail.home_files import KnownFiles
@@ -52,9 +53,13 @@ async def run(prepared: PreparedRuntime, job: Job, start: Start, observer: Obser
         return Result(Status.ERROR, None, str(error), message="the arguments cannot be passed to a process")
     async with AsyncExitStack() as held:
         printed = held.enter_context(opened_output(job, observer))
-        stdin = await held.enter_async_context(stdin_file(job.stdin))
+        if observer.controlled:
+            controls = held.enter_context(closing(ProgramControls()))
+            stdin = controls.reader
+        else:
+            controls, stdin = None, await held.enter_async_context(stdin_file(job.stdin))
         async with start.guest(prepared, job.limits, (stdin, *printed.writers)) as guest:
-            return await _Run(prepared, job, request, guest, printed, held).result()
+            return await _Run(prepared, job, request, guest, printed, held, observer, controls).result()
 
 
 @dataclass
@@ -67,6 +72,8 @@ class _Run:
     guest: Guest
     printed: Printed
     held: AsyncExitStack
+    observer: Observer
+    controls: ProgramControls | None
     home: int = -1
     known: KnownFiles = field(default_factory=KnownFiles)
     watch: MemoryWatch | None = None
@@ -88,6 +95,8 @@ class _Run:
             return await self._without_program(_TOO_SLOW)
         if refusal:
             return await self._without_program(*refusal.explained(self.job.files[refusal.index].path))
+        if self.controls and self.observer.controlled:
+            self.observer.controlled(self.controls)
         begin = time.monotonic()
         stop_reason = await self._wait_for_end()
         guest_exit = await self.guest.end()
@@ -97,6 +106,8 @@ class _Run:
         """Take over the guest's home, and set the limits of the guest before the program starts."""
         self.home = hello.home
         self.held.callback(os.close, hello.home)
+        if self.controls:
+            self.controls.begin(hello.pid)
         limits, runtime = self.job.limits, self.prepared.runtime
         self.watch = limit_guest(hello.pid, self.guest.group, limits, runtime, self.held)
 
@@ -106,6 +117,8 @@ class _Run:
             report = await self.guest.request(self.request)
         finally:
             self.printed.close_writers()
+            if self.controls:
+                self.controls.close_reader()
         if isinstance(report, Refusal):
             return report
         self.known.add(self.request.files, report)

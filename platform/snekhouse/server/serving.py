@@ -23,9 +23,13 @@ from snekhouse.server.worker import Worker
 from snekhouse.service import Reloader, Service, open_service, opened_sessions
 from snekhouse.waiting import first
 from snekhouse.web.app import create_app
+from snekhouse.web.interactive import MAX_MESSAGE
 from snekhouse.web.target import TargetNormalization
 
 _log = logging.getLogger(__name__)
+
+_PING_INTERVAL_S = 20.0
+"""Seconds between two pings of a WebSocket, so that proxies keep it open."""
 
 _CLOSE_TIMEOUT_S = 5.0
 """Seconds for clients to read their answers after the last evaluation."""
@@ -109,6 +113,8 @@ def _freeze() -> None:
 def _config() -> Config:
     config = Config()
     config.include_server_header = False
+    config.websocket_max_message_size = MAX_MESSAGE
+    config.websocket_ping_interval = _PING_INTERVAL_S
     config.logger_class = AccessLog
     config.errorlog = logging.getLogger("snekhouse.server")  # the same log and format as all other events
     config.accesslog = logging.getLogger("snekhouse.access")

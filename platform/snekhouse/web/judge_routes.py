@@ -1,5 +1,6 @@
 """The routes that judge a program, compare runtimes, or take many evaluations at once."""
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
@@ -31,6 +32,25 @@ from snekhouse.web.routes import chosen_runtime
 from snekhouse.web.schemas import ErrorOut, EvalResponse
 from snekhouse.web.streaming import Events, StreamedAnswer, StreamFormat, wanted_format
 
+
+def time_limit_of(request: Request, own: float | None) -> float | None:
+    """Return how many seconds a request may take: the lower of its field `timeout` and its header X-Request-Timeout.
+
+    Raises:
+        RequestError: The header is not a number of seconds.
+    """
+    sent = request.headers.get("x-request-timeout")
+    if sent is None:
+        return own
+    try:
+        seconds = float(sent)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise RequestError(f"X-Request-Timeout: {sent[:100]!r} is not a number of seconds above 0")
+    return seconds if own is None else min(own, seconds)
+
+
 _TOO_MUCH = "too much is in transit, so output and files are left out"
 
 
@@ -45,15 +65,23 @@ class Judge(HTTPEndpoint):
             service.registry.resolve(named)
         body = await read_request(request, int(service.registry.server.max_request), JudgeRequest)
         runtime = service.registry.resolve(named) if named else chosen_runtime(service.registry, body)
-        judging = _Judging(service, body, runtime, reservation_of(request.scope))
+        judging = _Judging(service, body, runtime, reservation_of(request.scope), time_limit_of(request, body.timeout))
         if kind := wanted_format(request):
             return StreamedAnswer(request, kind, judging.stream)
         return await while_connected(request, judging.answer)
 
 
 class _Judging:
-    def __init__(self, service: Service, body: JudgeRequest, runtime: Runtime, reservation: Reservation) -> None:
+    def __init__(
+        self,
+        service: Service,
+        body: JudgeRequest,
+        runtime: Runtime,
+        reservation: Reservation,
+        time_limit: float | None,
+    ) -> None:
         self._service, self._body, self._runtime, self._reservation = service, body, runtime, reservation
+        self._time_limit = time_limit
         self._cases, self._setup = body.to_cases(service.registry, runtime), body.to_setup(runtime)
         self._size = sum({id(case.job.files): case.job.size for case in self._cases}.values())
         reservation.hold(self._size)
@@ -98,7 +126,7 @@ class _Judging:
             self._cases,
             count,
             stop_at_failure=stop_at_failure,
-            time_limit=body.timeout,
+            time_limit=self._time_limit,
             setup=self._setup,
         )
         usage = JudgeUsage(wall_time=self._clock.wall_time, cpu_time=self._clock.cpu_time)
@@ -129,15 +157,17 @@ class Compare(HTTPEndpoint):
         """Evaluate a program in several runtimes, and group equal results."""
         service = service_of(request)
         body = await read_request(request, int(service.registry.server.max_request), CompareRequest)
-        comparing = _Comparing(service, body, reservation_of(request.scope))
+        comparing = _Comparing(service, body, reservation_of(request.scope), time_limit_of(request, body.timeout))
         if kind := wanted_format(request):
             return StreamedAnswer(request, kind, comparing.stream)
         return await while_connected(request, comparing.answer)
 
 
 class _Comparing:
-    def __init__(self, service: Service, body: CompareRequest, reservation: Reservation) -> None:
-        self._service, self._body, self._reservation = service, body, reservation
+    def __init__(
+        self, service: Service, body: CompareRequest, reservation: Reservation, time_limit: float | None
+    ) -> None:
+        self._service, self._body, self._reservation, self._time_limit = service, body, reservation, time_limit
         available = [name for name, state in service.runtimes.items() if state.probe]
         self._jobs = body.to_jobs(service.registry, available)
         if not self._jobs:
@@ -170,7 +200,7 @@ class _Comparing:
             if events:
                 await events.send("result", b"".join(eval_pieces(self._response(task.name, result))))
 
-        with anyio.move_on_after(self._body.timeout):
+        with anyio.move_on_after(self._time_limit):
             await evaluate_all(self._service, tasks(), done)
 
     async def _compared(self) -> Compared:
@@ -202,12 +232,13 @@ class Batch(HTTPEndpoint):
         service = service_of(request)
         lines = await read_lines(request, int(service.registry.server.max_request))
         kind = wanted_format(request) or StreamFormat.NDJSON
-        return StreamedAnswer(request, kind, _Batch(service, lines).stream)
+        return StreamedAnswer(request, kind, _Batch(service, lines, time_limit_of(request, None)).stream)
 
 
 class _Batch:
-    def __init__(self, service: Service, lines: Sequence[bytes]) -> None:
-        self._service, self._lines = service, lines
+    def __init__(self, service: Service, lines: Sequence[bytes], time_limit: float | None) -> None:
+        self._service, self._lines, self._time_limit = service, lines, time_limit
+        self._answered: set[int] = set()
         self._ids: list[str | int | None] = [None] * len(lines)
 
     async def stream(self, events: Events) -> None:
@@ -221,6 +252,7 @@ class _Batch:
                     runtime, job = _resolved(self._service, body)
                 except (RequestError, RuntimeUnknownError, BusyError) as error:
                     await events.send("error", self._error(index, error))
+                    self._answered.add(index)
                 else:
                     yield Task(index, runtime, job)
 
@@ -230,8 +262,12 @@ class _Batch:
             )
             head = BatchHead(index=task.name, id=self._ids[task.name]).model_dump_json().encode()[:-1]
             await events.send("result", head + b"," + b"".join(eval_pieces(response))[1:])
+            self._answered.add(task.name)
 
-        await evaluate_all(self._service, tasks(), done)
+        with anyio.move_on_after(self._time_limit):
+            await evaluate_all(self._service, tasks(), done)
+        for index in sorted(set(range(len(self._lines))) - self._answered):
+            await events.send("skipped", {"index": index, "id": self._ids[index] or _id_of(self._lines[index])})
         await events.send("end", BatchEnd(count=len(self._lines)))
 
     def _error(self, index: int, error: Exception) -> dict[str, object]:

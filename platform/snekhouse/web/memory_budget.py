@@ -129,7 +129,8 @@ class TransitLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            with self._budget.reserve() as reservation:
+                await self._app({**scope, _KEY: reservation}, receive, send)
             return
         with self._budget.reserve() as reservation, anyio.CancelScope() as serving, ExitStack() as answering:
             waiting: _Waiting | None = None

@@ -65,7 +65,10 @@ class OriginCheck:
         if not origins:
             return self._app
         return CORSMiddleware(
-            self._app, origins, allow_methods=("GET", "POST", "DELETE"), allow_headers=("Authorization", "Content-Type")
+            self._app,
+            origins,
+            allow_methods=("GET", "POST", "PUT", "DELETE"),
+            allow_headers=("Authorization", "Content-Type"),
         )
 
     def _refuse_host(self, headers: Headers, settings: Server) -> Response | None:

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 import anyio
 
-from snekhouse.evaluation import Encoding, Job, Observer, Result
+from snekhouse.errors import SnekhouseError
+from snekhouse.evaluation import Controls, Encoding, Job, Observer, Result
 from snekhouse.web.streaming import Events
 
 _T = TypeVar("_T")
@@ -35,19 +36,36 @@ class OutputEvents:
     _has_started: anyio.Event = field(default_factory=anyio.Event)
     _decoders: dict[str, codecs.IncrementalDecoder] = field(default_factory=dict)
 
-    async def follow(self, job: Job, run: Run[_T], result_of: Callable[[_T], Result]) -> _T:
+    async def follow(
+        self,
+        job: Job,
+        run: Run[_T],
+        result_of: Callable[[_T], Result],
+        controlled: Callable[[Controls], None] | None = None,
+    ) -> _T:
         """Run a job, and send its output as it comes; return what `run` returns.
 
         Args:
             job: The job.
             run: Runs it.
             result_of: Returns the result in what `run` returns; it has the end of the output.
+            controlled: See `Observer`.
+
+        Raises:
+            SnekhouseError: `run` raised it.
         """
+        failed: list[SnekhouseError] = []
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._announce)
-            found = await run(replace(job, encoding=Encoding.BASE64), Observer(self._start, self._send))
-            self._start()
-            await self._finish(result_of(found))
+            try:
+                found = await run(replace(job, encoding=Encoding.BASE64), Observer(self._start, self._send, controlled))
+                self._start()
+                await self._finish(result_of(found))
+            except SnekhouseError as error:
+                failed.append(error)
+                tasks.cancel_scope.cancel()
+        if failed:
+            raise failed[0]  # outside of the exception group
         return found
 
     def _start(self) -> None:

@@ -56,8 +56,14 @@ _ORDINARY = {"application/json", "application/*", "*/*"}
 class Events:
     """Sends events to a client, one after the other."""
 
-    def __init__(self, kind: StreamFormat, stream: MemoryObjectSendStream[bytes]) -> None:
-        self._kind, self._stream = kind, stream
+    def __init__(self, kind: StreamFormat, deliver: Callable[[bytes], Awaitable[None]]) -> None:
+        """Prepare to send.
+
+        Args:
+            kind: How to encode.
+            deliver: Takes each encoded event; waits while the client does not read.
+        """
+        self._kind, self._deliver = kind, deliver
 
     async def send(self, name: str, fields: Mapping[str, Any] | BaseModel | bytes = b"{}") -> None:
         """Send an event; wait while the client does not read.
@@ -73,7 +79,7 @@ class Events:
                 content = fields
             case _:
                 content = to_json(fields)
-        await self._stream.send(encoded(self._kind, name, content))
+        await self._deliver(encoded(self._kind, name, content))
 
 
 def encoded(kind: StreamFormat, name: str, content: bytes) -> bytes:
@@ -145,7 +151,7 @@ class StreamedAnswer(Response):
     async def _produce(self, sender: MemoryObjectSendStream[bytes]) -> None:
         with sender:
             try:
-                await self._work(Events(self._kind, sender))
+                await self._work(Events(self._kind, sender.send))
             except SnekhouseError as error:
                 self._failure = error
 

@@ -1,0 +1,152 @@
+"""Interactive evaluations over a WebSocket: input, signals and output while the program runs.
+
+The first message of the client is a request, as for ``/eval``. Each later one is an object with `stdin` or `signal`.
+The server sends the events of `streaming`, each as an object.
+"""
+
+import signal
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Literal
+
+import anyio
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from snekhouse.errors import BusyError, RequestError, RuntimeUnknownError, SnekhouseError
+from snekhouse.evaluation import Controls, Result
+from snekhouse.service import Service
+from snekhouse.web.answer import eval_pieces
+from snekhouse.web.body import validated
+from snekhouse.web.eval_request import EvalRequest
+from snekhouse.web.fields import Utf8
+from snekhouse.web.memory_budget import reservation_of
+from snekhouse.web.output_events import OutputEvents, without_output
+from snekhouse.web.schemas import ErrorOut, EvalResponse
+from snekhouse.web.streaming import Events, StreamFormat
+
+MAX_MESSAGE = 1 << 20
+"""Bytes of a message from the client."""
+
+_REQUEST_TIMEOUT_S = 10.0
+"""Seconds for the request to arrive."""
+
+_SIGNALS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
+
+_REFUSED, _ENDED = 1008, 1000
+"""Codes of a close frame: the message cannot be used, and a normal end (RFC 6455, 7.4.1)."""
+
+
+class MessageIn(BaseModel):
+    """A message of the client while the program runs."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    stdin: Annotated[Utf8 | None, Field(description="More of the standard input; null ends it.")] = b""
+    signal: Annotated[Literal["SIGINT", "SIGTERM", "SIGKILL"] | None, Field(description="A signal to the program.")] = (
+        None
+    )
+
+
+async def _serve(websocket: WebSocket) -> None:
+    """Evaluate the program that the first message has, and pass messages and output on until it ends."""
+    service: Service = websocket.app.state.service
+    await websocket.accept()
+
+    async def deliver(content: bytes) -> None:
+        await websocket.send_text(content.decode().rstrip("\n"))
+
+    events = Events(StreamFormat.NDJSON, deliver)
+    try:
+        await _Conversation(websocket, service, events).hold()
+    except (SnekhouseError, TimeoutError) as error:
+        await events.send("end", {"error": _told(error).model_dump()})
+        await websocket.close(_REFUSED)
+    except WebSocketDisconnect:
+        pass  # nobody is left to tell
+
+
+class _Conversation:
+    def __init__(self, websocket: WebSocket, service: Service, events: Events) -> None:
+        self._websocket, self._service, self._events = websocket, service, events
+        self._controls: Controls | None = None
+        self._has_controls = anyio.Event()
+
+    async def hold(self) -> None:
+        named = self._websocket.path_params["runtime"]
+        self._service.registry.resolve(named)  # refuse an unknown runtime before the request arrives
+        with anyio.fail_after(_REQUEST_TIMEOUT_S):
+            body = await validated(EvalRequest, await self._receive())
+        if body.result:
+            raise RequestError("'result' is for /eval")
+        runtime = self._service.registry.resolve(named)
+        job = body.to_job(runtime)
+        reservation_of(self._websocket.scope).hold(job.size + 2 * MAX_MESSAGE)
+        output = OutputEvents(self._events, job.encoding)
+        failed: list[Exception] = []
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._pass_on, job.stdin, tasks.cancel_scope, failed)
+            try:
+                run = partial(self._service.evaluate, runtime)
+                result: Result = await output.follow(job, run, lambda found: found, self._take)
+            except SnekhouseError as error:
+                failed.append(error)
+            tasks.cancel_scope.cancel()
+        if failed:
+            raise failed[0]
+        response = EvalResponse.of(
+            runtime.name, job.limits, self._service.enforcement, without_output(result, job.encoding)
+        )
+        await self._events.send("end", b"".join(eval_pieces(response)))
+        await self._websocket.close(_ENDED)
+
+    def _take(self, controls: Controls) -> None:
+        self._controls = controls
+        self._has_controls.set()
+
+    async def _receive(self) -> bytes:
+        message = await self._websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect
+        return bytes(message.get("bytes") or str(message.get("text", "")).encode())
+
+    async def _pass_on(self, stdin: bytes, serving: anyio.CancelScope, failed: list[Exception]) -> None:
+        """Pass messages of the client on to the program; end the program if the client disconnects."""
+        try:
+            await self._has_controls.wait()
+            assert self._controls  # noqa: S101 - the event says so
+            await self._controls.write(stdin)
+            while True:
+                await self._handle(await self._receive(), self._controls)
+        except WebSocketDisconnect as error:
+            failed.append(error)
+            serving.cancel()
+
+    async def _handle(self, received: bytes, controls: Controls) -> None:
+        try:
+            message = await validated(MessageIn, received)
+        except RequestError as error:
+            await self._events.send("error", {"error": _told(error).model_dump()})
+            return
+        if message.signal:
+            controls.send_signal(_SIGNALS[message.signal])
+        if message.stdin is None:
+            controls.close_stdin()
+        elif message.stdin:
+            await controls.write(message.stdin)
+
+
+def _told(error: Exception) -> ErrorOut:
+    match error:
+        case TimeoutError():
+            return ErrorOut.of(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time")
+        case RuntimeUnknownError():
+            return ErrorOut.of(HTTPStatus.NOT_FOUND, str(error))
+        case BusyError():
+            return ErrorOut.of(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+        case _:
+            return ErrorOut.of(HTTPStatus.BAD_REQUEST, str(error), getattr(error, "title", ""))
+
+
+ROUTES = (WebSocketRoute("/eval/{runtime}/interactive", _serve),)
