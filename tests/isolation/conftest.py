@@ -37,12 +37,13 @@ def prison(evaluations: Prison, request: pytest.FixtureRequest) -> Prison:
     return replace(evaluations, in_session=request.param == "session")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out attacks from cells that tell nothing new.
 
     Tests marked `alone` measure what is left when an evaluation is answered; tests/sessions does that for sessions. A cell
     runs the same code whichever way its session starts, so every third attack is enough from cold sessions, unless
-    SNEKHOUSE_TEST_EVERY is set.
+    SNEKHOUSE_TEST_EVERY is set. Against a server elsewhere, every tenth is enough: its host changes nothing but the walls
+    of the jail, which evaluations attack.
     """
     params = {
         each: each.callspec.params for each in items if isinstance(each, pytest.Function) and hasattr(each, "callspec")
@@ -50,5 +51,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     cells = [each for each, given in params.items() if given.get("prison") == "session"]
     alone = {each for each in cells if each.get_closest_marker("alone")}
     cold = [each for each in cells if params[each].get("server") == "cold"]
-    left_out = alone | (set(cold) - set(cold[::3]) if not os.environ.get("SNEKHOUSE_TEST_EVERY") else set())
+    few = set(cells) - set(cells[::10]) if config.getoption("--server") else set()
+    left_out = alone | few | (set(cold) - set(cold[::3]) if not os.environ.get("SNEKHOUSE_TEST_EVERY") else set())
     items[:] = [each for each in items if each not in left_out]
