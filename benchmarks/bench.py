@@ -34,6 +34,7 @@ import peers
 from measuring import SECONDS, Client, Figures, alternate, throughput
 from plotting import plot
 
+import judging
 import sessions
 from fidelity.plain import Plain
 from leftovers import descendants, guests
@@ -288,6 +289,7 @@ def report(bench: Bench) -> Iterator[str]:
         ),
     )  # fmt: skip
     yield from _sessions(bench)
+    yield from _judging(bench)
     yield f"CPU time of the server for one forked `print(1)`, with 8 clients: {cpu(bench):.2f} ms.\n"
     yield "Memory as proportional set size (PSS) in MiB, and the start-up time of a server with all runtimes:\n"
     yield table(("memory", "MiB"), ((what, f"{size:.1f}") for what, size in memory(bench).items()))
@@ -319,6 +321,17 @@ def _sessions(bench: Bench) -> Iterator[str]:
         f"An idle session that has run two cells takes {size:.1f} MiB (PSS, 500 sessions). A `print(1)` takes "
         f"{alone:.1f} ms without them, and {beside:.1f} ms beside them.\n"
     )
+
+
+def _judging(bench: Bench) -> Iterator[str]:
+    url, default = str(bench.forking.client.base_url), bench.registry.default
+    yield f"Cases in {default}, 100 in a request, in turns; medians:\n"
+    yield table(
+        ("work", "cases/s", "ms a case"),
+        ((title, f"{rate:.0f}", f"{ms:.1f}") for title, (rate, ms) in judging.verdicts(url, default, NUMPY).items()),
+    )
+    first, whole = judging.first_byte(url, default)
+    yield f"The first output of a streamed `print(1)` comes after {first:.1f} ms, an answer after {whole:.1f} ms.\n"
 
 
 def compared(bench: Bench, asked: argparse.Namespace) -> Iterator[str]:

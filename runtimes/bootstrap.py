@@ -175,7 +175,7 @@ def receive_field():  # type: () -> bytes
 def receive_file():  # type: () -> bytes
     """Write one input file below the home as it streams in; return its stamp (inode, mtime).
 
-    If that fails, receive the rest of the file all the same, since a session goes on after it.
+    If that fails, still receive the rest of the file, because a session receives more messages.
     """
     path = HOME + b"/" + receive_field()
     left, file = receive_number(), -1

@@ -12,10 +12,11 @@
     ├── JailError             a jail did not start, or broke its protocol; our failure, not the program's
     │   ├── RefusedError      a process cannot be forked or sealed, or a state not copied (jail.channel)
     │   ├── SessionLostError  a session has no state any more (jail.session)
+    │   ├── SetupError        the setup of cases failed (jail.case_jail)
     │   └── ForkServerError   a fork server failed (jail.generation)
     │       └── UnfitModuleError  a module cannot be set aside (jail.generation)
     ├── OutputLimitError      a program printed too much (jail.streams); `run` turns it into a status
-    ├── FilesError            the files of a run cannot be returned (jail.home_walk); `run` turns it into a status
+    ├── FilesError            files cannot be returned or listed (jail.home_walk); `run` turns it into a status
     ├── PackagesError         third-party packages could not be installed, removed or listed
     ├── RequestError          a request that cannot be evaluated as sent
     │   └── OutlineError      a body that is not JSON, or is too large even without long strings (web.json_outline)

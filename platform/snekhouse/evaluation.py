@@ -104,8 +104,8 @@ class Observer:
     Attributes:
         started: Called once it has a slot.
         printed: Takes what the program prints as it comes: ``stdout`` or ``stderr``, and bytes. While this waits, the
-            program waits as well, once its pipe is full. The result then has only what this was not given. If None,
-            the result has all output.
+            program waits as well, once its pipe is full. The result then has only the output that this has not
+            received. If None, the result has all output.
         controlled: Called when the program starts, with its controls. Its standard input is then a pipe, and the job's
             is not used. If None, the standard input is the job's.
     """

@@ -26,14 +26,14 @@ OK = Result(Status.OK, 0, stdout="42\n", files=(File("out", b"1\n"), File("raw",
 )
 def test_a_program_that_ended_well_is_compared(expected: Expected, verdict: str, reason: str) -> None:
     judgement = judged(OK, expected)
-    assert (judgement.verdict, judgement.message) == (verdict, reason)
+    assert (judgement.verdict, judgement.reason) == (verdict, reason)
 
 
 @pytest.mark.parametrize("status", [status for status in Status if status not in {Status.OK, Status.ERROR}])
 def test_how_a_program_was_ended_decides(status: Status) -> None:
     result = Result(status, 137, stdout="42", message="why")
     judgement = judged(result, Expected("42"))
-    assert (judgement.verdict, judgement.message) == (VERDICTS[status], "why")
+    assert (judgement.verdict, judgement.reason) == (VERDICTS[status], "why")
     assert judgement.verdict is not Verdict.ACCEPTED
 
 

@@ -137,7 +137,7 @@ def test_sessions_of_a_killed_worker_are_gone_and_the_others_stay(crowd: Server)
     assert set(codes) == {200, 410}
     assert codes[410] in {2, 3}
     gone = next(name for name in made if ask(crowd, "GET", f"/sessions/{name}").status_code == 410)
-    assert "restarted" in ask(crowd, "GET", f"/sessions/{gone}").json()["description"]
+    assert "its worker has restarted" in ask(crowd, "GET", f"/sessions/{gone}").json()["description"]
     for name in made:
         ask(crowd, "DELETE", f"/sessions/{name}")
 

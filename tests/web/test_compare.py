@@ -54,7 +54,7 @@ def test_runtimes_can_be_chosen_also_by_alias(client: httpx.Client) -> None:
     ("body", "status", "told"),
     [
         ({"input": "1", "runtimes": ["none"]}, 404, "there is no runtime 'none'"),
-        ({"input": "1", "runtimes": []}, 400, "name at least one"),
+        ({"input": "1", "runtimes": []}, 400, "none is named or available"),
         ({"input": "1", "limits": {"wall_time": 60}}, 400, ": limits.wall_time: 60.0 is above"),
         ({"input": "1", "normalise": {}}, 200, ""),
     ],

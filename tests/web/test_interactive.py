@@ -138,7 +138,7 @@ def test_input_after_the_end_of_the_program_costs_nothing(either: Server) -> Non
         ("nonsense", "Invalid JSON"),
         ('{"inpt": "1"}', "one of 'input' and 'args' is required"),
         ('{"input": "1", "limits": {"wall_time": 60}}', "is above this runtime's limit"),
-        ('{"input": "1", "result": true}', "'result' is for /eval"),
+        ('{"input": "1", "result": true}', "'result' is not supported here"),
     ],
 )
 def test_a_request_that_is_refused_is_told_before_the_connection_closes(

@@ -126,7 +126,7 @@ def test_a_program_may_come_with_each_case(client: httpx.Client) -> None:
         ({"input": "1", "cases": [{"expected": {"match": "nearly"}}]}, "cases.0.expected.match"),
         ({"input": "1", "cases": [{}, {"limits": {"wall_time": 60}}]}, "cases.1: limits.wall_time: 60.0 is above"),
         ({"input": "1", "cases": [{"files": [{"path": "../a"}]}]}, "cases.0.files.0.path: must be below the home"),
-        ({"input": "1", "result": True, "cases": [{}]}, "'result' is for /eval"),
+        ({"input": "1", "result": True, "cases": [{}]}, "'result' is not supported here"),
     ],
 )
 def test_a_request_that_cannot_be_judged_is_refused_with_the_place(

@@ -1,8 +1,9 @@
 """The command line: ``snekhouse``, also ``python -m snekhouse``.
 
-Exit codes: 0 success; 1 a check found a problem; 2 the command failed (the message says whether the usage, the
-registry or the host is wrong); 130 after Ctrl-C. `snekhouse eval` exits with the exit code of the program, or with
-255 if the jail failed or the answer has no exit code. `snekhouse repl` exits with the code of exit() in a cell.
+Exit codes: 0 success; 1 a check found a problem, a case was not accepted, or runtimes differ; 2 the command failed (the
+message says whether the usage, the registry or the host is wrong); 130 after Ctrl-C. `snekhouse eval` exits with the
+exit code of the program, or with 255 if the jail failed or the answer has no exit code. `snekhouse repl` exits with the
+code of exit() in a cell.
 """
 
 import sys

@@ -43,7 +43,7 @@ def compare(
     request = validated_request(CompareRequest, body, program)
     results = anyio.run(_compare, loaded, request)
     if not results:
-        raise UsageError("no runtime is available; `snekhouse doctor` says why")
+        raise UsageError("no runtime is available; `snekhouse runtimes list` says why")
     default = loaded.default if loaded.default in results else next(iter(results))
     groups = grouped(results, default, Normalization(normalize, normalize, normalize))
     if json:

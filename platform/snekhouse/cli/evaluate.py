@@ -1,4 +1,4 @@
-"""``snekhouse eval``: one evaluation without a server."""
+"""``snekhouse eval``: one evaluation, without a server unless it is interactive."""
 
 import logging
 import os

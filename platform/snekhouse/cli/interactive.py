@@ -49,9 +49,9 @@ def hold_conversation(url: str, runtime: str, request: Mapping[str, Any]) -> int
             signal.signal(signal.SIGINT, lambda *_: _send(client, {"signal": "SIGINT"}))
             return _print_events(client)
     except (OSError, InvalidHandshake, InvalidURI, TimeoutError, httpx.HTTPError, ValueError, KeyError) as error:
-        raise RemoteError(f"no valid answer from {url}: {error}; start the server, or leave --url out") from error
+        raise RemoteError(f"no valid answer from {url}: {error}; start the server, or correct --url") from error
     except ConnectionClosed as error:
-        raise RemoteError(f"{url} closed the connection before the program ended: {error}") from error
+        raise RemoteError(f"{url} closed the connection before the program ended: {error}; its log says why") from error
 
 
 def _default_of(url: str) -> str:
@@ -95,4 +95,4 @@ def _print_events(client: ClientConnection) -> int:
                 if event["message"]:
                     say(event["message"])
                 return JAIL_FAILED if event["returncode"] is None else int(event["returncode"])
-    raise RemoteError("the server closed the connection before the program ended")
+    raise RemoteError("the server closed the connection before the program ended; its log says why")

@@ -25,6 +25,7 @@ from snekhouse.web.judge_request import JudgeRequest
 from snekhouse.web.judge_schemas import CaseOut, Judged, JudgeUsage
 
 _FAILED = 1
+_MATCHES = ("exact", "trimmed", "tokens")
 
 
 def judge_program(
@@ -33,10 +34,16 @@ def judge_program(
         Path, typer.Argument(help="Folder with NAME.in and NAME.out for each case, or a file with a JSON case a line.")
     ],
     runtime: Annotated[str, typer.Option(help="Name or alias of a runtime; by default the registry's default.")] = "",
-    match: Annotated[str, typer.Option(help="How output is compared: exact, trimmed or tokens.")] = "trimmed",
-    tolerance: Annotated[float | None, typer.Option(help="How much numbers may differ; compares tokens.")] = None,
+    match: Annotated[
+        str, typer.Option(help="How output of cases in a folder is compared: exact, trimmed or tokens.")
+    ] = "trimmed",
+    tolerance: Annotated[
+        float | None, typer.Option(help="How much numbers may differ, in cases in a folder; compares tokens.")
+    ] = None,
     checker: Annotated[Path | None, typer.Option(help="File of a program that judges the output.")] = None,
-    stop: Annotated[bool, typer.Option("--stop", help="Skip the cases after the first failure.")] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="After the first failure, skip the cases that have not ended.")
+    ] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,
     json: JsonOption = False,
 ) -> None:
@@ -44,6 +51,8 @@ def judge_program(
     set_up_quiet_logs()
     loaded = load(registry)
     chosen = loaded.resolve(runtime or loaded.default)
+    if match not in _MATCHES:
+        raise typer.BadParameter(f"--match: {match!r} is unknown; write {', '.join(_MATCHES)}")
     how = match if tolerance is None else {"float": tolerance}
     body: dict[str, Any] = {"input": text_of(program), "cases": _cases(cases, how)}
     if checker:
@@ -70,7 +79,7 @@ def _cases(path: Path, match: object) -> list[dict[str, Any]]:
     if path.is_dir():
         found = [_case(each, match) for each in sorted(path.glob("*.in"))]
     else:
-        found = [_line(number, line) for number, line in enumerate(text_of(path).splitlines(), 1) if line.strip()]
+        found = [_line(path, number, line) for number, line in enumerate(text_of(path).splitlines(), 1) if line.strip()]
     if not found:
         raise UsageError(f"{path} has no cases; it needs files NAME.in and NAME.out, or lines of JSON")
     return found
@@ -82,11 +91,14 @@ def _case(path: Path, match: object) -> dict[str, Any]:
     return {"id": path.stem, "stdin": text_of(path), "expected": expected}
 
 
-def _line(number: int, line: str) -> dict[str, Any]:
+def _line(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
-        return dict(json_format.loads(line))
-    except ValueError as error:
-        raise UsageError(f"line {number} is not a JSON object: {error}") from error
+        found = json_format.loads(line)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UsageError(f"{path}: line {number} is not a JSON object; write one case as an object on each line")
+    return found
 
 
 async def _judge(registry: Registry, runtime: Runtime, cases: Sequence[Case], stop: bool) -> list[CaseResult]:
@@ -113,7 +125,7 @@ def _row(name: str, found: CaseResult) -> tuple[str, ...]:
     memory = f"{usage.memory / (1 << 20):.1f}" if usage and usage.memory is not None else ""
     difference = judgement.difference
     where = f", line {difference.line}: {difference.actual!r}, not {difference.expected!r}" if difference else ""
-    return name, judgement.verdict.value, seconds, memory, judgement.message + where
+    return name, judgement.verdict.value, seconds, memory, judgement.reason + where
 
 
 def _print_judged(

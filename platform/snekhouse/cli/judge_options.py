@@ -39,7 +39,7 @@ _Request = TypeVar("_Request", JudgeRequest, CompareRequest)
 
 
 def validated_request(model: type[_Request], body: Mapping[str, Any], source: Path) -> _Request:
-    """Make the request that a command stands for.
+    """Validate the fields of a request, and return the request.
 
     Args:
         model: Its model.

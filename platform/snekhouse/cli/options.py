@@ -21,12 +21,12 @@ def is_given(context: typer.Context, name: str) -> bool:
 
 
 def _is_remote(context: typer.Context) -> bool:
-    """Return whether a server is to do the work; the options that say so are eager, and known before others."""
+    """Return whether the command uses a server. These options are eager, so typer reads them first."""
     return bool(context.params.get("url") or context.params.get("interactive"))
 
 
 def _found(context: typer.Context, param: typer.CallbackParam, path: Path) -> Path:
-    """Return the registry that is named, or the first default that exists; any if a server is named instead.
+    """Return the registry that is named, or the first default that exists; with a server, the path unchanged.
 
     Raises:
         UsageError: No registry is named and no default exists.

@@ -37,8 +37,8 @@ class PerWorkerNumber:
         self._numbers[self._worker] = value
 
     @property
-    def largest(self) -> int:
-        """The worker with the largest number."""
+    def worker_with_largest(self) -> int:
+        """Which worker has the largest number, from 0."""
         return max(range(len(self._numbers)), key=self._numbers.__getitem__)
 
     @property

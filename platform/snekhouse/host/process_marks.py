@@ -1,6 +1,6 @@
-"""What processes of a jail can change about another one there, and read afterwards (proc_pid_stat(5), ioprio_set(2)).
+"""Attributes of a process that other processes of its jail can change (proc_pid_stat(5), ioprio_set(2)).
 
-A process that compares these marks before and after knows whether another process left something behind in them.
+The server compares them before and after a case.
 """
 
 import ctypes
@@ -12,7 +12,7 @@ from snekhouse.host.processes import proc_text
 from snekhouse.host.system_calls import numbers
 
 _STATUS = ("SigPnd", "ShdPnd", "SigBlk", "SigIgn", "SigCgt", "Cpus_allowed", "Threads", "Uid", "Gid", "Seccomp")
-"""Fields of /proc/PID/status: signals that wait, are blocked, ignored or handled; CPUs; threads."""
+"""Fields of /proc/PID/status: signals that wait, are blocked, ignored or handled; CPUs; threads; ids; seccomp."""
 
 _STAT = (2, 3, 15, 16, 17, 37, 38)
 """Fields of /proc/PID/stat after the name: group, session, priority, niceness, threads, real-time priority, policy."""

@@ -1,8 +1,8 @@
-"""Cases that start from a state: code that ran once, and a copy of its process for each case.
+"""Cases that start from the state of a setup: each is a copy of the process that has run the setup.
 
 All cases of such a jail share its namespaces and folders. So the jail is used again only as long as nothing can be left
 of a case: no process and no file, no attribute of a process that stays, and no process id that was used up. Otherwise
-the caller opens another one, which runs the code again.
+the caller opens another one, in which the setup runs again.
 """
 
 import os
@@ -35,18 +35,18 @@ _Entries = frozenset[tuple[object, ...]]
 
 
 class SetupError(JailError):
-    """The code that cases start from failed; the text says why."""
+    """The setup failed; the text says why."""
 
 
 @dataclass
 class CaseJail:
-    """A jail with a state from which cases start.
+    """A jail with the state of a setup, from which cases start.
 
     Attributes:
         jail: The jail.
         state: The state.
         folders: Descriptors of the folders that programs may write to.
-        can_fork: Whether several cases can start from the state. They could see each other if the code left threads,
+        can_fork: Whether several cases can start from the state. They could see each other if the setup left threads,
             processes, open files or sockets, shared memory, or handlers of signals.
         is_clean: Whether another case may start here.
     """
@@ -151,7 +151,7 @@ _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @asynccontextmanager
 async def opened_case_jail(prepared: PreparedRuntime, setup: Job, start: Start) -> AsyncIterator[CaseJail]:
-    """Open a jail, run the code from which cases start, and end the jail on leaving.
+    """Open a jail, run a setup in it, and end the jail on leaving.
 
     Args:
         prepared: The runtime.
@@ -159,7 +159,8 @@ async def opened_case_jail(prepared: PreparedRuntime, setup: Job, start: Start) 
         start: How the first process of the jail starts.
 
     Raises:
-        SetupError: The code failed.
+        SetupError: The setup failed.
+        BusyError: This host cannot limit sessions.
         ForkServerError: The fork server failed.
         JailError: The jail did not start.
         OSError: The host is out of processes, descriptors or memory.

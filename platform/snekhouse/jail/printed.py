@@ -67,7 +67,7 @@ class Printed:
             stream.read_rest()
 
     def texts(self, *, cut: bool) -> tuple[str, str | None]:
-        """Return stdout, and stderr if the job separates it, as text; without what the observer was given.
+        """Return stdout, and stderr if the job separates it, as text; without what the observer has received.
 
         Args:
             cut: Whether the output was cut; in UTF-8, a character that was cut in two is then dropped.
@@ -93,7 +93,7 @@ def opened_output(job: Job, observer: Observer) -> Iterator[Printed]:
     with output_streams(job.limits.output, apart=job.separate_stderr) as streams:
         if observer.printed:
             for stream, name in zip(streams, ("stdout", "stderr"), strict=False):
-                stream.follower = partial(observer.printed, name)
+                stream.observer = partial(observer.printed, name)
         yield Printed(streams, job)
 
 

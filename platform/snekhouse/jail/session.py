@@ -169,7 +169,7 @@ class SessionJail:
 
         Args:
             state: The state.
-            request: The cell: three arguments (docs/protocol.md), and files to write first. Without arguments, the
+            request: The cell: four arguments (docs/protocol.md), and files to write first. Without arguments, the
                 state only writes the files.
             streams: Descriptors of its standard input, output and error. The caller closes them after this.
 

@@ -173,7 +173,7 @@ async def write_file(jail: SessionJail, state: SessionState, file: File, limits:
     except (JailError, TimeoutError, OSError) as error:
         if copy is state:
             raise SessionLostError("the session's interpreter ended while it wrote a file") from error
-        raise RequestError(f"{file.path!r} cannot be written: {_REMEDY}", title=_TITLE) from error
+        raise RequestError(f"{file.path!r} cannot be written: {_REASON}", title=_TITLE) from error
     finally:
         if copy is not state:
             await jail.kill(copy)
@@ -182,4 +182,7 @@ async def write_file(jail: SessionJail, state: SessionState, file: File, limits:
 
 
 _TITLE = "Request file is invalid"
-_REMEDY = "the interpreter of the session ended, probably because the file does not fit into limits.memory"
+_REASON = (
+    "the interpreter ended, probably because the file does not fit into limits.memory; "
+    "send a smaller file, or open a session with more memory"
+)

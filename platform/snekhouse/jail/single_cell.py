@@ -15,7 +15,13 @@ from snekhouse.jail.verdict import JAIL_FAILED
 
 
 async def run_single_cell(prepared: PreparedRuntime, job: Job, start: Start, observer: Observer = NOBODY) -> Result:
-    """Evaluate the last argument of a job as a cell; the arguments and exceptions are those of `run`.
+    """Evaluate the last argument of a job as a cell.
+
+    Args:
+        prepared: The runtime.
+        job: What to evaluate.
+        start: How its guest starts.
+        observer: Follows the evaluation.
 
     Raises:
         ForkServerError: The fork server failed; the result of the program is lost.
@@ -42,6 +48,6 @@ async def _run(jail: SessionJail, cell: Job, observer: Observer) -> Result:
         require_memory(jail.group, cell.limits)
         raise
     with closing(state):
-        found, current = await run_cell(jail, state, None, cell, observer)
+        found, current = await run_cell(jail, state, None, cell, observer, is_last=True)
         current.close()
     return found.result

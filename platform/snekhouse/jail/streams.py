@@ -20,7 +20,7 @@ _READS = 64
 """Reads before other tasks get a turn: if a program sets O_DIRECT, each read returns one packet, even of one byte."""
 
 _END_SIZE = 1 << 17
-"""Bytes at the end of the content that are kept although a follower was given them: a traceback may be there."""
+"""Bytes at the end of the content that are kept although an observer has received them: a traceback may be there."""
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 """A control sequence that sets the colour of text (ECMA-48, SGR)."""
@@ -48,14 +48,15 @@ class OutputStream:
 
     Attributes:
         writer: The program's end of the pipe; the server closes its copy as soon as the program has its own.
-        follower: Takes the content as it comes. Then only what it was not given is kept, and the end.
+        observer: Takes the content as it comes. If set, the stream keeps only the end of the content, and what the
+            observer has not received.
     """
 
     def __init__(self, budget: OutputBudget) -> None:
         self._budget = budget
         self._content = bytearray()
         self._given = 0
-        self.follower: Callable[[bytes], Awaitable[None]] | None = None
+        self.observer: Callable[[bytes], Awaitable[None]] | None = None
         self._reader, self.writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._reader, False)
 
@@ -66,7 +67,7 @@ class OutputStream:
 
     @property
     def rest(self) -> bytes:
-        """Those of them that the follower was not given; all if there is none."""
+        """Those of them that the observer has not received; all if there is none."""
         return bytes(self._content[self._given :]) if self._given else self.content
 
     async def read(self) -> None:
@@ -80,19 +81,19 @@ class OutputStream:
                 if self._read_some():
                     return
             except BlockingIOError:
-                if self.follower and self._given < len(self._content):
-                    await self._give(self.follower)
+                if self.observer and self._given < len(self._content):
+                    await self._give(self.observer)
                 else:
                     await anyio.wait_readable(self._reader)
             else:
-                if self.follower:
-                    await self._give(self.follower)
+                if self.observer:
+                    await self._give(self.observer)
                 await checkpoint()
 
-    async def _give(self, follower: Callable[[bytes], Awaitable[None]]) -> None:
-        """Give new content to the follower; free what is no longer needed."""
+    async def _give(self, observer: Callable[[bytes], Awaitable[None]]) -> None:
+        """Give new content to the observer; free what is no longer needed."""
         while piece := bytes(self._content[self._given : self._given + _CHUNK]):
-            await follower(piece)
+            await observer(piece)
             self._given += len(piece)
         spare = len(self._content) - _END_SIZE
         if spare > _END_SIZE:
@@ -106,7 +107,7 @@ class OutputStream:
             BlockingIOError: There is nothing more to read now.
             OutputLimitError: As above.
         """
-        for _ in range(1 if self.follower else _READS):
+        for _ in range(1 if self.observer else _READS):
             chunk = os.read(self._reader, _CHUNK)
             if not chunk:
                 return True

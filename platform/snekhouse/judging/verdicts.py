@@ -9,7 +9,7 @@ from snekhouse.judging.comparison import Difference, Match, trimmed
 
 
 class Verdict(StrEnum):
-    """What becomes of a case."""
+    """How a case was judged."""
 
     ACCEPTED = "accepted"
     WRONG_ANSWER = "wrong_answer"
@@ -57,13 +57,13 @@ class Judgement:
 
     Attributes:
         verdict: The verdict.
-        message: The reason in a sentence; may be empty.
+        reason: The reason in a sentence; may be empty.
         difference: The first line that differs, if that is the reason.
         file: Path of the file that differs; empty if it is standard output.
     """
 
     verdict: Verdict
-    message: str = ""
+    reason: str = ""
     difference: Difference | None = None
     file: str = ""
 

@@ -69,7 +69,8 @@ class Server(Table):
         Field(description="Sessions at once, branches included; 0: none. Each holds memory even while it is idle."),
     ] = 0
     session_idle: Annotated[
-        Positive, Field(description="Seconds after its last cell, branch or rollback until a session ends.")
+        Positive,
+        Field(description="Seconds after its last cell, branch, rollback or written file until a session ends."),
     ] = 600.0
     session_age: Annotated[Positive, Field(description="Seconds until a session ends in any case.")] = 86_400.0
     session_memory: Annotated[

@@ -1,7 +1,7 @@
 """Requests for sessions of other workers: each worker passes them on to the worker that holds the session.
 
 Clients connect to any worker, but a session lives in one. So each worker also listens on a Unix socket in a folder that
-only the server can enter, and its own sessions are named after it.
+only the server can enter. The id of a session begins with the number of its worker.
 """
 
 import socket
@@ -20,7 +20,7 @@ from snekhouse.service.session import worker_of
 from snekhouse.web.answer import error_answer
 
 _IDLE_TIMEOUT_S = 3.0
-"""Seconds for which a connection to another worker stays open without a request; its own limit is longer."""
+"""Seconds for which a connection to another worker stays open without a request; that worker would close it later."""
 
 _HOP_BY_HOP = {b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"date"}
 """Headers that concern one connection (RFC 9110, 7.6.1); and `date`, which each worker adds itself."""
@@ -82,7 +82,7 @@ class Forwarding:
             return self._worker.number if holder is None else holder
         room = self._worker.room
         if scope["method"] == "POST" and room.own <= 0 < max(room.others, default=0):
-            return room.largest
+            return room.worker_with_largest
         return self._worker.number
 
 
@@ -143,7 +143,11 @@ class _Body(httpx.AsyncByteStream):
         self._forwarded = forwarded
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the pieces; stop early if the client disconnects, which breaks the request off."""
+        """Yield the pieces.
+
+        Raises:
+            httpx.ReadError: The client disconnects; the request then ends.
+        """
         more = True
         while more:
             message: Message = await self._forwarded.receive()

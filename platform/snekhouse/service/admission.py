@@ -14,8 +14,10 @@ from snekhouse.host.per_worker_number import PerWorkerNumber
 class Admission:
     """Slots for evaluations that run at the same time, and a bounded queue for the others, fair between runtimes.
 
-    Runtimes take turns. The evaluations of each runtime start in the order of their arrival. If the queue is full, a
-    new evaluation of a runtime with few waiting evaluations replaces the last evaluation of the runtime with the most.
+    Runtimes take turns. For each runtime, the evaluations of `/judge`, `/compare` and `/batch` have a queue of their
+    own, which takes a turn as well. The evaluations of each runtime start in the order of their arrival. If the queue
+    is full, a new evaluation of a runtime with few waiting evaluations replaces the last evaluation of the runtime with
+    the most.
     So a flood of requests for one runtime does not block the others. Each worker has a queue of its own; the limit is
     that of all these queues together.
     """
@@ -41,7 +43,7 @@ class Admission:
         """Wait for a slot; yield the seconds that it took.
 
         Args:
-            runtime: The runtime in whose queue to wait.
+            runtime: The queue to wait in: a runtime, or its evaluations in bulk.
 
         Raises:
             BusyError: The queue is full.

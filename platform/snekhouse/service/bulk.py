@@ -38,7 +38,7 @@ class Task(Generic[_Name]):
 
 
 Done = Callable[[Task[_Name], Result], Awaitable[None]]
-"""Takes the result of a task. While it waits, only so many more tasks run as there are slots."""
+"""Takes the result of a task. At most twice as many tasks as there are slots have begun and are not done."""
 
 
 async def evaluate_all(
@@ -47,7 +47,7 @@ async def evaluate_all(
     """Evaluate many tasks, as many at once as there are slots.
 
     Only one task at a time waits in the queue. There, all requests of this kind together take turns with the other
-    evaluations of a runtime, one by one. So an evaluation that arrives waits for at most one of them for each slot.
+    evaluations of a runtime. So when a slot becomes free, a waiting evaluation lets at most one task go first.
 
     Args:
         service: The service.

@@ -1,4 +1,4 @@
-"""The jails of one request whose cases start from a state: code that ran once, and a copy of its process for each."""
+"""The jails of one request whose cases start from the state of a setup."""
 
 import logging
 from contextlib import suppress
@@ -31,13 +31,13 @@ class _Held:
 
 
 class CaseJails:
-    """Jails in which cases start from a state.
+    """Jails in which cases start from the state of a setup.
 
     A jail is used for one case after the other as long as nothing is left of the case before; otherwise the next case
-    gets another one, in which the code runs again.
+    gets another one, in which the setup runs again.
 
     Attributes:
-        count: How often the code has run.
+        count: How often the setup has run.
     """
 
     def __init__(self, tasks: TaskGroup, setup: Job) -> None:
@@ -45,7 +45,7 @@ class CaseJails:
 
         Args:
             tasks: The task group that runs a task for each jail; cancelling it ends all.
-            setup: The code that runs once as the last argument, its files, variables and limits.
+            setup: The setup: its code as the last argument, its files, variables and limits.
         """
         self._tasks, self._setup = tasks, setup
         self._free: list[_Held] = []
@@ -56,6 +56,7 @@ class CaseJails:
         """Run a case; the caller has a slot.
 
         Raises:
+            BusyError: This host cannot limit sessions.
             OSError: The host is out of processes, descriptors or memory.
         """
         if self._failure is not None:

@@ -155,7 +155,8 @@ class Service:
             runtime: One of the registry's runtimes.
             job: What to evaluate.
             observer: Follows the evaluation while it runs.
-            in_bulk: Whether the request consists of many evaluations: these take turns with those of other requests.
+            in_bulk: Whether the job is one of many of a request. Such jobs wait in a queue of their own, which takes
+                turns with that of the runtime.
             run: Runs the job once it has a slot; by default the runtime's own way to start evaluations.
 
         Raises:
@@ -165,7 +166,8 @@ class Service:
         try:
             result = await self._evaluate(state, job, observer, in_bulk=in_bulk, run=run)
         except BusyError:
-            self.metrics.ended(runtime.name, "refused")
+            if not in_bulk:  # which tries again
+                self.metrics.ended(runtime.name, "refused")
             raise
         if result is None:
             raise BusyError(_CLOSING)

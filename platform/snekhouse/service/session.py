@@ -58,8 +58,8 @@ class Session:
         keep: How many checkpoints it keeps.
         checkpoints: The states before the current one, the latest last, as far as they are kept.
         created: When it was made, in seconds of a monotonic clock.
-        used: When its last cell, branch or rollback ended.
-        requests: How many cells, branches and rollbacks run or wait now.
+        used: When its last cell, branch, rollback or written file ended.
+        requests: How many cells, branches, rollbacks and writes of files run or wait now.
         over: Set once it has ended.
     """
 

@@ -19,7 +19,7 @@ _MAX_GONE = 1000
 """How many sessions that have ended are remembered, to answer with the reason."""
 
 _MEASURE_PERIOD_S = 5.0
-"""Seconds between two measurements of all jails: a program may use more memory while no cell runs."""
+"""Seconds without a request to a session, after which all jails are measured: programs may use more meanwhile."""
 
 _MEASURE_DELAY_S = 0.1
 """Seconds from a request to the measurement of its jail: until then, states that ended have freed their memory."""
@@ -55,7 +55,9 @@ class SessionTable:
         if reason := self._gone.get(name):
             raise SessionGoneError(reason)
         if self._holder.is_other_start(name):
-            raise SessionGoneError("the server has restarted since the session began")
+            raise SessionGoneError(
+                "the session belongs to another server, or its worker has restarted; POST /sessions makes a new one"
+            )
         try:
             return self._sessions[name]
         except KeyError:

@@ -155,7 +155,7 @@ class Sessions:
         async with self._locked(session):
             if session.checkpoint is None:
                 raise RequestError(
-                    "the session has no checkpoint: it has run no cell, or has already gone back to all that it kept"
+                    "the session has no checkpoint: it has run no cell, or went back to all; see [server] checkpoints"
                 )
             session.take(session.checkpoint)
 

@@ -79,7 +79,7 @@ class _Conversation:
         with anyio.fail_after(_REQUEST_TIMEOUT_S):
             body = await validated(EvalRequest, await self._receive())
         if body.result:
-            raise RequestError("'result' is for /eval")
+            raise RequestError("'result' is not supported here; leave it out, or use /eval")
         runtime = self._service.registry.resolve(named)
         job = body.to_job(runtime)
         reservation_of(self._websocket.scope).hold(job.size + 2 * MAX_MESSAGE)

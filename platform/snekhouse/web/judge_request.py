@@ -122,7 +122,7 @@ class JudgeRequest(EvalRequest):
     """A program, and the cases that it must pass."""
 
     setup: Annotated[
-        Utf8 | None, Field(description="Code that runs once; each case starts from the state that it leaves.")
+        Utf8 | None, Field(description="Code that runs before the cases; each starts from the state that it leaves.")
     ] = None
     cases: Annotated[tuple[CaseIn, ...], FailFast(), Field(strict=False, max_length=MAX_CASES)]
     checker: Annotated[CheckerIn | None, Field(description="Judges the output of each case.")] = None
@@ -145,7 +145,7 @@ class JudgeRequest(EvalRequest):
             if not own and not case.model_fields_set & {"input", "args"}:
                 raise ValueError(f"one of 'input' and 'args' is required, here or in cases.{index}")
         if self.result:
-            raise ValueError("'result' is for /eval")
+            raise ValueError("'result' is not supported here; leave it out, or use /eval")
         if self.setup is not None and (self.args != (b"-c",) or any(case.args is not None for case in self.cases)):
             raise ValueError("'setup' needs programs in 'input', and no 'args'")
         return self

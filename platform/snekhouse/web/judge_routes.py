@@ -171,7 +171,7 @@ class _Comparing:
         available = [name for name, state in service.runtimes.items() if state.probe]
         self._jobs = body.to_jobs(service.registry, available)
         if not self._jobs:
-            raise RequestError("runtimes: name at least one; GET /runtimes lists them")
+            raise RequestError("runtimes: none is named or available; GET /runtimes lists them")
         self._size = max(job.size for _, job in self._jobs.values())
         reservation.hold(self._size)
         self._results: dict[str, Result] = {}
@@ -308,7 +308,7 @@ _MAX_ERROR_LINE = 1 << 16
 def _resolved(service: Service, body: BatchLine) -> tuple[Runtime, Job]:
     runtime = chosen_runtime(service.registry, body)
     if service.runtimes[runtime.name].probe is None:
-        raise BusyError(f"the runtime {runtime.name} is unavailable")
+        raise BusyError(f"the runtime {runtime.name} is unavailable: {service.runtimes[runtime.name].reason}")
     return runtime, body.to_job(runtime)
 
 

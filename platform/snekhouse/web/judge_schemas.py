@@ -31,7 +31,10 @@ class CaseOut(BaseModel):
     index: Annotated[int, Field(description="Its position in the request, from 0.")]
     id: Annotated[str, Field(description="Its name in the request.")]
     verdict: Verdict
-    reason: Annotated[str, Field(description="The reason of the verdict; empty if it is accepted.")]
+    reason: Annotated[
+        str,
+        Field(description="The reason for the verdict; empty if the case is accepted and no checker printed anything."),
+    ]
     difference: Annotated[DifferenceOut | None, Field(description="The first line that differs.")] = None
     file: Annotated[str, Field(description="Path of the file that differs; empty for standard output.")] = ""
     status: str | None = None
@@ -58,7 +61,7 @@ class CaseOut(BaseModel):
             "index": found.index,
             "id": name,
             "verdict": judgement.verdict,
-            "reason": judgement.message,
+            "reason": judgement.reason,
             "difference": judgement.difference,
             "file": judgement.file,
         }
@@ -134,11 +137,11 @@ class CompareResponse(Compared):
 class BatchHead(BaseModel):
     """Which line of a batch an answer belongs to."""
 
-    index: Annotated[int, Field(description="Its position among the lines, from 0.")]
+    index: Annotated[int, Field(description="Its position among the lines that are not empty, from 0.")]
     id: Annotated[str | int | None, Field(description="Its name in the request.")]
 
 
 class BatchEnd(BaseModel):
     """The end of a batch."""
 
-    count: Annotated[int, Field(description="How many lines were answered.")]
+    count: Annotated[int, Field(description="How many lines the body has, except empty ones.")]

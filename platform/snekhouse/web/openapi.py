@@ -19,7 +19,8 @@ from snekhouse.web.session_request import CellRequest, SessionRequest
 from snekhouse.web.streaming import StreamFormat
 
 _ERRORS = {
-    400: "The body does not fit the schema, a limit is above the runtime's, or the session has no checkpoint.",
+    400: "The body does not fit the schema, a limit is above the runtime's, the session has no checkpoint, or a file "
+    "of a session cannot be written, listed or removed.",
     401: "The token is missing or wrong.",
     403: "A web page of an origin that is not allowed sent the request.",
     404: "There is no such runtime, no such session, no such file, or no such route.",

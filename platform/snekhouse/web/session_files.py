@@ -44,7 +44,7 @@ class FileList(HTTPEndpoint):
         try:
             found, is_cut = await anyio.to_thread.run_sync(list_files, session.shared.jail.home, timeout)
         except FilesError as error:
-            raise RequestError(str(error)) from error
+            raise RequestError(f"the files cannot be listed: {error}; remove files, or shorten their paths") from error
         return json_answer(FilesOut.of(found, truncated=is_cut))
 
 

@@ -25,7 +25,7 @@ class SessionOut(BaseModel):
         int,
         Field(description="Threads of its state besides the main one. While there are threads, no checkpoint is made."),
     ]
-    checkpoints: Annotated[int, Field(description="How many cells it can undo.")]
+    checkpoints: Annotated[int, Field(description="How many checkpoints it has: so many times it can go back.")]
     expires: Annotated[Seconds, Field(description="Seconds until it ends if nobody uses it.")]
     limits: LimitsOut
 
