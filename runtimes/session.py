@@ -95,13 +95,14 @@ class State:
         try:
             pid = posix.fork()
         except OSError as error:
-            posix.write(control, b"E" + str(error).encode())
+            tell(control, b"E" + str(error).encode())
             pid = -1
         if pid == 0:
             posix.dup2(control, CONTROL, False)
             if generator:
                 generator.setstate(kept)
-            posix.write(CONTROL, b"S")
+            if not tell(CONTROL, b"S"):
+                posix._exit(0)
             self.forked.clear()
         elif pid > 0:
             self.forked.append(pid)
@@ -214,6 +215,15 @@ class State:
             ("error.value", text_of(error)),
             ("error.line", b"" if line is None else str(line).encode()),
         ]
+
+
+def tell(control, message):  # type: (int, bytes) -> bool
+    """Send a message to the host; return whether it is still there."""
+    try:
+        posix.write(control, message)
+    except OSError:
+        return False
+    return True
 
 
 def status_of(pid):  # type: (int) -> int

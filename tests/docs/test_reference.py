@@ -13,7 +13,7 @@ from typer.core import TyperArgument, TyperGroup
 from snekhouse.cli import app
 from snekhouse.evaluation import Status
 from snekhouse.service.metrics import Metrics
-from snekhouse.web import admin, judge_routes, schemas, session_files, session_routes
+from snekhouse.web import admin, batch_routes, compare_routes, judge_routes, schemas, session_files, session_routes
 from snekhouse.web.admin_schemas import AdminRuntimeDetail, RegistryOut, ReloadOut
 from snekhouse.web.eval_request import EvalRequest
 from snekhouse.web.routes import ROUTES
@@ -104,7 +104,15 @@ def test_every_command_shown_exists_with_its_options(page: Path, line: str) -> N
 
 def test_the_page_lists_exactly_the_routes() -> None:
     assert _rows(_HTTP, "HTTP") == {
-        route.path_format for route in (*ROUTES, *session_routes.ROUTES, *session_files.ROUTES, *judge_routes.ROUTES)
+        route.path_format
+        for route in (
+            *ROUTES,
+            *session_routes.ROUTES,
+            *session_files.ROUTES,
+            *judge_routes.ROUTES,
+            *compare_routes.ROUTES,
+            *batch_routes.ROUTES,
+        )
     } | {f"/admin{route.path}" for route in admin.ROUTES}
 
 

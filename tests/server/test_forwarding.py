@@ -1,5 +1,6 @@
 """Sessions of several workers: each request reaches the worker that holds its session."""
 
+import http.client
 import os
 import signal
 import threading
@@ -158,3 +159,28 @@ def test_cells_finish_when_the_server_drains(one_runtime: Path, tmp_path: Path) 
         for each in threads:
             each.join()
         assert [answer["result"] for answer in answers] == [{"text": "'finished'"}] * 4
+
+
+def test_paths_pass_through_as_they_are(crowd: Server, session: str) -> None:
+    url = crowd.client.base_url
+    for _ in range(8):
+        connection = http.client.HTTPConnection(url.host, url.port, timeout=PATIENCE)
+        connection.request("DELETE", f"/sessions/{session}/files/..")
+        answer = connection.getresponse()
+        assert answer.status == 400, answer.read()
+        connection.close()
+    assert run(crowd, session, "1")["result"] == {"text": "1"}
+
+
+def test_no_log_has_the_id_of_a_session(one_runtime: Path, tmp_path: Path) -> None:
+    registry = tmp_path / "runtimes.toml"
+    settings = f"[server]\nworkers = 4\nconcurrency = 4\nuids = {list(UIDS)}\nsessions = 4\n"
+    registry.write_text(one_runtime.read_text().replace("[server]\n", settings))
+    with running_server(registry, tmp_path / "log") as server:
+        name = opened(server)
+        for _ in range(8):
+            run(server, name, "1")
+            ask(server, "GET", f"/sessions//{name}")
+    log = (tmp_path / "log").read_text()
+    assert "/sessions/.../eval" in log
+    assert name not in log

@@ -100,3 +100,18 @@ def test_lines_for_which_there_is_no_time_are_skipped(client: httpx.Client) -> N
     assert kinds["result"]
     assert kinds["skipped"]
     assert sorted(kinds["result"] + kinds["skipped"]) == list(range(20))
+
+
+def test_a_line_that_cannot_be_evaluated_costs_the_others_nothing(client: httpx.Client) -> None:
+    low = {"id": "low", "input": "1", "result": True, "limits": {"memory": 1}}
+    _, *answers, end = lines(client, {"id": 1, "input": "print(1)"}, low, {"id": 2, "input": "print(2)"})
+    assert end["count"] == 3
+    told = {answer["id"]: answer for answer in answers}
+    assert (told[1]["stdout"], told[2]["stdout"]) == ("1\n", "2\n")
+    assert "not enough for a session" in told["low"]["message"]
+
+
+def test_a_flood_of_empty_lines_is_refused_at_once(client: httpx.Client) -> None:
+    answer = client.post("/batch", content=b"\n" * (30 << 20), headers=NDJSON)
+    assert answer.status_code == 400
+    assert "send at most 10000" in answer.json()["description"]

@@ -3,12 +3,13 @@
 import json
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from serving import PATIENCE, SLOWNESS, Server
+from serving import PATIENCE, SLOWNESS, Server, running_server
 
 DOUBLE = "print(int(input()) * 2)"
 
@@ -273,3 +274,66 @@ def test_the_time_of_a_request_may_be_in_its_header(client: httpx.Client, path: 
         answer = client.post(path, json=body, headers={"X-Request-Timeout": wrong})
         assert answer.status_code == 400
         assert "X-Request-Timeout" in answer.json()["description"]
+
+
+def test_a_full_queue_is_told_before_and_within_a_stream(small: Path, tmp_path: Path) -> None:
+    small.write_text(small.read_text().replace("[server]\n", "[server]\nconcurrency = 1\nqueue = 0\ndrain = 1.0\n"))
+    with running_server(small, tmp_path / "log") as own:
+        busy = threading.Thread(
+            target=lambda: httpx.post(f"{own.client.base_url}/eval", json={"input": "import time; time.sleep(3)"})
+        )
+        busy.start()
+        time.sleep(0.5)
+        routes: list[tuple[str, dict[str, Any]]] = [("/judge", {"cases": [{}]}), ("/compare", {})]
+        for path, more in routes:
+            answer = own.client.post(path, json={"input": "1", **more})
+            assert (answer.status_code, answer.json()["title"]) == (503, "Service Unavailable"), path
+            start, end = events(own.client, path, {"input": "1", **more})
+            assert (start["event"], end["event"], end["error"]["title"]) == ("start", "end", "Service Unavailable")
+        busy.join()
+        assert judged(own.client, input="print(1)", cases=[{}])["verdict"] == "accepted"
+
+
+def test_what_would_take_too_much_memory_is_refused(client: httpx.Client) -> None:
+    files = [{"path": str(number)} for number in range(2000)]
+    answer = client.post("/judge", json={"input": "1", "files": files, "cases": [{}] * 1000})
+    assert answer.status_code == 400
+    assert "files and arguments in all cases together" in answer.json()["description"]
+
+
+def test_large_files_of_the_request_count_once(client: httpx.Client) -> None:
+    files = [{"path": "in", "content": "A" * 400_000}]
+    cases = [{"expected": {"stdout": "300000"}}] * 2000
+    code = "import os; print(os.stat('in').st_size)"
+    answer = client.post("/judge", json={"input": code, "files": files, "cases": cases[:40], "outputs": "none"}).json()
+    assert answer["verdict"] == "accepted", answer["cases"][0]
+
+
+def test_the_verdict_is_that_of_a_case_that_failed_also_if_earlier_ones_are_skipped(client: httpx.Client) -> None:
+    cases = [{"input": "import time; time.sleep(3)"}, {"input": "1 / 0"}]
+    answer = judged(client, cases=cases, stop="first_failure")
+    assert [case["verdict"] for case in answer["cases"]] == ["skipped", "runtime_error"]
+    assert answer["verdict"] == "runtime_error"
+
+
+def test_a_large_expected_text_does_not_stop_the_server(client: httpx.Client, server: Server) -> None:
+    cases = [{"expected": {"stdout": "\n" * 30_000_000 + "x"}}]
+    done: list[dict[str, Any]] = []
+    with httpx.Client(base_url=server.client.base_url, timeout=PATIENCE) as other:
+        judging = threading.Thread(target=lambda: done.append(judged(other, input="1", cases=cases)))
+        judging.start()
+        longest = 0.0
+        while judging.is_alive():
+            begin = time.monotonic()
+            assert client.get("/healthz").status_code == 200
+            longest = max(longest, time.monotonic() - begin)
+        judging.join()
+    assert done[0]["verdict"] == "wrong_answer"
+    assert longest < 1.0 * SLOWNESS
+
+
+def test_a_checker_that_prints_a_traceback_still_refuses(client: httpx.Client) -> None:
+    checker = "print(open('output').read()); import sys; sys.exit(1)"
+    code = "print('Traceback (most recent call last):\\n  File \"<string>\", line 1, in <module>\\nValueError: x')"
+    (found,) = judged(client, input=code, checker={"input": checker}, cases=[{}])["cases"]
+    assert found["verdict"] == "wrong_answer"

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 from starlette.routing import Route
 
 from serving import Server, await_fork_servers, running_server
-from snekhouse.web import admin, judge_routes, routes, session_files, session_routes
+from snekhouse.web import admin, batch_routes, compare_routes, judge_routes, routes, session_files, session_routes
 from snekhouse.web.api_pages import Asset
 from snekhouse.web.openapi import describe
 
@@ -53,7 +53,14 @@ def operations(found: tuple[Route, ...], above: str = "") -> set[tuple[str, str]
 def test_it_has_every_route_and_no_other() -> None:
     told = {(path, method) for path, item in describe()["paths"].items() for method in item}
     assert told == operations(
-        (*routes.ROUTES, *session_routes.ROUTES, *session_files.ROUTES, *judge_routes.ROUTES)
+        (
+            *routes.ROUTES,
+            *session_routes.ROUTES,
+            *session_files.ROUTES,
+            *judge_routes.ROUTES,
+            *compare_routes.ROUTES,
+            *batch_routes.ROUTES,
+        )
     ) | operations(admin.ROUTES, "/admin")
 
 

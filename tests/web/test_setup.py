@@ -1,5 +1,6 @@
 """Cases that start from the state of a setup: they are quick, and see nothing of each other."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -265,3 +266,45 @@ def test_what_cannot_be_had_with_a_setup_is_refused(client: httpx.Client, body: 
     answer = client.post("/judge", json={"setup": "x = 1", **body})
     assert answer.status_code == 400
     assert told in answer.json()["description"]
+
+
+@pytest.mark.alone
+def test_programs_that_no_process_can_have_leave_no_descriptors(client: httpx.Client, server: Server) -> None:
+    def descriptors() -> int:
+        return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+
+    programs = ["print(1)", "print('\0')"] * 20
+    outputs(client, programs)
+    before = descriptors()
+    for _ in range(5):
+        outputs(client, programs)
+    assert descriptors() <= before + 5
+
+
+def test_files_of_a_setup_are_no_files_of_a_case(client: httpx.Client) -> None:
+    setup = "for n in range(300): open(f'{n:03}', 'w').close()"
+    expected = {"files": [{"path": "own", "content": "eA=="}]}
+    body = {"setup": setup, "input": "open('own', 'w').write('x')", "cases": [{"expected": expected}] * 2}
+    answer = judged(client, **body)
+    assert answer["verdict"] == "accepted"
+    assert [[file["path"] for file in case["files"]] for case in answer["cases"]] == [["own"]] * 2
+
+
+def test_a_setup_that_ends_its_interpreter_is_told(client: httpx.Client) -> None:
+    setup = "import signal; signal.signal(signal.SIGALRM, signal.SIG_DFL); signal.setitimer(signal.ITIMER_REAL, 0.001)"
+    answer = judged(client, setup=setup, input="print(1)", cases=[{}] * 3)
+    assert {case["verdict"] for case in answer["cases"]} <= {"internal_error", "accepted", "runtime_error"}
+
+
+def test_scheduling_attributes_are_seen(client: httpx.Client) -> None:
+    change = (
+        "import ctypes, os, struct\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+        "attr = struct.pack('IIQiIQQQII', 56, 0, 0x01, 0, 0, 0, 0, 0, 0, 0)\n"  # SCHED_FLAG_RESET_ON_FORK
+        "libc.syscall(314, os.getppid(), attr, 0)"
+    )
+    look = (
+        "import ctypes\nlibc = ctypes.CDLL(None)\nbuffer = ctypes.create_string_buffer(56)\n"
+        "libc.syscall(315, os.getppid(), buffer, 56, 0)\nprint(buffer.raw[8:16])"
+    )
+    found = outputs(client, [look, change, look, change, change, look])
+    assert len({found[index] for index in (0, 2, 5)}) == 1

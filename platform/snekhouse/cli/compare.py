@@ -7,7 +7,6 @@ from typing import Annotated
 import anyio
 import typer
 
-from snekhouse.cli import files
 from snekhouse.cli.judge_options import ProgramArgument, set_up_quiet_logs, text_of, validated_request
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_json, print_lines
@@ -38,7 +37,7 @@ def compare(
     """Evaluate a program in several runtimes, print groups of equal results, and exit with 1 if there are several."""
     set_up_quiet_logs()
     loaded = load(registry)
-    stdin = files.read_input(stdin_file).decode() if stdin_file else ""
+    stdin = text_of(stdin_file) if stdin_file else ""
     body = {"input": text_of(program), "stdin": stdin, "runtimes": runtimes or "all"}
     request = validated_request(CompareRequest, body, program)
     results = anyio.run(_compare, loaded, request)

@@ -43,7 +43,7 @@ def hold_conversation(url: str, runtime: str, request: Mapping[str, Any]) -> int
     address = f"ws{url.removeprefix('http').rstrip('/')}/eval"
     try:
         runtime = runtime or _default_of(url)
-        with connect(f"{address}/{runtime}/interactive", open_timeout=_OPEN_TIMEOUT_S) as client:
+        with connect(f"{address}/{runtime}/interactive", open_timeout=_OPEN_TIMEOUT_S, max_size=None) as client:
             _send(client, request)
             threading.Thread(target=_send_input, args=(client,), daemon=True).start()
             signal.signal(signal.SIGINT, lambda *_: _send(client, {"signal": "SIGINT"}))

@@ -79,7 +79,7 @@ def _cases(path: Path, match: object) -> list[dict[str, Any]]:
     if path.is_dir():
         found = [_case(each, match) for each in sorted(path.glob("*.in"))]
     else:
-        found = [_line(path, number, line) for number, line in enumerate(text_of(path).splitlines(), 1) if line.strip()]
+        found = [_line(path, number, line) for number, line in enumerate(text_of(path).split("\n"), 1) if line.strip()]
     if not found:
         raise UsageError(f"{path} has no cases; it needs files NAME.in and NAME.out, or lines of JSON")
     return found

@@ -37,6 +37,7 @@ def marks(pid: int) -> tuple[object, ...]:
         not stat or stat[0] in "Tt",
         re.sub(r" +", " ", proc_text(f"/proc/{pid}/limits")),
         _io_priority(pid),
+        _scheduling(pid),
     )
 
 
@@ -67,9 +68,20 @@ def inner_pid(pid: int) -> int:
     return int(match[1]) if match else 0
 
 
+def _scheduling(pid: int) -> bytes:
+    """Read the scheduling attributes of a process (sched_setattr(2)), utilization clamps included."""
+    attributes = ctypes.create_string_buffer(_SCHED_ATTR_SIZE)
+    _libc.syscall(_sched_getattr, pid, attributes, _SCHED_ATTR_SIZE, 0)
+    return attributes.raw
+
+
+_SCHED_ATTR_SIZE = 56
+"""Size of ``struct sched_attr`` with the fields of Linux 5.3."""
+
+
 def _io_priority(pid: int) -> int:
     return int(_libc.syscall(_ioprio_get, _IOPRIO_WHO_PROCESS, pid))
 
 
 _libc = ctypes.CDLL(None)
-((_, _ioprio_get),) = numbers(("ioprio_get",), platform.machine())
+(_, _ioprio_get), (_, _sched_getattr) = numbers(("ioprio_get", "sched_getattr"), platform.machine())

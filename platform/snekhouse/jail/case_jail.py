@@ -7,17 +7,21 @@ the caller opens another one, in which the setup runs again.
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 from snekhouse.errors import JailError
 from snekhouse.evaluation import NOBODY, Job, Observer, Result, Status
 from snekhouse.host.process_marks import descriptors, handles_signals, marks, shares_memory
 from snekhouse.jail.cell import run_cell
+from snekhouse.jail.home_walk import FilesError, HomeWalk, unless_dead_end
 from snekhouse.jail.prepared import PreparedRuntime
-from snekhouse.jail.protocol import Refusal
+from snekhouse.jail.protocol import Refusal, Stamp
 from snekhouse.jail.session import SessionJail, SessionState, opened_session
 from snekhouse.jail.start import Start
 from snekhouse.profile.tmpfs import writable
@@ -64,12 +68,14 @@ class CaseJail:
         """Note how the jail is before the first case."""
         pid = self.state.pid
         self.can_fork = (
-            not self.state.threads
+            not self.jail.prepared.runtime.loopback  # sockets of a case would stay in TIME_WAIT
+            and not self.state.threads
             and await self._has_only_the_state()
             and descriptors(pid) <= _OWN_DESCRIPTORS
             and not handles_signals(pid)
             and not shares_memory(pid)
         )
+        await anyio.to_thread.run_sync(_note_files, self.jail)
         self._marks, self._entries = self._marked(), self._listed()
 
     async def run(self, case: Job, observer: Observer = NOBODY) -> Result:
@@ -126,6 +132,27 @@ class CaseJail:
         return frozenset(found)
 
 
+def _note_files(jail: SessionJail) -> None:
+    """Note the files of the setup, which cases return only if they change them.
+
+    Read a byte of each, because the first access changes the time of the last access (relatime, mount(8)).
+    """
+    walk = HomeWalk(jail.home, jail.prepared.runtime.files.timeout)
+    with suppress(FilesError):
+        for entry in walk.entries():
+            walk.check_time()
+            with walk.opened(entry) as target:
+                if target is not None:
+                    status = os.fstat(target)
+                    jail.known.note(entry.text, Stamp(status.st_ino, status.st_mtime_ns))
+                    unless_dead_end(partial(_read_byte, target))
+
+
+def _read_byte(target: int) -> None:
+    with Path(f"/proc/self/fd/{target}").open("rb", buffering=0) as file:
+        file.read(1)
+
+
 def _list(folder: int, path: tuple[object, ...], found: set[tuple[object, ...]]) -> bool:
     """Describe the entries below a folder; return whether they are few enough."""
     own = os.fstat(folder)
@@ -175,8 +202,11 @@ async def opened_case_jail(prepared: PreparedRuntime, setup: Job, start: Start) 
             if result.status is not Status.OK:
                 raise SetupError(f"the setup failed ({result.status.value}): {_reason(result)}")
             first.close()
-            cases = CaseJail(jail, state, _folders(state, held, prepared))
-            await cases.note()
+            try:
+                cases = CaseJail(jail, state, _folders(state, held, prepared))
+                await cases.note()
+            except (FileNotFoundError, ProcessLookupError, PermissionError) as error:
+                raise SetupError("the setup ended its interpreter") from error
             with closing(cases):
                 yield cases
 

@@ -97,6 +97,8 @@ async def run_cell(
     try:
         request = Request.of(job)
     except ValueError as error:
+        if copy:
+            copy.close()
         result = Result(Status.ERROR, None, str(error), message="the code cannot be passed to a process")
         return CellResult(result, StateOutcome.ROLLED_BACK), state
     try:
@@ -238,7 +240,7 @@ class _Cell:
             with anyio.fail_after(ANSWER_TIMEOUT_S):
                 status = int.from_bytes(await self.rest.channel.receive(4), "big")
             code = os.waitstatus_to_exitcode(status)
-        except (JailError, TimeoutError, OSError, ValueError) as error:
+        except (JailError, TimeoutError, OSError, ValueError, OverflowError) as error:
             raise SessionLostError("the session's interpreter does not answer") from error
         return GuestExit(code if code >= 0 else 128 - code, -code if code < 0 else None, 0.0)
 

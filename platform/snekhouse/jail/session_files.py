@@ -81,6 +81,7 @@ def list_files(home: int, timeout: float) -> tuple[tuple[FileEntry, ...], bool]:
 def _entries(walk: HomeWalk) -> Iterator[FileEntry]:
     for entry in walk.entries():
         path = entry.text
+        walk.check_time()
         with walk.opened(entry) as target:
             if target is not None:
                 status = os.fstat(target)
@@ -165,20 +166,27 @@ async def write_file(jail: SessionJail, state: SessionState, file: File, limits:
         SessionLostError: The state does not follow orders, or has no memory left for the file.
     """
     request = Request.of(Job(args=(), files=(file,), limits=limits))
-    copy = state if state.threads else await jail.fork(state)
     nowhere = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    with closing(nowhere):
+        return await _write(jail, state, request, nowhere)
+
+
+async def _write(jail: SessionJail, state: SessionState, request: Request, nowhere: int) -> None:
+    copy = state if state.threads else await jail.fork(state)
+    path = request.files[0][0].decode()
     try:
-        with closing(nowhere), anyio.fail_after(START_TIMEOUT_S):
+        # A state that writes itself must not be left in the middle of it.
+        with anyio.CancelScope(shield=copy is state), anyio.fail_after(START_TIMEOUT_S):
             refusal = await jail.begin_cell(copy, request, (nowhere,) * 3)
     except (JailError, TimeoutError, OSError) as error:
         if copy is state:
             raise SessionLostError("the session's interpreter ended while it wrote a file") from error
-        raise RequestError(f"{file.path!r} cannot be written: {_REASON}", title=_TITLE) from error
+        raise RequestError(f"{path!r} cannot be written: {_REASON}", title=_TITLE) from error
     finally:
         if copy is not state:
             await jail.kill(copy)
     if isinstance(refusal, Refusal):
-        raise RequestError(refusal.explained(file.path)[1], title=_TITLE)
+        raise RequestError(refusal.explained(path)[1], title=_TITLE)
 
 
 _TITLE = "Request file is invalid"

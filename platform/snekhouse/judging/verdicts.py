@@ -111,6 +111,6 @@ def _compared(path: str, expected: bytes, actual: bytes, match: Match) -> Judgem
 
 
 def overall(verdicts: Sequence[Verdict]) -> Verdict:
-    """Return the verdict on all cases: that of the first that is not accepted, or ``accepted``."""
-    failed = (verdict for verdict in verdicts if verdict is not Verdict.ACCEPTED)
-    return next(failed, Verdict.ACCEPTED)
+    """Return the verdict on all cases: that of the first that failed, or ``skipped`` if one was, or ``accepted``."""
+    failed = (verdict for verdict in verdicts if verdict not in {Verdict.ACCEPTED, Verdict.SKIPPED})
+    return next(failed, Verdict.SKIPPED if Verdict.SKIPPED in verdicts else Verdict.ACCEPTED)

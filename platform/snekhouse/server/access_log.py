@@ -10,7 +10,7 @@ _DEBUG_PATHS = {"/healthz", "/readyz", "/metrics"}
 """Paths that monitoring requests often: logged only with debugging on."""
 
 
-_SESSION = re.compile(r"(/sessions/)[^/]+")
+_SESSION = re.compile(r"(/sessions/+)[^/]+")
 
 
 def without_session(path: str) -> str:

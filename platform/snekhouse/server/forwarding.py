@@ -22,6 +22,9 @@ from snekhouse.web.answer import error_answer
 _IDLE_TIMEOUT_S = 3.0
 """Seconds for which a connection to another worker stays open without a request; that worker would close it later."""
 
+_BODY_TIMEOUT_S = 15.0
+"""Seconds to wait for more of a body; the worker that gets it has refused it before then."""
+
 _HOP_BY_HOP = {b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"date"}
 """Headers that concern one connection (RFC 9110, 7.6.1); and `date`, which each worker adds itself."""
 
@@ -117,11 +120,14 @@ class _Forwarded:
         serving.cancel()
 
     async def _answer(self) -> None:
-        url = httpx.URL("http://worker").copy_with(raw_path=self.scope["raw_path"])  # Hypercorn's has the query
         headers = [(name, value) for name, value in self.scope["headers"] if name.lower() not in _HOP_BY_HOP]
         if any(name.lower() == b"transfer-encoding" for name, _ in self.scope["headers"]):
             headers.append((b"transfer-encoding", b"chunked"))
-        request = httpx.Request(self.scope["method"], url, headers=headers, stream=_Body(self))
+        # httpx would change the path of a URL. Hypercorn's `raw_path` has the query as well.
+        target = {"target": self.scope["raw_path"]}
+        request = httpx.Request(
+            self.scope["method"], "http://worker/", headers=headers, stream=_Body(self), extensions=target
+        )
         answer = await self.client.send(request, stream=True)
         try:
             self.sent.set()
@@ -150,7 +156,11 @@ class _Body(httpx.AsyncByteStream):
         """
         more = True
         while more:
-            message: Message = await self._forwarded.receive()
+            try:
+                with anyio.fail_after(_BODY_TIMEOUT_S):
+                    message: Message = await self._forwarded.receive()
+            except TimeoutError as error:
+                raise httpx.ReadTimeout("the body arrives too slowly") from error
             if message["type"] == "http.disconnect":
                 raise httpx.ReadError("the client has disconnected")
             if message.get("body"):

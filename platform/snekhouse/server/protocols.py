@@ -19,6 +19,7 @@ from hypercorn.protocol.events import EndBody
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol, H11WSConnection
+from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.typing import AppWrapper, ConnectionState
 
 from snekhouse.web.schemas import ErrorOut
@@ -112,11 +113,21 @@ class _Http1(H11Protocol):
     async def handle(self, event: Event) -> None:
         self._requests = 0
         await super().handle(event)
+        if isinstance(self.stream, WSStream) and self.stream.buffer.length > self.config.websocket_max_message_size:
+            await self.send(Closed())  # Hypercorn would go on reading, and keep what it reads
 
     async def stream_send(self, event: StreamEvent) -> None:
         await super().stream_send(event)
         if isinstance(event, EndBody) and isinstance(self.connection, H11WSConnection):
             await self.send(Closed())  # the handshake was refused: the client cannot send more
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        """Start a request; offer a WebSocket no compression, because a small message could become a very large one."""
+        headers = [each for each in request.headers if each[0] != b"sec-websocket-extensions"]
+        plain = h11.Request(
+            method=request.method, target=request.target, headers=headers, http_version=request.http_version
+        )
+        await super()._create_stream(plain)
 
     async def _check_protocol(self, event: h11.Request) -> None:
         self._requests += 1

@@ -1,6 +1,5 @@
 """Many evaluations of one request: they run side by side, and share one place in the queue."""
 
-import logging
 from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -8,13 +7,12 @@ from typing import Generic, TypeVar
 import anyio
 from anyio.abc import TaskStatus
 
-from snekhouse.errors import BusyError
+from snekhouse.errors import SnekhouseError
 from snekhouse.evaluation import Job, Observer, Result, Status
 from snekhouse.jail.verdict import JAIL_FAILED
 from snekhouse.registry.models import Runtime
 from snekhouse.service.service import Run, Service
-
-_log = logging.getLogger(__package__)
+from snekhouse.service.task_groups import unwrapped_tasks
 
 _Name = TypeVar("_Name")
 
@@ -59,49 +57,87 @@ async def evaluate_all(
         BusyError: There was no place in the queue for the first task, or the server stops.
     """
     bulk = _Bulk(service, done, run)
-    failed: list[BusyError] = []
-    async with anyio.create_task_group() as running:
+    async with unwrapped_tasks() as running:
+        async for task in tasks:
+            await bulk.places.acquire()
+            await running.start(bulk.start, task)
+            bulk.require_done()
+    bulk.require_done()
+
+
+async def evaluate_in_bulk(
+    service: Service, runtime: Runtime, job: Job, *, started: Callable[[], None], run: Run | None, is_first: bool
+) -> Result:
+    """Evaluate one job of many, and try again while the queue is full.
+
+    Args:
+        service: The service.
+        runtime: Its runtime.
+        job: What to evaluate.
+        started: Called once it has a slot.
+        run: Runs it; None for the way in which evaluations start.
+        is_first: Whether to give up if the queue is full, because no job of the request has begun.
+
+    Returns:
+        The result; an error after the job had a slot is a result as well, because others of the request may go on.
+
+    Raises:
+        BusyError: The queue is full, the runtime is unavailable, or the server stops.
+    """
+    has_slot = False
+
+    def note() -> None:
+        nonlocal has_slot
+        has_slot = True
+        started()
+
+    while True:
         try:
-            async for task in tasks:
-                await bulk.places.acquire()
-                await running.start(bulk.start, task)
-        except BusyError as error:
-            failed.append(error)
-            running.cancel_scope.cancel()
-    if failed:
-        raise failed[0]
+            return await service.evaluate(runtime, job, Observer(note), in_bulk=True, run=run)
+        except SnekhouseError as error:
+            if has_slot:
+                return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=str(error))
+            state = service.runtimes.get(runtime.name)
+            if is_first or service.is_closing or state is None or state.probe is None:
+                raise
+        await anyio.sleep(_RETRY_PAUSE_S)
 
 
 class _Bulk(Generic[_Name]):
     def __init__(self, service: Service, done: Done[_Name], run: Run | None) -> None:
         self._service, self._done, self._run = service, done, run
         self._has_started = False
+        self._failed: SnekhouseError | None = None
         self.places = anyio.Semaphore(2 * service.registry.server.slots)
+
+    def require_done(self) -> None:
+        """Check that no result was refused.
+
+        Raises:
+            SnekhouseError: `done` raised it.
+        """
+        if self._failed:
+            raise self._failed
 
     async def start(self, task: Task[_Name], *, task_status: TaskStatus[None]) -> None:
         """Evaluate a task; it has started once it has a slot."""
-        try:
-            await self._done(task, await self._result(task, task_status))
-        finally:
-            self.places.release()
-
-    async def _result(self, task: Task[_Name], task_status: TaskStatus[None]) -> Result:
-        has_slot = False
 
         def started() -> None:
-            nonlocal has_slot
-            has_slot = self._has_started = True
+            self._has_started = True
             task_status.started()
 
-        state = self._service.runtimes[task.runtime.name]
-        while True:
+        try:
+            result = await evaluate_in_bulk(
+                self._service,
+                task.runtime,
+                task.job,
+                started=started,
+                run=self._run,
+                is_first=not self._has_started,
+            )
             try:
-                return await self._service.evaluate(
-                    task.runtime, task.job, Observer(started), in_bulk=True, run=self._run
-                )
-            except BusyError as error:
-                if has_slot:  # the host is out of resources
-                    return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=str(error))
-                if not self._has_started or self._service.is_closing or state.probe is None:
-                    raise
-            await anyio.sleep(_RETRY_PAUSE_S)
+                await self._done(task, result)
+            except SnekhouseError as error:
+                self._failed = self._failed or error
+        finally:
+            self.places.release()

@@ -40,14 +40,15 @@ class CaseJails:
         count: How often the setup has run.
     """
 
-    def __init__(self, tasks: TaskGroup, setup: Job) -> None:
+    def __init__(self, tasks: TaskGroup, setup: Job, idle: anyio.Semaphore) -> None:
         """Prepare to open jails.
 
         Args:
             tasks: The task group that runs a task for each jail; cancelling it ends all.
             setup: The setup: its code as the last argument, its files, variables and limits.
+            idle: Limits how many jails of all requests wait for their next case.
         """
-        self._tasks, self._setup = tasks, setup
+        self._tasks, self._setup, self._idle = tasks, setup, idle
         self._free: list[_Held] = []
         self._failure: str | None = None
         self.count = 0
@@ -62,7 +63,7 @@ class CaseJails:
         if self._failure is not None:
             return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=self._failure)
         try:
-            held = self._free.pop() if self._free else await self._opened(state)
+            held = self._taken() if self._free else await self._opened(state)
         except SetupError as error:
             self._failure = str(error)
             return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=self._failure)
@@ -75,11 +76,28 @@ class CaseJails:
         except JailError as error:
             result = Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=str(error))
         finally:
-            if held.cases.is_clean:
+            if held.cases.is_clean and self._may_wait():
                 self._free.append(held)
             else:
                 held.over.set()
         return result
+
+    def _may_wait(self) -> bool:
+        """Return whether a jail may wait for another case: all requests together have only so many such jails."""
+        try:
+            self._idle.acquire_nowait()
+        except anyio.WouldBlock:
+            return False
+        return True
+
+    def _taken(self) -> _Held:
+        self._idle.release()
+        return self._free.pop()
+
+    def close(self) -> None:
+        """End the jails that wait."""
+        while self._free:
+            self._taken().over.set()
 
     async def _opened(self, state: RuntimeState) -> _Held:
         supervisor, cold = state.supervisor, state.preparation.starter.cold.lasting(_MAX_AGE_S)

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 import anyio
 import anyio.to_thread
 
+from snekhouse.errors import SnekhouseError
 from snekhouse.evaluation import File, Job, Result, Status
 from snekhouse.judging.verdicts import Expected, Judgement, Verdict, judged
 from snekhouse.registry.models import Runtime
-from snekhouse.service.bulk import Task, evaluate_all
+from snekhouse.service.bulk import Task, evaluate_all, evaluate_in_bulk
 from snekhouse.service.case_jails import CaseJails
 from snekhouse.service.service import Service
+from snekhouse.service.task_groups import unwrapped_tasks
 
 _INLINE = 1 << 16
 """Characters of output that are compared on the event loop; more is compared in a thread."""
@@ -109,9 +111,13 @@ async def judge_cases(
             if stop_at_failure and judgement.verdict is not Verdict.ACCEPTED:
                 scope.cancel()
 
-        async with anyio.create_task_group() as jails:
-            run = CaseJails(jails, setup).run if setup else None
-            await evaluate_all(service, tasks(), done, run)
+        async with unwrapped_tasks() as jails:
+            case_jails = CaseJails(jails, setup, service.idle_jails) if setup else None
+            try:
+                await evaluate_all(service, tasks(), done, case_jails.run if case_jails else None)
+            finally:
+                if case_jails:
+                    case_jails.close()
             jails.cancel_scope.cancel()
     for index, verdict in enumerate(verdicts):
         if verdict is Verdict.SKIPPED:
@@ -122,7 +128,8 @@ async def judge_cases(
 async def _judged(service: Service, case: Case, result: Result) -> Judgement:
     if case.checker and result.status in {Status.OK, Status.ERROR} and result.returncode == case.expected.returncode:
         return await _checked(service, case.checker, case, result)
-    if len(result.stdout) + sum(map(len, case.expected.files.values())) < _INLINE:
+    sizes = (len(result.stdout), len(case.expected.stdout or ""), *map(len, case.expected.files.values()))
+    if sum(sizes) + sum(len(file.content) for file in result.files) < _INLINE:
         return judged(result, case.expected)
     return await anyio.to_thread.run_sync(judged, result, case.expected)
 
@@ -134,7 +141,11 @@ async def _checked(service: Service, checker: Checker, case: Case, result: Resul
         File("expected", (case.expected.stdout or "").encode()),
         File("output", result.stdout.encode()),
     )
-    found = await service.evaluate(checker.runtime, replace(checker.job, files=files), in_bulk=True)
+    job = replace(checker.job, files=files, separate_stderr=True)
+    try:
+        found = await evaluate_in_bulk(service, checker.runtime, job, started=lambda: None, run=None, is_first=False)
+    except SnekhouseError as error:
+        return Judgement(Verdict.INTERNAL_ERROR, f"the checker failed: {error}")
     reason = found.stdout.strip()[:_REASON_SIZE]
     match found.status, found.returncode:
         case Status.OK, 0:
@@ -142,7 +153,8 @@ async def _checked(service: Service, checker: Checker, case: Case, result: Resul
         case Status.ERROR, 1 if found.error is None:
             return Judgement(Verdict.WRONG_ANSWER, reason)
         case _:
-            message = f"the checker failed ({found.status.value}): {found.message or reason[-_REASON_SIZE:]}"
+            why = f"{found.error.name}: {found.error.value}" if found.error else found.message or reason
+            message = f"the checker failed ({found.status.value}): {why}"[:_REASON_SIZE]
             return Judgement(Verdict.INTERNAL_ERROR, message)
 
 

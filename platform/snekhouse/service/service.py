@@ -33,6 +33,7 @@ class Service:
         registry: The registry that it serves.
         metrics: Its metrics.
         runtimes: The state of each runtime, by name, in the registry's order.
+        idle_jails: Limits how many jails wait for the next case of a request (`case_jails`).
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Service:
         self._changing = anyio.Lock()
         self._admission = admission
         self._is_closing = False
+        self.idle_jails = anyio.Semaphore(min(registry.server.slots, _MAX_IDLE_JAILS))
         self._accepted: set[anyio.CancelScope] = set()
 
     def require_ready(self) -> None:
@@ -162,7 +164,9 @@ class Service:
         Raises:
             BusyError: The queue is full, the runtime is unavailable, the host is out of resources, or the server stops.
         """
-        state = self.runtimes[runtime.name]
+        state = self.runtimes.get(runtime.name)
+        if state is None:
+            raise BusyError(f"the runtime {runtime.name} was removed")
         try:
             result = await self._evaluate(state, job, observer, in_bulk=in_bulk, run=run)
         except BusyError:
@@ -253,6 +257,9 @@ class Service:
 async def _run(state: RuntimeState, job: Job, observer: Observer) -> Result:
     return await state.preparation.starter.run(state.prepared, job, observer)
 
+
+_MAX_IDLE_JAILS = 16
+"""How many jails may wait for their next case: each has a host id, and a server reserves some that it does not need."""
 
 _CLOSING = "the server is shutting down"
 

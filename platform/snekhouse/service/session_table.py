@@ -19,7 +19,7 @@ _MAX_GONE = 1000
 """How many sessions that have ended are remembered, to answer with the reason."""
 
 _MEASURE_PERIOD_S = 5.0
-"""Seconds without a request to a session, after which all jails are measured: programs may use more meanwhile."""
+"""Seconds between two measurements of all jails: a program may use more memory while no cell runs."""
 
 _MEASURE_DELAY_S = 0.1
 """Seconds from a request to the measurement of its jail: until then, states that ended have freed their memory."""
@@ -119,6 +119,7 @@ class SessionTable:
         shared.sessions.discard(session.id)
         if not shared.sessions:
             self._memory -= shared.memory
+            shared.memory, shared.is_closed = 0, True
             shared.empty.set()
         self._count()
 
@@ -135,14 +136,16 @@ class SessionTable:
 
     async def _measure(self) -> None:
         """Measure the memory of jails, and end idle sessions if all jails together have too much."""
+        due = anyio.current_time() + _MEASURE_PERIOD_S
         while True:
             self._count()
-            with anyio.move_on_after(_MEASURE_PERIOD_S) as period:
+            with anyio.move_on_at(due):
                 await self._is_used.wait()
             await anyio.sleep(_MEASURE_DELAY_S)
             jails, self._used, self._is_used = self._used, set(), anyio.Event()
-            if period.cancelled_caught:
+            if anyio.current_time() >= due:
                 jails = {session.shared for session in self._sessions.values()}
+                due = anyio.current_time() + _MEASURE_PERIOD_S
             for shared in jails:
                 self._measure_one(shared)
                 await anyio.lowlevel.checkpoint()

@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass, replace
 
-from snekhouse.evaluation import NOBODY, Job, Observer, Result, Status
+from snekhouse.evaluation import NOBODY, Controls, Job, Observer, Result, Status
 from snekhouse.jail.cold import ColdStart
 from snekhouse.jail.fork import ForkStart
 from snekhouse.jail.generation import ForkServerError
@@ -37,7 +37,7 @@ class Starter:
         Args:
             prepared: The runtime as the registry has it now.
             job: What to evaluate.
-            observer: Follows the evaluation. If it was given output, the job is not run again.
+            observer: Follows the evaluation. If it was given output or controls, the job is not run again.
 
         Raises:
             OSError: The host is out of processes, descriptors or memory.
@@ -45,20 +45,30 @@ class Starter:
             RequestError: The job wants a value, and has too little memory for that.
         """
         evaluate = run_single_cell if job.wants_value else run
-        has_printed = False
+        has_begun = False
 
         async def note(stream: str, content: bytes) -> None:
-            nonlocal has_printed
-            has_printed = True
+            nonlocal has_begun
+            has_begun = True
             assert observer.printed  # noqa: S101 - see below
             await observer.printed(stream, content)
 
-        followed = replace(observer, printed=note) if observer.printed else observer
+        def note_control(controls: Controls) -> None:
+            nonlocal has_begun
+            has_begun = True
+            assert observer.controlled  # noqa: S101 - see below
+            observer.controlled(controls)
+
+        followed = replace(
+            observer,
+            printed=note if observer.printed else None,
+            controlled=note_control if observer.controlled else None,
+        )
         if self.supervisor and (generation := self.supervisor.generation_for(imports_of(job))):
             try:
                 return await evaluate(prepared, job, ForkStart(generation), followed)
             except ForkServerError as error:
-                if has_printed:
+                if has_begun:
                     return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=str(error))
                 _log.warning("runtime %s: an evaluation starts cold: %s", prepared.runtime.name, error)
         return await evaluate(prepared, job, self.cold, observer)

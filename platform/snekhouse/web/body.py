@@ -80,16 +80,15 @@ async def read_lines(request: Request, limit: int) -> list[bytes]:
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send application/x-ndjson, not {sent[:100]}")
     body = await read_bytes(request, limit)
     reservation_of(request.scope).hold(2 * len(body))
-    lines = [line for line in body.split(b"\n") if line.strip()]
-    if len(lines) > MAX_LINES:
-        raise RequestError(f"the body has {len(lines)} lines; send at most {MAX_LINES}")
-    return lines
+    if (count := body.count(b"\n")) > MAX_LINES:
+        raise RequestError(f"the body has {count} lines; send at most {MAX_LINES}")
+    return [line for line in body.split(b"\n") if line.strip()]
 
 
 _LINES = {"", "application/x-ndjson", "application/jsonl", "application/json-lines"}
 
 MAX_LINES = 10_000
-"""Lines of a body."""
+"""Lines of a body, empty ones included."""
 
 
 async def validated(model: type[_Model], body: bytes) -> _Model:

@@ -117,7 +117,7 @@ class EvalRequest(_Received):
         """
         require_allowed(self.env, runtime)
         return Job(
-            args=self._arguments(),
+            args=self.arguments(),
             files=tuple(File(file.path, file.content) for file in self.files),
             stdin=self.stdin,
             separate_stderr=self.separate_stderr,
@@ -127,7 +127,7 @@ class EvalRequest(_Received):
             wants_value=self.result,
         )
 
-    def _arguments(self) -> tuple[bytes, ...]:
+    def arguments(self) -> tuple[bytes, ...]:
         """Drop leading empty strings and append the input, as snekbox does."""
         given = (self.input,) if "input" in self.model_fields_set else ()
         return tuple(dropwhile(operator.not_, (*self.args, *given)))

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Annotated, Literal
 
 import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -26,8 +27,14 @@ from snekhouse.web.output_events import OutputEvents, without_output
 from snekhouse.web.schemas import ErrorOut, EvalResponse
 from snekhouse.web.streaming import Events, StreamFormat
 
-MAX_MESSAGE = 1 << 20
+MAX_MESSAGE = 1 << 18
 """Bytes of a message from the client."""
+
+_WAITING = 2
+"""Messages with input that may wait for a program that does not read. Then later messages wait, signals too."""
+
+_QUEUED = 10 + _WAITING + 2
+"""Messages of a client that may be in memory at once: Hypercorn keeps ten."""
 
 _REQUEST_TIMEOUT_S = 10.0
 """Seconds for the request to arrive."""
@@ -82,11 +89,13 @@ class _Conversation:
             raise RequestError("'result' is not supported here; leave it out, or use /eval")
         runtime = self._service.registry.resolve(named)
         job = body.to_job(runtime)
-        reservation_of(self._websocket.scope).hold(job.size + 2 * MAX_MESSAGE)
+        reservation_of(self._websocket.scope).hold(job.size + _QUEUED * MAX_MESSAGE)
         output = OutputEvents(self._events, job.encoding)
         failed: list[Exception] = []
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._pass_on, job.stdin, tasks.cancel_scope, failed)
+            inputs, waiting = anyio.create_memory_object_stream[bytes | None](_WAITING)
+            tasks.start_soon(self._receive_all, inputs, tasks.cancel_scope, failed)
+            tasks.start_soon(self._write_all, job.stdin, waiting)
             try:
                 run = partial(self._service.evaluate, runtime)
                 result: Result = await output.follow(job, run, lambda found: found, self._take)
@@ -111,30 +120,40 @@ class _Conversation:
             raise WebSocketDisconnect
         return bytes(message.get("bytes") or str(message.get("text", "")).encode())
 
-    async def _pass_on(self, stdin: bytes, serving: anyio.CancelScope, failed: list[Exception]) -> None:
-        """Pass messages of the client on to the program; end the program if the client disconnects."""
+    async def _receive_all(
+        self, inputs: MemoryObjectSendStream[bytes | None], serving: anyio.CancelScope, failed: list[Exception]
+    ) -> None:
+        """Handle messages of the client; end the program if the client disconnects."""
         try:
-            await self._has_controls.wait()
-            assert self._controls  # noqa: S101 - the event says so
-            await self._controls.write(stdin)
-            while True:
-                await self._handle(await self._receive(), self._controls)
+            with inputs:
+                while True:
+                    await self._handle(await self._receive(), inputs)
         except WebSocketDisconnect as error:
             failed.append(error)
             serving.cancel()
 
-    async def _handle(self, received: bytes, controls: Controls) -> None:
+    async def _handle(self, received: bytes, inputs: MemoryObjectSendStream[bytes | None]) -> None:
         try:
             message = await validated(MessageIn, received)
         except RequestError as error:
             await self._events.send("error", {"error": _told(error).model_dump()})
             return
-        if message.signal:
-            controls.send_signal(_SIGNALS[message.signal])
-        if message.stdin is None:
-            controls.close_stdin()
-        elif message.stdin:
-            await controls.write(message.stdin)
+        if message.signal and self._controls:
+            self._controls.send_signal(_SIGNALS[message.signal])
+        if message.stdin != b"":
+            await inputs.send(message.stdin)
+
+    async def _write_all(self, stdin: bytes, waiting: MemoryObjectReceiveStream[bytes | None]) -> None:
+        """Write to the standard input of the program, which may not read for a while."""
+        await self._has_controls.wait()
+        assert self._controls  # noqa: S101 - the event says so
+        await self._controls.write(stdin)
+        with waiting:
+            async for piece in waiting:
+                if piece is None:
+                    self._controls.close_stdin()
+                else:
+                    await self._controls.write(piece)
 
 
 def _told(error: Exception) -> ErrorOut:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 
 from snekhouse.errors import RequestError
-from snekhouse.evaluation import Job
+from snekhouse.evaluation import File, Job
 from snekhouse.judging.comparison import Match, Tolerance, exact, tokens, trimmed, within
 from snekhouse.judging.grouping import Normalization
 from snekhouse.judging.verdicts import Expected
@@ -18,6 +18,10 @@ from snekhouse.web.fields import Short, Utf8
 
 MAX_CASES = 10_000
 """Cases of one request."""
+
+
+_MAX_PRODUCT = 1_000_000
+"""Files and arguments of all cases together, those of the request counted for each."""
 
 
 class _Strict(BaseModel):
@@ -158,8 +162,15 @@ class JudgeRequest(EvalRequest):
             RuntimeUnknownError: The runtime of the checker does not exist.
         """
         checker = self.checker.to_checker(registry, runtime) if self.checker else None
+        if (count := len(self.cases) * (len(self.files) + len(self.args))) > _MAX_PRODUCT:
+            raise RequestError(
+                f"cases: {count} files and arguments in all cases together; send at most {_MAX_PRODUCT}, or fewer cases"
+            )
+        base = self.to_job(runtime)
+        if self.setup is not None:
+            base = replace(base, files=())  # the setup has them, and the case finds them
         return [
-            Case(runtime, self._job(index, case, runtime), case.expected.to_expected(), checker)
+            Case(runtime, self._job(index, case, runtime, base), case.expected.to_expected(), checker)
             for index, case in enumerate(self.cases)
         ]
 
@@ -177,18 +188,21 @@ class JudgeRequest(EvalRequest):
                 raise RequestError(f"cases.{index}.limits: with 'setup', only wall_time and output can differ by case")
         return replace(self.model_copy(update={"input": self.setup}).to_job(runtime), stdin=b"")
 
-    def _job(self, index: int, case: CaseIn, runtime: Runtime) -> Job:
-        given: dict[str, Any] = {
-            name: getattr(case, name)
-            for name in ("input", "args", "stdin", "limits")
-            if name in case.model_fields_set and getattr(case, name) is not None
-        }
-        common = self.files if self.setup is None else ()  # else the setup has them, and the case finds them
-        own = self.model_copy(update=given | {"files": (*common, *(case.files or ()))})
-        try:
-            return own.to_job(runtime)
-        except RequestError as error:
-            raise RequestError(f"cases.{index}: {error}", title=error.title) from error
+    def _job(self, index: int, case: CaseIn, runtime: Runtime, base: Job) -> Job:
+        """Return the job of a case, which shares what the request has for all."""
+        changes: dict[str, Any] = {}
+        if given := {name: getattr(case, name) for name in ("input", "args") if getattr(case, name) is not None}:
+            changes["args"] = self.model_copy(update=given).arguments()
+        if case.stdin is not None:
+            changes["stdin"] = case.stdin
+        if case.files:
+            changes["files"] = (*base.files, *(File(file.path, file.content) for file in case.files))
+        if case.limits:
+            try:
+                changes["limits"] = case.limits.lower(runtime.limits)
+            except RequestError as error:
+                raise RequestError(f"cases.{index}: {error}", title=error.title) from error
+        return replace(base, **changes) if changes else base
 
 
 class NormalizeIn(_Strict):

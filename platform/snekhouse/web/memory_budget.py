@@ -30,6 +30,7 @@ class Reservation:
     def __init__(self, budget: "MemoryBudget") -> None:
         self._budget = budget
         self._waiting: _Waiting | None = None
+        self._is_resting = False
         self.size = 0
 
     def hold(self, size: int) -> None:
@@ -54,10 +55,34 @@ class Reservation:
         finally:
             self._waiting = None
 
+    @contextmanager
+    def more(self, size: int) -> Iterator[None]:
+        """Hold some more bytes while the body runs.
+
+        Raises:
+            BusyError: The budget has too little left.
+        """
+        self.hold(self.size + size)
+        try:
+            yield
+        finally:
+            self._resize(max(0, self.size - size))
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Mark the client as not to blame while the body runs, because there is nothing for it to read."""
+        self._is_resting = True
+        try:
+            yield
+        finally:
+            self._is_resting = False
+            if self._waiting:
+                self._waiting.moved, self._waiting.since = 0, time.monotonic()
+
     @property
     def pace(self) -> float:
         """Bytes a second that the client sends or reads; infinite if unknown, or if nothing waits for the client."""
-        age = time.monotonic() - self._waiting.since if self._waiting else 0
+        age = time.monotonic() - self._waiting.since if self._waiting and not self._is_resting else 0
         return self._waiting.moved / age if self._waiting and self.size and age > _PACE_DELAY_S else math.inf
 
     def give_up(self) -> None:

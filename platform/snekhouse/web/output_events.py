@@ -82,11 +82,17 @@ class OutputEvents:
         if self.encoding is Encoding.BASE64:
             text = b64encode(content).decode()
         else:
-            if name not in self._decoders:
-                self._decoders[name] = codecs.getincrementaldecoder("utf-8")("replace")
-            text = self._decoders[name].decode(content, is_last)
-        if text:
+            decoder = self._decoders.setdefault(name, codecs.getincrementaldecoder("utf-8")("replace"))
+            before = decoder.getstate()
+            text = decoder.decode(content, is_last)
+        if not text:
+            return
+        try:
             await self.events.send(name, {"text": text, "time": round(time.monotonic() - self._begin, 6)})
+        except BaseException:  # cancelled; the content comes again, with the rest
+            if self.encoding is not Encoding.BASE64:
+                decoder.setstate(before)
+            raise
 
     async def _finish(self, result: Result) -> None:
         """Send the end of the output, which `Observer.printed` was not given."""

@@ -1,6 +1,5 @@
 """The routes, which convert requests to jobs and results to responses."""
 
-from collections.abc import Callable
 from functools import partial
 
 import anyio.to_thread
@@ -11,9 +10,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from snekhouse.errors import RequestError
-from snekhouse.evaluation import Job, Result
+from snekhouse.evaluation import Result
 from snekhouse.registry.models import Registry, Runtime
-from snekhouse.service import Service
 from snekhouse.web.answer import answer, eval_pieces, json_answer
 from snekhouse.web.api_pages import Asset, Description, Page
 from snekhouse.web.app_state import service_of
@@ -51,8 +49,14 @@ class Evaluation(HTTPEndpoint):
         def respond(result: Result) -> EvalResponse:
             return EvalResponse.of(runtime.name, job.limits, service.enforcement, result, with_value=body.result)
 
+        async def stream(events: Events) -> None:
+            output = OutputEvents(events, job.encoding)
+            result = await output.follow(job, partial(service.evaluate, runtime), lambda found: found)
+            reservation_of(request.scope).hold(2 * result.size)
+            await events.send("end", b"".join(eval_pieces(respond(without_output(result, job.encoding)))))
+
         if kind := wanted_format(request):
-            return StreamedAnswer(request, kind, partial(_stream, service, runtime, job, respond))
+            return StreamedAnswer(request, kind, stream)
         result = await while_connected(request, lambda: service.evaluate(runtime, job))
         reservation_of(request.scope).hold(result.size)
         return answer(respond(result))
@@ -60,15 +64,6 @@ class Evaluation(HTTPEndpoint):
     async def options(self, _request: Request) -> Response:
         """List the allowed methods."""
         return Response(headers={"Allow": ", ".join(self._allowed_methods)})
-
-
-async def _stream(
-    service: Service, runtime: Runtime, job: Job, respond: Callable[[Result], EvalResponse], events: Events
-) -> None:
-    """Send the output of a program as it comes, and then the rest of the answer."""
-    output = OutputEvents(events, job.encoding)
-    result = await output.follow(job, partial(service.evaluate, runtime), lambda found: found)
-    await events.send("end", b"".join(eval_pieces(respond(without_output(result, job.encoding)))))
 
 
 class Runtimes(HTTPEndpoint):

@@ -3,7 +3,8 @@
 import os
 import posixpath
 import re
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 
 import anyio.lowlevel
@@ -19,6 +20,7 @@ from snekhouse.errors import RequestError
 from snekhouse.evaluation import File
 from snekhouse.jail.home_walk import FilesError
 from snekhouse.jail.session_files import OpenFile, list_files, opened_file, remove_file
+from snekhouse.service import Session
 from snekhouse.web.answer import json_answer
 from snekhouse.web.app_state import service_of, session_of, sessions_of
 from snekhouse.web.body import read_bytes
@@ -42,7 +44,8 @@ class FileList(HTTPEndpoint):
         session = session_of(request)
         timeout = session.runtime.files.timeout
         try:
-            found, is_cut = await anyio.to_thread.run_sync(list_files, session.shared.jail.home, timeout)
+            with _home(session) as home:
+                found, is_cut = await anyio.to_thread.run_sync(list_files, home, timeout)
         except FilesError as error:
             raise RequestError(f"the files cannot be listed: {error}; remove files, or shorten their paths") from error
         return json_answer(FilesOut.of(found, truncated=is_cut))
@@ -53,8 +56,10 @@ class OneFile(HTTPEndpoint):
 
     async def get(self, request: Request) -> Response:
         """Send a file, or one range of it."""
+        path = _path(request)
         with ExitStack() as held:
-            file = held.enter_context(opened_file(session_of(request).shared.jail.home, _path(request)))
+            with _home(session_of(request)) as home:
+                file = await anyio.to_thread.run_sync(lambda: held.enter_context(opened_file(home, path)))
             start, stop = _asked(request, file)
             return FileResponse(file, start, stop, held.pop_all(), with_body=request.method != "HEAD")
 
@@ -68,7 +73,9 @@ class OneFile(HTTPEndpoint):
 
     async def delete(self, request: Request) -> Response:
         """Remove a file or an empty folder."""
-        await anyio.to_thread.run_sync(remove_file, session_of(request).shared.jail.home, _path(request))
+        path = _path(request)
+        with _home(session_of(request)) as home:
+            await anyio.to_thread.run_sync(remove_file, home, path)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
@@ -76,6 +83,16 @@ ROUTES = (
     Route("/sessions/{session}/files", FileList),
     Route("/sessions/{session}/files/{path:path}", OneFile),
 )
+
+
+@contextmanager
+def _home(session: Session) -> Iterator[int]:
+    """Yield a descriptor of the home that stays open if the session ends meanwhile."""
+    home = os.dup(session.shared.jail.home)
+    try:
+        yield home
+    finally:
+        os.close(home)
 
 
 def _path(request: Request) -> str:
@@ -144,11 +161,18 @@ def _asked(request: Request, file: OpenFile) -> tuple[int, int]:
         HTTPException: 416; the file has none of them.
     """
     match = _RANGE.fullmatch(request.headers.get("range", ""))
-    if not match or not any(match.groups()) or request.headers.get("if-range", _etag(file)) != _etag(file):
+    if (
+        request.method == "HEAD"
+        or not match
+        or not any(match.groups())
+        or request.headers.get("if-range", _etag(file)) != _etag(file)
+    ):
         return 0, file.size
     first, last = match.groups()
     if not first:
         start, stop = max(0, file.size - int(last)), file.size
+    elif last and int(last) < int(first):
+        return 0, file.size  # an invalid range is ignored
     else:
         start, stop = int(first), min(file.size, int(last) + 1 if last else file.size)
     if start >= stop:

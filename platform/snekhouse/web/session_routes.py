@@ -11,8 +11,9 @@ from starlette.routing import Route
 
 from snekhouse.errors import BusyError, RequestError
 from snekhouse.evaluation import Job
+from snekhouse.jail.cell import CellResult
 from snekhouse.jail.protocol import Refusal
-from snekhouse.service import Service, Session, Sessions
+from snekhouse.service import Service, Session
 from snekhouse.web.answer import answer, eval_pieces, json_answer
 from snekhouse.web.app_state import service_of, session_of, sessions_of
 from snekhouse.web.body import read_request
@@ -62,23 +63,26 @@ class Cell(HTTPEndpoint):
         body = await read_request(request, int(service.registry.server.max_request), CellRequest)
         job = body.to_job(session.limits)
         reservation_of(request.scope).hold(job.size)
+
+        async def stream(events: Events) -> None:
+            output = OutputEvents(events, job.encoding)
+            found = await output.follow(job, partial(sessions_of(request).run, session), lambda cell: cell.result)
+            rest = replace(found, result=without_output(found.result, job.encoding))
+            await events.send("end", b"".join(eval_pieces(_respond(request, session, job, rest))))
+
         if kind := wanted_format(request):
-            return StreamedAnswer(request, kind, partial(_stream, service, sessions_of(request), session, job))
+            return StreamedAnswer(request, kind, stream)
         found = await while_connected(request, lambda: sessions_of(request).run(session, job))
-        try:
-            reservation_of(request.scope).hold(found.result.size)
-        except BusyError:
-            found = found.without_content("too much is in transit, so the output is left out; the cell has run")
-        return answer(CellResponse.of_cell(session, job.limits, service.enforcement, found))
+        return answer(_respond(request, session, job, found))
 
 
-async def _stream(service: Service, sessions: Sessions, session: Session, job: Job, events: Events) -> None:
-    """Send the output of a cell as it comes, and then the rest of the answer."""
-    output = OutputEvents(events, job.encoding)
-    found = await output.follow(job, partial(sessions.run, session), lambda cell: cell.result)
-    rest = replace(found, result=without_output(found.result, job.encoding))
-    response = CellResponse.of_cell(session, job.limits, service.enforcement, rest)
-    await events.send("end", b"".join(eval_pieces(response)))
+def _respond(request: Request, session: Session, job: Job, found: CellResult) -> CellResponse:
+    """Convert the result of a cell; leave its output out if too much is in transit, because the cell has run."""
+    try:
+        reservation_of(request.scope).hold(2 * found.result.size)
+    except BusyError:
+        found = found.without_content("too much is in transit, so the output is left out; the cell has run")
+    return CellResponse.of_cell(session, job.limits, service_of(request).enforcement, found)
 
 
 class Branch(HTTPEndpoint):

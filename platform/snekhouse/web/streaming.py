@@ -17,10 +17,14 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from snekhouse.errors import SnekhouseError
+from snekhouse.web.memory_budget import reservation_of
 from snekhouse.web.schemas import ErrorOut
 
 _KEEP_ALIVE_S = 5.0
 """Seconds without an event, after which a line without meaning shows that the server still works."""
+
+_PIECE = 1 << 16
+"""Bytes that are sent at once."""
 
 _BUFFER = 1
 """Events that wait for a client which does not read. The next one makes its program wait."""
@@ -126,6 +130,7 @@ class StreamedAnswer(Response):
         self.headers["Content-Type"] = kind.value
         del self.headers["Content-Length"]
         self._request, self._kind, self._work = request, kind, work
+        self._reservation = reservation_of(request.scope)
         self._failure: SnekhouseError | None = None
         self._is_gone = False
 
@@ -160,14 +165,15 @@ class StreamedAnswer(Response):
         while True:
             piece = _KEEP_ALIVE[self._kind]
             try:
-                with anyio.move_on_after(_KEEP_ALIVE_S):
+                with self._reservation.resting(), anyio.move_on_after(_KEEP_ALIVE_S):
                     piece = await events.receive()
             except anyio.EndOfStream:
                 break
             if not has_started:
                 await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
                 has_started = True
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            for start in range(0, len(piece), _PIECE):  # each may take the client some time to read
+                await send({"type": "http.response.body", "body": piece[start : start + _PIECE], "more_body": True})
         if self._failure and has_started:
             error, self._failure = ErrorOut.of(HTTPStatus.SERVICE_UNAVAILABLE, str(self._failure)), None
             last = encoded(self._kind, "end", b'{"error":' + error.model_dump_json().encode() + b"}")
