@@ -1,8 +1,8 @@
 """A session: an interpreter whose state stays from one cell to the next.
 
 The bootstrap executes this file instead of a program. A *state* is a process that waits for the orders of the host.
-It forks a copy of itself, or it runs a cell and then is the next state. The host keeps the current state and the one
-before it, the checkpoint; a copy can also become a branch. docs/protocol.md has the messages. The first process of the
+It forks a copy of itself, or it runs a cell and then is the next state. The host keeps the current state and some
+before it, the checkpoints. A copy can also become a branch. docs/protocol.md has the messages. The first process of the
 jail runs no cells: it reaps orphans, and exits when no process is left.
 
 Cells can change everything in their process, also the code of this file. So the host trusts nothing that a state

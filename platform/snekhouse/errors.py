@@ -25,7 +25,8 @@
     ├── SessionGoneError      a session that has ended; the text says why
     └── BusyError             the queue is full, a resource is used up, the runtime is unavailable, or the server stops
 
-A failure of a guest program is a value, `Result.status`, and not an exception, except for `SessionLostError`.
+A failure of a guest program is a value, `Result.status`, and not an exception, except for `SessionLostError` and
+`SetupError`.
 """
 
 from collections.abc import Sequence

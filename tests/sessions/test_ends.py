@@ -34,14 +34,14 @@ def test_a_server_makes_no_sessions_unless_the_registry_allows_them(small: Path,
     with running_server(small, tmp_path / "log") as server:
         answer = server.client.post("/sessions", json={})
     assert answer.status_code == 503
-    assert "set sessions in [server] to allow them" in answer.json()["description"]
+    assert "set sessions in [server] to allow more" in answer.json()["description"]
 
 
 def test_there_is_a_limit_of_sessions(own: Server) -> None:
     made = [open_session(own.client) for _ in range(3)]
     answer = own.client.post("/sessions", json={})
     assert answer.status_code == 503
-    assert "has 3 sessions, and may have 3; end one" in answer.json()["description"]
+    assert "this worker has 3 sessions, and may have 3; end one" in answer.json()["description"]
     assert own.client.post(f"/sessions/{made[0].id}/branch").status_code == 503
     made[0].end()
     assert open_session(own.client).value("1") == "1"

@@ -178,7 +178,7 @@ def test_a_bad_message_is_told_and_the_program_goes_on(server: Server) -> None:
 def test_a_message_that_is_too_large_ends_the_connection(server: Server) -> None:
     with connected(server) as client:
         send(client, input=ECHO)
-        client.send("x" * ((1 << 18) + 1))
+        client.send("x" * ((1 << 17) + 1))
         with pytest.raises(ConnectionClosed):
             until(client, "never printed")
 
@@ -263,7 +263,7 @@ def test_a_signal_comes_through_while_the_program_does_not_read(server: Server) 
     with connected(server) as client:
         send(client, input="print('ready'); import time; time.sleep(5)")
         until(client, "ready")
-        send(client, stdin="x" * 200_000)
+        send(client, stdin="x" * 100_000)
         send(client, signal="SIGKILL")
         begin = time.monotonic()
         assert end(client)["status"] == "signaled"

@@ -298,7 +298,7 @@ def test_what_would_take_too_much_memory_is_refused(client: httpx.Client) -> Non
     files = [{"path": str(number)} for number in range(2000)]
     answer = client.post("/judge", json={"input": "1", "files": files, "cases": [{}] * 1000})
     assert answer.status_code == 400
-    assert "files and arguments in all cases together" in answer.json()["description"]
+    assert "counted for each case, are 2001000" in answer.json()["description"]
 
 
 def test_large_files_of_the_request_count_once(client: httpx.Client) -> None:

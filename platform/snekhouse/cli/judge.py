@@ -31,7 +31,10 @@ _MATCHES = ("exact", "trimmed", "tokens")
 def judge_program(
     program: ProgramArgument,
     cases: Annotated[
-        Path, typer.Argument(help="Folder with NAME.in and NAME.out for each case, or a file with a JSON case a line.")
+        Path,
+        typer.Argument(
+            help="Folder with NAME.in and NAME.out for each case, or a file with one case in JSON on each line."
+        ),
     ],
     runtime: Annotated[str, typer.Option(help="Name or alias of a runtime; by default the registry's default.")] = "",
     match: Annotated[
@@ -52,7 +55,7 @@ def judge_program(
     loaded = load(registry)
     chosen = loaded.resolve(runtime or loaded.default)
     if match not in _MATCHES:
-        raise typer.BadParameter(f"--match: {match!r} is unknown; write {', '.join(_MATCHES)}")
+        raise typer.BadParameter(f"--match: {match!r} is unknown; write exact, trimmed or tokens")
     how = match if tolerance is None else {"float": tolerance}
     body: dict[str, Any] = {"input": text_of(program), "cases": _cases(cases, how)}
     if checker:

@@ -27,12 +27,12 @@ def text_of(path: Path) -> str:
     """Read a file of UTF-8.
 
     Raises:
-        typer.BadParameter: It cannot be read, or is something else.
+        typer.BadParameter: It cannot be read, or is not UTF-8.
     """
     try:
         return files.read_input(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"{path} is not UTF-8: {error.reason}") from error
+        raise typer.BadParameter(f"{path} is not UTF-8: {error.reason}; save it in UTF-8") from error
 
 
 _Request = TypeVar("_Request", JudgeRequest, CompareRequest)

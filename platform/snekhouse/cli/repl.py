@@ -128,7 +128,7 @@ def _print(answer: CellAnswer) -> None:
     if answer.message:
         say(answer.message)
     if answer.state == "rolled_back":
-        say("the cell is undone: the state is the one before it")
+        say("the cell is undone: the session went back to an earlier state")
 
 
 def is_complete(text: str) -> bool:

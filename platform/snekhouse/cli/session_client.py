@@ -21,7 +21,7 @@ from snekhouse.service import Session, Sessions, open_service, opened_sessions
 
 @dataclass(frozen=True, slots=True)
 class CellAnswer:
-    """What became of a cell.
+    """The result of a cell.
 
     Attributes:
         output: Its stdout and stderr.
@@ -165,7 +165,9 @@ async def remote_session(url: str, runtime: str) -> AsyncIterator[RemoteSession]
 
     Raises:
         UsageError: The URL cannot be used.
-        RemoteError: The server does not answer, or refuses the session.
+        RequestError: The server refuses the session (400).
+        BusyError: It cannot open one now, or allows none (503).
+        RemoteError: It does not answer, or answers with another error.
     """
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"{url!r} is not the URL of a server; write http://HOST:PORT")

@@ -24,7 +24,7 @@ _IOPRIO_WHO_PROCESS = 1
 
 
 def marks(pid: int) -> tuple[object, ...]:
-    """Return the marks of a process.
+    """Return the attributes of a process that other processes of its jail can change.
 
     Args:
         pid: Its id on the host.

@@ -1,7 +1,8 @@
 """Cases that start from the state of a setup: each is a copy of the process that has run the setup.
 
 All cases of such a jail share its namespaces and folders. So the jail is used again only as long as nothing can be left
-of a case: no process and no file, no attribute of a process that stays, and no process id that was used up. Otherwise
+of a case: no process, no file, no changed
+attribute of a process that stays, and no process id that was used up. Otherwise
 the caller opens another one, in which the setup runs again.
 """
 
@@ -18,7 +19,8 @@ import anyio.to_thread
 from snekhouse.errors import JailError
 from snekhouse.evaluation import NOBODY, Job, Observer, Result, Status
 from snekhouse.host.process_marks import descriptors, handles_signals, marks, shares_memory
-from snekhouse.jail.cell import run_cell
+from snekhouse.host.processes import proc_text
+from snekhouse.jail.cell import StateOutcome, run_cell
 from snekhouse.jail.home_walk import FilesError, HomeWalk, unless_dead_end
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.protocol import Refusal, Stamp
@@ -33,7 +35,7 @@ _MAX_ENTRIES = 1000
 """Names below the writable folders that are compared; with more, the jail is used for one case."""
 
 _LOOKS, _PAUSE_S = 30, 0.002
-"""How often to look whether the processes that were killed have ended, and seconds between two looks."""
+"""How many times to check that the killed processes have ended, and seconds between two checks."""
 
 _Entries = frozenset[tuple[object, ...]]
 
@@ -51,7 +53,7 @@ class CaseJail:
         state: The state.
         folders: Descriptors of the folders that programs may write to.
         can_fork: Whether several cases can start from the state. They could see each other if the setup left threads,
-            processes, open files or sockets, shared memory, or handlers of signals.
+            processes, open files or sockets, shared memory, or handlers of signals, or if the runtime has loopback.
         is_clean: Whether another case may start here.
     """
 
@@ -65,7 +67,7 @@ class CaseJail:
     _copy: SessionState | None = None
 
     async def note(self) -> None:
-        """Note how the jail is before the first case."""
+        """Record what the jail contains before the first case."""
         pid = self.state.pid
         self.can_fork = (
             not self.jail.prepared.runtime.loopback  # sockets of a case would stay in TIME_WAIT
@@ -94,7 +96,7 @@ class CaseJail:
         return found.result
 
     async def prepare(self) -> None:
-        """Check whether nothing is left of the last case; if so, make the copy that runs the next one."""
+        """If nothing is left of the last case, make the copy that runs the next one."""
         if not self.can_fork or self.state.process < 0:
             return
         before = self.jail.last_fork
@@ -187,6 +189,7 @@ async def opened_case_jail(prepared: PreparedRuntime, setup: Job, start: Start) 
 
     Raises:
         SetupError: The setup failed.
+        RequestError: `limits.memory` is too small for a session.
         BusyError: This host cannot limit sessions.
         ForkServerError: The fork server failed.
         JailError: The jail did not start.
@@ -201,14 +204,28 @@ async def opened_case_jail(prepared: PreparedRuntime, setup: Job, start: Start) 
             result = found.result
             if result.status is not Status.OK:
                 raise SetupError(f"the setup failed ({result.status.value}): {_reason(result)}")
+            if found.outcome is not StateOutcome.KEPT:
+                raise SetupError(_ENDED)
             first.close()
+            await _reaped(first.pid)
             try:
                 cases = CaseJail(jail, state, _folders(state, held, prepared))
                 await cases.note()
             except (FileNotFoundError, ProcessLookupError, PermissionError) as error:
-                raise SetupError("the setup ended its interpreter") from error
+                raise SetupError(_ENDED) from error
             with closing(cases):
                 yield cases
+
+
+_ENDED = "the setup ended its interpreter; do not call exit() in it"
+
+
+async def _reaped(pid: int) -> None:
+    """Wait until a process that was killed is reaped, so that no program sees it."""
+    for _ in range(_LOOKS):
+        if not proc_text(f"/proc/{pid}/stat"):
+            return
+        await anyio.sleep(_PAUSE_S)
 
 
 def _folders(state: SessionState, held: ExitStack, prepared: PreparedRuntime) -> tuple[int, ...]:

@@ -233,7 +233,7 @@ def require_walls(walls: frozenset[str]) -> None:
 
 
 def require_memory(group: RunGroup, limits: Limits) -> None:
-    """Check why a session did not start.
+    """Raise an error if a session did not start because its memory was used up.
 
     Raises:
         RequestError: Its memory was used up.
@@ -264,6 +264,7 @@ async def opened_session(
 
     Raises:
         BusyError: This host cannot limit sessions.
+        RequestError: `limits.memory` is too small for a session.
         JailError: The session did not start.
         OSError: The host is out of processes, descriptors or memory.
     """

@@ -67,7 +67,7 @@ class OutputStream:
 
     @property
     def rest(self) -> bytes:
-        """Those of them that the observer has not received; all if there is none."""
+        """The kept bytes that the observer has not received; without an observer, all kept bytes."""
         return bytes(self._content[self._given :]) if self._given else self.content
 
     async def read(self) -> None:

@@ -21,7 +21,9 @@ _LINE_SIZE = 200
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How much numbers may differ: by the larger of the two. Source: https://docs.python.org/3/library/math.html#math.isclose.
+    """How much a number may differ from the expected one: by the larger of the two tolerances.
+
+    Unlike in `math.isclose`, `relative` counts from the expected number only.
 
     Attributes:
         absolute: The difference itself.

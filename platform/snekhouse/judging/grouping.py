@@ -34,7 +34,7 @@ class Normalization:
     versions: bool = False
 
     def of(self, text: str) -> str:
-        """Return a text in which what does not count is the same everywhere."""
+        """Replace everything that does not count as a difference by a fixed text."""
         if self.addresses:
             text = _ADDRESS.sub("0x...", text)
         if self.lines:

@@ -18,12 +18,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from snekhouse.server.worker import Worker
 from snekhouse.service.session import worker_of
 from snekhouse.web.answer import error_answer
+from snekhouse.web.body import MIN_BYTES_PER_S
 
 _IDLE_TIMEOUT_S = 3.0
 """Seconds for which a connection to another worker stays open without a request; that worker would close it later."""
 
 _BODY_TIMEOUT_S = 15.0
-"""Seconds to wait for more of a body; the worker that gets it has refused it before then."""
+"""Seconds for a body, as in `web.body`, and some more, in which the worker that gets it refuses it first."""
 
 _HOP_BY_HOP = {b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"date"}
 """Headers that concern one connection (RFC 9110, 7.6.1); and `date`, which each worker adds itself."""
@@ -106,6 +107,10 @@ class _Forwarded:
             tasks.start_soon(self._watch, tasks.cancel_scope)
             try:
                 await self._answer()
+            except httpx.ReadTimeout as error:
+                await error_answer(HTTPStatus.REQUEST_TIMEOUT, str(error), {"Connection": "close"})(
+                    self.scope, self.receive, self.send
+                )
             except httpx.TransportError as error:
                 if not self.is_answered:
                     reason = f"the worker that holds the session does not answer: {type(error).__name__}"
@@ -153,14 +158,16 @@ class _Body(httpx.AsyncByteStream):
 
         Raises:
             httpx.ReadError: The client disconnects; the request then ends.
+            httpx.ReadTimeout: The body arrives too slowly.
         """
-        more = True
+        more, deadline = True, anyio.current_time() + _BODY_TIMEOUT_S
         while more:
             try:
-                with anyio.fail_after(_BODY_TIMEOUT_S):
+                with anyio.fail_after(deadline - anyio.current_time()):
                     message: Message = await self._forwarded.receive()
             except TimeoutError as error:
                 raise httpx.ReadTimeout("the body arrives too slowly") from error
+            deadline += len(message.get("body", b"")) / MIN_BYTES_PER_S
             if message["type"] == "http.disconnect":
                 raise httpx.ReadError("the client has disconnected")
             if message.get("body"):
@@ -174,7 +181,7 @@ async def opened_clients(folder: Path | None, workers: int) -> AsyncIterator[lis
     """Open a client for the socket of each worker, and close them on leaving.
 
     Args:
-        folder: The folder that the workers share; None if there is only one.
+        folder: The folder that the workers share; None if there is only one worker.
         workers: How many there are.
     """
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=_IDLE_TIMEOUT_S)

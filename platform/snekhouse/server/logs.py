@@ -38,7 +38,7 @@ def set_up_log(form: Literal["text", "json"]) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it logs each change of the registry's file
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each change of the registry's file
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each request that a worker passes on
     logging.getLogger("snekhouse").setLevel(logging.DEBUG if wants_debug() else logging.INFO)
 
 

@@ -122,7 +122,7 @@ class _Http1(H11Protocol):
             await self.send(Closed())  # the handshake was refused: the client cannot send more
 
     async def _create_stream(self, request: h11.Request) -> None:
-        """Start a request; offer a WebSocket no compression, because a small message could become a very large one."""
+        """Start a request; refuse compression for a WebSocket, because small messages could become large ones."""
         headers = [each for each in request.headers if each[0] != b"sec-websocket-extensions"]
         plain = h11.Request(
             method=request.method, target=request.target, headers=headers, http_version=request.http_version

@@ -23,7 +23,7 @@ from snekhouse.server.worker import Worker
 from snekhouse.service import Reloader, Service, open_service, opened_sessions
 from snekhouse.waiting import first
 from snekhouse.web.app import create_app
-from snekhouse.web.interactive import MAX_MESSAGE
+from snekhouse.web.interactive import APP_QUEUE_SIZE, MAX_MESSAGE
 from snekhouse.web.target import TargetNormalization
 
 _log = logging.getLogger(__name__)
@@ -114,6 +114,7 @@ def _config() -> Config:
     config = Config()
     config.include_server_header = False
     config.websocket_max_message_size = MAX_MESSAGE
+    config.max_app_queue_size = APP_QUEUE_SIZE
     config.websocket_ping_interval = _PING_INTERVAL_S
     config.logger_class = AccessLog
     config.errorlog = logging.getLogger("snekhouse.server")  # the same log and format as all other events

@@ -27,7 +27,7 @@ class Worker:
         load: For each worker, its open connections divided by its slots.
         waiting: Evaluations of each worker that wait for a slot.
         room: How many more sessions each worker may have.
-        folder: The folder that the workers share; None if there is only one.
+        folder: The folder that the workers share; None if there is only one worker.
     """
 
     number: int = 0

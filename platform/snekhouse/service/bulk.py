@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 import anyio
@@ -54,7 +55,8 @@ async def evaluate_all(
         run: Runs each job; None for the way in which evaluations start.
 
     Raises:
-        BusyError: There was no place in the queue for the first task, or the server stops.
+        BusyError: There was no place in the queue for the first task, a runtime is unavailable, or the server stops.
+        SnekhouseError: `done` raised it.
     """
     bulk = _Bulk(service, done, run)
     async with unwrapped_tasks() as running:
@@ -97,9 +99,12 @@ async def evaluate_in_bulk(
         except SnekhouseError as error:
             if has_slot:
                 return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=str(error))
-            state = service.runtimes.get(runtime.name)
-            if is_first or service.is_closing or state is None or state.probe is None:
+            if is_first or service.is_closing:
                 raise
+            state = service.runtimes.get(runtime.name)
+            if state is None or state.probe is None:  # since a reload
+                started()
+                return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=str(error))
         await anyio.sleep(_RETRY_PAUSE_S)
 
 
@@ -127,16 +132,11 @@ class _Bulk(Generic[_Name]):
             task_status.started()
 
         try:
-            result = await evaluate_in_bulk(
-                self._service,
-                task.runtime,
-                task.job,
-                started=started,
-                run=self._run,
-                is_first=not self._has_started,
-            )
+            is_first = not self._has_started
+            run = partial(evaluate_in_bulk, self._service, task.runtime, task.job, run=self._run)
+            found = [await run(started=started, is_first=is_first)]
             try:
-                await self._done(task, result)
+                await self._done(task, found.pop())  # `done` may free it
             except SnekhouseError as error:
                 self._failed = self._failed or error
         finally:

@@ -58,6 +58,7 @@ class CaseJails:
 
         Raises:
             BusyError: This host cannot limit sessions.
+            RequestError: `limits.memory` is too small for a session.
             OSError: The host is out of processes, descriptors or memory.
         """
         if self._failure is not None:
@@ -70,9 +71,10 @@ class CaseJails:
         except JailError as error:
             return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=str(error))
         try:
-            result = await held.cases.run(job, observer)
-            with suppress(OSError):  # the jail is gone
-                await held.cases.prepare()
+            async with held.cases.jail.lock:
+                result = await held.cases.run(job, observer)
+                with suppress(OSError):  # the jail is gone
+                    await held.cases.prepare()
         except JailError as error:
             result = Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=str(error))
         finally:
@@ -121,7 +123,12 @@ class CaseJails:
                 async with opened_case_jail(state.prepared, self._setup, start) as cases:
                     held, is_started = _Held(cases), True
                     task_status.started(held)
-                    await held.over.wait()
+                    try:
+                        await held.over.wait()
+                    finally:
+                        with anyio.CancelScope(shield=True):
+                            async with cases.jail.lock:
+                                pass  # the case that ran has ended, and uses the jail no more
         except JailError as error:
             if not is_started:
                 raise

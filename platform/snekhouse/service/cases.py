@@ -46,7 +46,7 @@ class Case:
     Attributes:
         runtime: Its runtime.
         job: The program with the inputs of this case.
-        expected: What it must do; None to accept whatever ends with exit code 0.
+        expected: What it must do; by default, end with exit code 0.
         checker: Judges its output instead of a comparison.
     """
 
@@ -58,7 +58,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """What became of a case.
+    """The result of a case.
 
     Attributes:
         index: Its position in the request, from 0.
@@ -86,10 +86,10 @@ async def judge_cases(
         service: Evaluates them.
         cases: The cases.
         take: Takes each result, in the order in which the cases end; skipped cases come last.
-        stop_at_failure: Whether to skip the cases after the first that is not accepted.
+        stop_at_failure: Whether to skip all cases that have not ended when one is not accepted.
         time_limit: Seconds for all cases together; None for no limit.
-        setup: Code that runs once, and from whose state all cases start: the last argument of a job with its files,
-            variables and limits. None if each case starts an interpreter of its own.
+        setup: Code that runs once in each jail, and from whose state all cases start: the last argument of a job with
+            its files, variables and limits. None if each case starts an interpreter of its own.
 
     Returns:
         The verdict on each case, in their order.
@@ -145,8 +145,10 @@ async def _checked(service: Service, checker: Checker, case: Case, result: Resul
     try:
         found = await evaluate_in_bulk(service, checker.runtime, job, started=lambda: None, run=None, is_first=False)
     except SnekhouseError as error:
+        if service.is_closing:
+            raise
         return Judgement(Verdict.INTERNAL_ERROR, f"the checker failed: {error}")
-    reason = found.stdout.strip()[:_REASON_SIZE]
+    reason = (found.stdout.strip() or (found.stderr or "").strip())[:_REASON_SIZE]
     match found.status, found.returncode:
         case Status.OK, 0:
             return Judgement(Verdict.ACCEPTED, reason)

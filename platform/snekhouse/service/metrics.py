@@ -61,7 +61,10 @@ class Metrics:
             "snekhouse_evals_in_progress", "Evaluations in progress.", registry=own, multiprocess_mode="livesum"
         )
         self._queue_length = Gauge(
-            "snekhouse_queue_length", "Evaluations in the queue.", registry=own, multiprocess_mode="livesum"
+            "snekhouse_queue_length",
+            "Evaluations and requests of sessions in the queue.",
+            registry=own,
+            multiprocess_mode="livesum",
         )
         self._sessions = Gauge("snekhouse_sessions", "Open sessions.", registry=own, multiprocess_mode="livesum")
         self._session_memory = Gauge(

@@ -23,7 +23,7 @@ from snekhouse.service.runtime_state import RuntimeState
 _log = logging.getLogger(__package__)
 
 Run = Callable[[RuntimeState, Job, Observer], Awaitable[Result]]
-"""Runs a job of a runtime, which has a slot, and lets an observer follow it."""
+"""Runs a job that already has a slot, and lets an observer follow it."""
 
 
 class Service:
@@ -170,7 +170,7 @@ class Service:
         try:
             result = await self._evaluate(state, job, observer, in_bulk=in_bulk, run=run)
         except BusyError:
-            if not in_bulk:  # which tries again
+            if not in_bulk:  # a job in bulk tries again
                 self.metrics.ended(runtime.name, "refused")
             raise
         if result is None:

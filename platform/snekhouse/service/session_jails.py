@@ -50,6 +50,8 @@ class SessionJails:
             The jail, which has no sessions yet; or the file that could not be written.
 
         Raises:
+            BusyError: This host cannot limit sessions.
+            RequestError: `limits.memory` is too small for a session.
             JailError: The jail did not start.
             OSError: The host is out of processes, descriptors or memory.
         """
@@ -122,5 +124,5 @@ async def _after(event: anyio.Event, reason: str) -> str:
 async def _ended(jail: SessionJail) -> str:
     await jail.guest.ended()
     if jail.group.usage().oom_kills:
-        return "the interpreter of the session ended; the kernel has killed processes of it because of limits.memory"
+        return "the interpreter of the session ended; the kernel killed some of its processes because of limits.memory"
     return "the interpreter of the session ended"

@@ -71,8 +71,8 @@ class SessionTable:
         """
         limit = self._service.registry.server.sessions
         if len(self._sessions) >= limit:
-            hint = "end one, or raise sessions in [server]" if limit else "set sessions in [server] to allow them"
-            raise BusyError(f"the server has {len(self._sessions)} sessions, and may have {limit}; {hint}")
+            hint = "end one, or raise sessions in [server]" if limit else "set sessions in [server] to allow more"
+            raise BusyError(f"this worker has {len(self._sessions)} sessions, and may have {limit}; {hint}")
         require_walls(self._service.walls)
 
     def add(self, runtime: Runtime, limits: Limits, shared: SharedJail, state: SessionState) -> Session:

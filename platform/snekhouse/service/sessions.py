@@ -112,7 +112,10 @@ class Sessions:
                     if session.checkpoint:
                         session.take(session.checkpoint)
                     else:
-                        self._table.end(session, "a cell was cancelled in a state with threads, which has no copy")
+                        self._table.end(
+                            session,
+                            "a cell was cancelled; its state had threads, so there was no checkpoint to go back to",
+                        )
                 raise
             if found.outcome is StateOutcome.LOST:
                 was_killed = found.result.returncode is None or found.result.signal is not None
@@ -145,7 +148,7 @@ class Sessions:
             return self._table.add(session.runtime, session.limits, session.shared, copy)
 
     async def roll_back(self, session: Session) -> None:
-        """Go back to the checkpoint of a session.
+        """Go back to the latest checkpoint of a session.
 
         Raises:
             RequestError: There is none.
@@ -155,7 +158,7 @@ class Sessions:
         async with self._locked(session):
             if session.checkpoint is None:
                 raise RequestError(
-                    "the session has no checkpoint: it has run no cell, or went back to all; see [server] checkpoints"
+                    "the session has no checkpoint: no cell has run, or all are used; raise [server] checkpoints"
                 )
             session.take(session.checkpoint)
 

@@ -145,8 +145,8 @@ def _from_form(body: bytes) -> bytes:
 
 
 _BODY_TIMEOUT_S = 10.0
-_MIN_BYTES_PER_S = 16 * 1024
-"""A body must arrive within the timeout, which grows by one second with every `_MIN_BYTES_PER_S` bytes."""
+MIN_BYTES_PER_S = 16 * 1024
+"""A body must arrive within the timeout, which grows by one second with every `MIN_BYTES_PER_S` bytes."""
 
 
 class _Reading:
@@ -187,7 +187,7 @@ class _Reading:
                 reservation.hold(self._size)
                 await self._add(chunk)
                 waiting.moved = self._size
-                clock.deadline += len(chunk) / _MIN_BYTES_PER_S
+                clock.deadline += len(chunk) / MIN_BYTES_PER_S
         if clock.cancelled_caught:
             raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the body arrives too slowly", {"Connection": "close"})
 

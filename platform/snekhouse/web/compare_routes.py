@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from snekhouse.errors import BusyError, RequestError
+from snekhouse.errors import RequestError
 from snekhouse.evaluation import Result
 from snekhouse.judging.grouping import grouped
 from snekhouse.service import Service
@@ -17,7 +17,7 @@ from snekhouse.service.bulk import Task, evaluate_all
 from snekhouse.web.answer import eval_pieces, in_turn
 from snekhouse.web.app_state import service_of
 from snekhouse.web.body import read_request
-from snekhouse.web.bulk_limits import TOO_MUCH, time_limit_of
+from snekhouse.web.bulk_limits import time_limit_of
 from snekhouse.web.connection import while_connected
 from snekhouse.web.judge_request import CompareRequest
 from snekhouse.web.judge_schemas import Compared, GroupOut
@@ -70,10 +70,7 @@ class _Comparing:
                 yield Task(name, runtime, job)
 
         async def done(task: Task[str], result: Result) -> None:
-            try:
-                self._reservation.hold(self._size + result.size)
-            except BusyError:
-                result = result.without_content(TOO_MUCH)
+            self._reservation.hold(self._size + result.size)  # output that is left out would make a difference
             self._size += result.size
             self._results[task.name] = result
             if events:

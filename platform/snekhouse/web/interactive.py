@@ -5,6 +5,7 @@ The server sends the events of `streaming`, each as an object.
 """
 
 import signal
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -27,14 +28,20 @@ from snekhouse.web.output_events import OutputEvents, without_output
 from snekhouse.web.schemas import ErrorOut, EvalResponse
 from snekhouse.web.streaming import Events, StreamFormat
 
-MAX_MESSAGE = 1 << 18
-"""Bytes of a message from the client."""
+MAX_MESSAGE = 1 << 17
+"""Characters of a message from the client."""
+
+APP_QUEUE_SIZE = 4
+"""Messages that Hypercorn keeps until the application takes them."""
 
 _WAITING = 2
 """Messages with input that may wait for a program that does not read. Then later messages wait, signals too."""
 
-_QUEUED = 10 + _WAITING + 2
-"""Messages of a client that may be in memory at once: Hypercorn keeps ten."""
+_QUEUED_SIZE = (APP_QUEUE_SIZE + _WAITING + 2) * 4 * MAX_MESSAGE
+"""Bytes of messages of a client that may be in memory at once; a character may take four."""
+
+_EARLY = 10
+"""Signals that wait until the program has started; the latest are kept."""
 
 _REQUEST_TIMEOUT_S = 10.0
 """Seconds for the request to arrive."""
@@ -60,36 +67,50 @@ async def _serve(websocket: WebSocket) -> None:
     """Evaluate the program that the first message has, and pass messages and output on until it ends."""
     service: Service = websocket.app.state.service
     await websocket.accept()
+    sender, events = anyio.create_memory_object_stream[bytes](1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_send_all, websocket, events)
+        with sender, suppress(WebSocketDisconnect):  # nobody is left to tell
+            await _answer(websocket, service, Events(StreamFormat.NDJSON, sender.send))
 
-    async def deliver(content: bytes) -> None:
-        await websocket.send_text(content.decode().rstrip("\n"))
 
-    events = Events(StreamFormat.NDJSON, deliver)
+async def _send_all(websocket: WebSocket, events: MemoryObjectReceiveStream[bytes]) -> None:
+    """Send events, in a task that nothing cancels in the middle of one; then close the connection."""
+    code, last = _ENDED, b""
+    with events, suppress(WebSocketDisconnect, RuntimeError):  # the client is gone
+        async for last in events:
+            await websocket.send_text(last.decode().rstrip("\n"))
+        if last.startswith(b'{"event":"end","error":{"title"'):
+            code = _REFUSED
+        await websocket.close(code)
+
+
+async def _answer(websocket: WebSocket, service: Service, events: Events) -> None:
     try:
         await _Conversation(websocket, service, events).hold()
     except (SnekhouseError, TimeoutError) as error:
         await events.send("end", {"error": _told(error).model_dump()})
-        await websocket.close(_REFUSED)
-    except WebSocketDisconnect:
-        pass  # nobody is left to tell
 
 
 class _Conversation:
     def __init__(self, websocket: WebSocket, service: Service, events: Events) -> None:
         self._websocket, self._service, self._events = websocket, service, events
+        self._reservation = reservation_of(websocket.scope)
         self._controls: Controls | None = None
         self._has_controls = anyio.Event()
+        self._early: list[signal.Signals] = []
 
     async def hold(self) -> None:
         named = self._websocket.path_params["runtime"]
         self._service.registry.resolve(named)  # refuse an unknown runtime before the request arrives
+        self._reservation.hold(_QUEUED_SIZE)
         with anyio.fail_after(_REQUEST_TIMEOUT_S):
             body = await validated(EvalRequest, await self._receive())
         if body.result:
             raise RequestError("'result' is not supported here; leave it out, or use /eval")
         runtime = self._service.registry.resolve(named)
         job = body.to_job(runtime)
-        reservation_of(self._websocket.scope).hold(job.size + _QUEUED * MAX_MESSAGE)
+        self._reservation.hold(_QUEUED_SIZE + job.size)
         output = OutputEvents(self._events, job.encoding)
         failed: list[Exception] = []
         async with anyio.create_task_group() as tasks:
@@ -104,14 +125,18 @@ class _Conversation:
             tasks.cancel_scope.cancel()
         if failed:
             raise failed[0]
-        response = EvalResponse.of(
-            runtime.name, job.limits, self._service.enforcement, without_output(result, job.encoding)
-        )
+        try:
+            self._reservation.hold(_QUEUED_SIZE + 2 * result.size)
+        except BusyError:
+            result = result.without_content("too much is in transit, so the files are left out")
+        rest = without_output(result, job.encoding)
+        response = EvalResponse.of(runtime.name, job.limits, self._service.enforcement, rest)
         await self._events.send("end", b"".join(eval_pieces(response)))
-        await self._websocket.close(_ENDED)
 
     def _take(self, controls: Controls) -> None:
         self._controls = controls
+        for number in self._early:
+            controls.send_signal(number)
         self._has_controls.set()
 
     async def _receive(self) -> bytes:
@@ -140,6 +165,9 @@ class _Conversation:
             return
         if message.signal and self._controls:
             self._controls.send_signal(_SIGNALS[message.signal])
+        elif message.signal:
+            self._early.append(_SIGNALS[message.signal])
+            del self._early[:-_EARLY]
         if message.stdin != b"":
             await inputs.send(message.stdin)
 

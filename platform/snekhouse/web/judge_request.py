@@ -36,7 +36,7 @@ _Files = Annotated[tuple[FileIn, ...], FailFast(), Field(strict=False, max_lengt
 
 
 class ToleranceIn(_Strict):
-    """How much numbers may differ: by the larger of the two."""
+    """How much a number may differ from the expected one: by the larger of the two tolerances."""
 
     absolute: Annotated[_Tolerated, Field(description="The difference itself.")] = 0.0
     relative: Annotated[_Tolerated, Field(description="The difference divided by the expected number.")] = 0.0
@@ -82,7 +82,7 @@ class ExpectedIn(_Strict):
 
 
 class CheckerIn(_Strict):
-    """A program that judges output instead of a comparison."""
+    """A program that judges the output; then nothing is compared."""
 
     input: Annotated[Utf8, Field(description="Code. Its home has the files input, expected and output.")]
     runtime: Annotated[Short, Field(description="Name or alias of a runtime; by default that of the program.")] = ""
@@ -105,7 +105,7 @@ class CheckerIn(_Strict):
 
 
 class CaseIn(_Strict):
-    """One case: what it sets replaces the fields of the request."""
+    """One case. Its fields replace those of the request; its files are added to them."""
 
     id: Annotated[Short, Field(description="A name for the answer.")] = ""
     input: Utf8 | None = None
@@ -162,9 +162,10 @@ class JudgeRequest(EvalRequest):
             RuntimeUnknownError: The runtime of the checker does not exist.
         """
         checker = self.checker.to_checker(registry, runtime) if self.checker else None
-        if (count := len(self.cases) * (len(self.files) + len(self.args))) > _MAX_PRODUCT:
+        if (count := len(self.cases) * (len(self.files if self.setup is None else ()) + len(self.args))) > _MAX_PRODUCT:
             raise RequestError(
-                f"cases: {count} files and arguments in all cases together; send at most {_MAX_PRODUCT}, or fewer cases"
+                f"cases: the files and arguments of the request, counted for each case, are {count}; "
+                f"send at most {_MAX_PRODUCT}: fewer cases, files or arguments"
             )
         base = self.to_job(runtime)
         if self.setup is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 
+import anyio.to_thread
 from starlette.endpoints import HTTPEndpoint
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -36,7 +37,15 @@ class Judge(HTTPEndpoint):
             service.registry.resolve(named)
         body = await read_request(request, int(service.registry.server.max_request), JudgeRequest)
         runtime = service.registry.resolve(named) if named else chosen_runtime(service.registry, body)
-        judging = _Judging(service, body, runtime, reservation_of(request.scope), time_limit_of(request, body.timeout))
+        cases = await anyio.to_thread.run_sync(body.to_cases, service.registry, runtime)  # there may be many
+        judging = _Judging(
+            service,
+            body,
+            runtime,
+            cases,
+            reservation_of(request.scope),
+            time_limit=time_limit_of(request, body.timeout),
+        )
         if kind := wanted_format(request):
             return StreamedAnswer(request, kind, judging.stream)
         return await while_connected(request, judging.answer)
@@ -48,12 +57,14 @@ class _Judging:
         service: Service,
         body: JudgeRequest,
         runtime: Runtime,
+        cases: Sequence[Case],
         reservation: Reservation,
+        *,
         time_limit: float | None,
     ) -> None:
         self._service, self._body, self._runtime, self._reservation = service, body, runtime, reservation
         self._time_limit = time_limit
-        self._cases, self._setup = body.to_cases(service.registry, runtime), body.to_setup(runtime)
+        self._cases, self._setup = cases, body.to_setup(runtime)
         self._size = _size_of(self._cases)
         reservation.hold(self._size)
         self._clock = Clock()
@@ -128,7 +139,11 @@ def _size_of(cases: Sequence[Case]) -> int:
         texts = (*case.job.args, case.job.stdin, expected.stdout or "", *expected.files.values())
         for part in (*texts, *(file.content for file in case.job.files)):
             parts[id(part)] = len(part)
-    return sum(parts.values())
+    return sum(parts.values()) + _CASE_SIZE * len(cases)
+
+
+_CASE_SIZE = 1 << 10
+"""Bytes that a case takes besides its content."""
 
 
 def _whole(judged: Judged, cases: Sequence[bytes]) -> Iterator[bytes]:

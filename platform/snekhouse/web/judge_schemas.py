@@ -24,7 +24,7 @@ class DifferenceOut(BaseModel):
 
 
 class CaseOut(BaseModel):
-    """What became of a case."""
+    """The result of a case."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -87,7 +87,10 @@ class JudgeUsage(BaseModel):
 class Judged(BaseModel):
     """The verdict on a program."""
 
-    verdict: Annotated[Verdict, Field(description="That of the first case that is not accepted, or accepted.")]
+    verdict: Annotated[
+        Verdict,
+        Field(description="That of the first case that failed; else skipped if a case was skipped, else accepted."),
+    ]
     passed: Annotated[int, Field(description="How many cases are accepted.")]
     count: Annotated[int, Field(description="How many cases there are.")]
     runtime: str

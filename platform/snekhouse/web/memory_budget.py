@@ -71,13 +71,13 @@ class Reservation:
     @contextmanager
     def resting(self) -> Iterator[None]:
         """Mark the client as not to blame while the body runs, because there is nothing for it to read."""
-        self._is_resting = True
+        self._is_resting, begin = True, time.monotonic()
         try:
             yield
         finally:
             self._is_resting = False
             if self._waiting:
-                self._waiting.moved, self._waiting.since = 0, time.monotonic()
+                self._waiting.since += time.monotonic() - max(begin, self._waiting.since)
 
     @property
     def pace(self) -> float:

@@ -83,7 +83,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("/batch", "post"): Operation(
         "evaluate_batch",
-        "Evaluate each line of the body; the answer has a line for each as it ends.",
+        "Evaluate each line of the body; the answer has a line for each program, in the order in which they end.",
         StreamFormat.NDJSON.value,
         StreamFormat.NDJSON.value,
         _EVAL_ERRORS,
@@ -106,7 +106,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         status=201,
     ),
     ("/sessions/{session}/rollback", "post"): Operation(
-        "roll_session_back", "Go back to the checkpoint.", SessionOut, errors=(400, *_SESSION_ERRORS, 503)
+        "roll_session_back", "Go back to the latest checkpoint.", SessionOut, errors=(400, *_SESSION_ERRORS, 503)
     ),
     ("/sessions/{session}/interrupt", "post"): Operation(
         "interrupt_session", "Raise KeyboardInterrupt in the cell that runs.", None, errors=_SESSION_ERRORS, status=204

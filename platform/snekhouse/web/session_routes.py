@@ -99,7 +99,7 @@ class Rollback(HTTPEndpoint):
     """``/sessions/{session}/rollback``."""
 
     async def post(self, request: Request) -> Response:
-        """Go back to the checkpoint."""
+        """Go back to the latest checkpoint."""
         session = session_of(request)
         await while_connected(request, lambda: sessions_of(request).roll_back(session))
         return _session_answer(service_of(request), session)

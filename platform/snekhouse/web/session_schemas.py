@@ -66,7 +66,7 @@ class FilesOut(BaseModel):
 
 
 class CellResponse(EvalResponse):
-    """The result of a cell: that of an evaluation, and what became of the session."""
+    """The result of a cell: that of an evaluation, and what happened to the state."""
 
     state: Annotated[
         StateOutcome,
