@@ -9,7 +9,7 @@ from posix import _exit
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
-    from typing import Any, Iterable, Iterator
+    from typing import Any, Callable, Iterable, Iterator
 
     import aside as asides
     import bootstrap
@@ -74,12 +74,25 @@ class Leaving:
                 self.call_back()
                 for stream in self.streams:
                     stream.flush()
-                if self.has_no_finalizers():
+                if self.without_collection(self.has_no_finalizers):
                     if not self.foreign.isdisjoint(sys.modules):
                         libc.call("exit", code)
                     _exit(code)
         except Exception:
             return
+
+    def without_collection(self, look):  # type: (Callable[[], bool]) -> bool
+        """Look at all objects, without a garbage collection: while they are held, it would change their order.
+
+        The interpreter's own end calls finalizers in this order.
+        """
+        was_enabled = self.gc.isenabled()
+        self.gc.disable()
+        try:
+            return look()
+        finally:
+            if was_enabled:
+                self.gc.enable()
 
     def call_back(self):  # type: () -> None
         """Call what modules have registered, as the interpreter does at its end; it then finds nothing more to call."""

@@ -16,7 +16,7 @@ PROGRAMS = {
     "a child in a session of its own": "import subprocess, sys\nsubprocess.run([sys.executable, '-c', ''], start_new_session=True, check=True, stdin=subprocess.DEVNULL)",
     "a child with a limit of time": "import subprocess, sys\ntry: subprocess.run([sys.executable, '-c', 'import time; time.sleep(9)'], timeout=0.1)\nexcept subprocess.TimeoutExpired: pass",
     "a shell-less fork": "import os\npid = os.fork()\npid or os._exit(7)\nassert os.waitpid(pid, 0)[1] >> 8 == 7",
-    "asyncio": "import asyncio\nasync def f():\n  await asyncio.sleep(0.01)\nasyncio.new_event_loop().run_until_complete(f())",
+    "asyncio": "import asyncio\nasync def f():\n  await asyncio.sleep(0.01)\nloop = asyncio.new_event_loop()\nloop.run_until_complete(f())\nloop.close()",
     "a child of asyncio": (
         "import asyncio, sys\nasync def f():\n  p = await asyncio.create_subprocess_exec(sys.executable, '-c', 'print(1)', stdout=-1)\n"
         "  assert (await p.communicate())[0] == b'1\\n'\nloop = asyncio.get_event_loop_policy().new_event_loop()\nasyncio.set_event_loop(loop)\nloop.run_until_complete(f())"
