@@ -55,6 +55,9 @@ CLIENTS = (1, 2, 8)
 SESSIONS = 600
 """How many sessions the servers may have."""
 
+UIDS = [1_902_000_000, 1_902_004_095]
+"""Host ids of all servers together: each session needs one."""
+
 NUMPY = "numpy"
 """Name of a copy of the default runtime that preloads numpy and pandas."""
 
@@ -116,7 +119,7 @@ def opened() -> Iterator[Bench]:
         parsed["defaults"] = {"packages": f"{folder}/packages"}
         twin = {key: value for key, value in parsed["runtimes"][parsed["default"]].items() if "name" not in key}
         parsed["runtimes"][NUMPY] = twin | {"aliases": [], "preload": ["numpy", "pandas"], "limits": {"memory": "1GiB"}}
-        parsed["server"]["sessions"] = SESSIONS
+        parsed["server"] |= {"sessions": SESSIONS, "uids": UIDS}
         forking, cold = folder / "fork.toml", folder / "cold.toml"
         forking.write_text(tomli_w.dumps(parsed))
         parsed["defaults"]["start"] = "cold"
