@@ -1,6 +1,5 @@
 """``snekhouse eval``: one evaluation, without a server unless it is interactive."""
 
-import logging
 import os
 import sys
 from base64 import b64decode
@@ -12,6 +11,7 @@ import typer
 
 from snekhouse.cli import files
 from snekhouse.cli.interactive import hold_conversation
+from snekhouse.cli.judge_options import set_up_quiet_logs
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_bytes, print_json, say
 from snekhouse.errors import UsageError
@@ -19,7 +19,6 @@ from snekhouse.evaluation import COLOR_VARIABLES, Encoding, Enforcement, Job, Re
 from snekhouse.jail.verdict import JAIL_FAILED
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry, Runtime
-from snekhouse.server import logs
 from snekhouse.service import open_service
 from snekhouse.web.schemas import EvalResponse
 
@@ -36,14 +35,9 @@ def evaluate(
         bool, typer.Option("--separate-stderr", help="Print the program's standard error on standard error.")
     ] = False,
     interactive: Annotated[
-        bool,
-        typer.Option(
-            "--interactive", "-i", is_eager=True, help="Pass on this command's standard input while the program runs."
-        ),
+        bool, typer.Option("--interactive", "-i", is_eager=True, help="Pass on standard input while the program runs.")
     ] = False,
-    url: Annotated[
-        str, typer.Option(is_eager=True, help="URL of a server to evaluate on; only with --interactive.")
-    ] = "",
+    url: Annotated[str, typer.Option(is_eager=True, help="URL of a server; only with --interactive.")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     json: JsonOption = False,
 ) -> None:
@@ -52,16 +46,14 @@ def evaluate(
     if program is not None and code is not None:
         rest.insert(0, code)
     source = _source(code, program)
-    if interactive or url:
-        if not (interactive and url):
-            raise typer.BadParameter("--interactive needs --url, and --url needs --interactive")
+    if interactive != bool(url):
+        raise typer.BadParameter("--interactive needs --url, and --url needs --interactive")
+    if url:
         request = {"args": ["-c", source, *rest], "separate_stderr": separate_stderr}
         raise typer.Exit(hold_conversation(url, runtime, request))
     if stdin_file == _STANDARD_INPUT and code == "-" and program is None:
         raise typer.BadParameter("standard input cannot be both the program and its input; use -f FILE for the program")
-    logs.set_up_messages()
-    # The error that ends the command reports an unavailable runtime, so do not log it as well.
-    logging.getLogger("snekhouse.service").addFilter(lambda record: record.levelno < logging.ERROR)
+    set_up_quiet_logs()
     loaded = load(registry)
     chosen = loaded.resolve(runtime or loaded.default)
     job = Job(

@@ -3,7 +3,6 @@
 import os
 import signal
 import time
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -110,20 +109,25 @@ async def run_cell(
         outcome = StateOutcome.ROLLED_BACK if checkpoint else StateOutcome.LOST
         return CellResult(Result(Status.INTERNAL_ERROR, None, message=message), outcome), checkpoint or state
     rest = checkpoint if copy is state else state
-    async with AsyncExitStack() as held:
-        try:
-            printed = held.enter_context(opened_output(job, observer))
-            stdin = await held.enter_async_context(stdin_file(job.stdin))
-            found = await _Cell(jail, rest, copy, state.cells + 1, job, request, printed, is_last).result(stdin)
-        except BaseException:
-            await jail.kill(copy)
-            raise
+    try:
+        with opened_output(job, observer) as printed:
+            cell = _Cell(jail, rest, copy, state.cells + 1, job, request, printed, is_last)
+            async with stdin_file(job.stdin) as stdin:
+                found = await cell.result(stdin)
+    except BaseException:
+        await jail.kill(copy)
+        raise
+    return found, _current(found, state, copy, rest)
+
+
+def _current(found: CellResult, state: SessionState, copy: SessionState, rest: SessionState | None) -> SessionState:
+    """Return the state that is current after a cell, and close the copy that ran it if that is another one."""
     if found.outcome is StateOutcome.KEPT:
-        return found, copy
+        return copy
     if copy is state and found.outcome is StateOutcome.ROLLED_BACK and state.process >= 0:
-        return found, state  # a file could not be written, so the cell has not run
+        return state  # a file could not be written, so the cell has not run
     copy.close()
-    return found, rest or state
+    return rest or state
 
 
 @dataclass

@@ -3,14 +3,16 @@
 import difflib
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import islice, zip_longest
 
 from snekhouse.shortening import cut
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|inf(?:inity)?|nan)", re.IGNORECASE)
 """A token that is compared as a number; `float` takes more, such as underscores."""
+
+_TOKEN = re.compile(r"\S+")
 
 _CONTEXT = 3
 """Lines of a diff before the first difference, and after it."""
@@ -62,15 +64,19 @@ def exact(expected: str, actual: str) -> Difference | None:
 
 def trimmed(expected: str, actual: str) -> Difference | None:
     """Compare two texts without the white space at the ends of lines, and without empty lines at the end."""
-    texts = ["\n".join(line.rstrip() for line in text.split("\n")).rstrip("\n") for text in (expected, actual)]
-    return exact(*texts)
+
+    def are_equal(left: str, right: str) -> bool:
+        return left.rstrip() == right.rstrip()
+
+    pairs = zip_longest(_lines(expected), _lines(actual), fillvalue="")
+    if expected == actual or all(are_equal(*pair) for pair in pairs):
+        return None
+    return _first_difference(expected, actual, are_equal, trim=True)
 
 
 def tokens(expected: str, actual: str) -> Difference | None:
     """Compare what white space separates; it does not matter which white space."""
-    if expected.split() == actual.split():
-        return None
-    return _first_difference(expected, actual, lambda left, right: left.split() == right.split())
+    return _compared_by_tokens(expected, actual, str.__eq__)
 
 
 def within(tolerance: Tolerance) -> Match:
@@ -92,30 +98,57 @@ def within(tolerance: Tolerance) -> Match:
             return left == right
         return abs(left - right) <= max(tolerance.absolute, tolerance.relative * abs(left))
 
-    def are_close(expected: str, actual: str) -> bool:
-        left, right = expected.split(), actual.split()
-        return len(left) == len(right) and all(map(is_close, left, right))
-
-    def compare(expected: str, actual: str) -> Difference | None:
-        return None if are_close(expected, actual) else _first_difference(expected, actual, are_close)
-
-    return compare
+    return lambda expected, actual: _compared_by_tokens(expected, actual, is_close)
 
 
-def _first_difference(expected: str, actual: str, is_equal: Callable[[str, str], bool]) -> Difference:
+def _compared_by_tokens(expected: str, actual: str, is_equal: Callable[[str, str], bool]) -> Difference | None:
+    def are_equal(left: str, right: str) -> bool:
+        pairs = zip_longest(_tokens(left), _tokens(right))
+        return all(one is not None and other is not None and is_equal(one, other) for one, other in pairs)
+
+    return None if are_equal(expected, actual) else _first_difference(expected, actual, are_equal)
+
+
+def _tokens(text: str) -> Iterator[str]:
+    return (match[0] for match in _TOKEN.finditer(text))
+
+
+def _lines(text: str) -> Iterator[str]:
+    """List lines one by one: splitting a large text in one step would stop all threads of the server meanwhile."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
+
+
+def _first_difference(
+    expected: str, actual: str, is_equal: Callable[[str, str], bool], *, trim: bool = False
+) -> Difference:
     """Find the first line that differs; two texts may differ only in how their lines end."""
-    left, right = expected.split("\n"), actual.split("\n")
-    pairs = enumerate(zip_longest(left, right))
+    pairs = enumerate(zip_longest(_lines(expected), _lines(actual)))
     differing = (at for at, (one, other) in pairs if one is None or other is None or not is_equal(one, other))
     index = next(differing, 0)  # in the first line, if the same tokens are on other lines
-    return Difference(index + 1, _line(left, index), _line(right, index), _diff(left, right, index))
+    start = max(0, index - _CONTEXT)
+    left, right = (list(islice(_lines(text), start, index + 1 + _CONTEXT)) for text in (expected, actual))
+    if trim:
+        left, right = (_trimmed(lines) for lines in (left, right))
+    at = index - start
+    return Difference(index + 1, _line(left, at), _line(right, at), _diff(left, right))
+
+
+def _trimmed(lines: Sequence[str]) -> list[str]:
+    """Remove the white space at the ends of lines, and empty lines at the end."""
+    found = [line.rstrip() for line in lines]
+    while found and not found[-1]:
+        found.pop()
+    return found
 
 
 def _line(lines: Sequence[str], index: int) -> str | None:
     return cut(lines[index], _LINE_SIZE) if index < len(lines) else None
 
 
-def _diff(expected: Sequence[str], actual: Sequence[str], index: int) -> str:
-    start, stop = max(0, index - _CONTEXT), index + 1 + _CONTEXT
-    left, right = ([cut(line, _LINE_SIZE) for line in lines[start:stop]] for lines in (expected, actual))
+def _diff(expected: Sequence[str], actual: Sequence[str]) -> str:
+    left, right = ([cut(line, _LINE_SIZE) for line in lines] for lines in (expected, actual))
     return "\n".join(difflib.unified_diff(left, right, "expected", "actual", lineterm="", n=_CONTEXT))

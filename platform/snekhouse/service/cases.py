@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -13,7 +14,7 @@ from snekhouse.judging.verdicts import Expected, Judgement, Verdict, judged
 from snekhouse.registry.models import Runtime
 from snekhouse.service.bulk import Task, evaluate_all, evaluate_in_bulk
 from snekhouse.service.case_jails import CaseJails
-from snekhouse.service.service import Service
+from snekhouse.service.service import Run, Service
 from snekhouse.service.task_groups import unwrapped_tasks
 
 _INLINE = 1 << 16
@@ -111,18 +112,27 @@ async def judge_cases(
             if stop_at_failure and judgement.verdict is not Verdict.ACCEPTED:
                 scope.cancel()
 
-        async with unwrapped_tasks() as jails:
-            case_jails = CaseJails(jails, setup, service.idle_jails) if setup else None
-            try:
-                await evaluate_all(service, tasks(), done, case_jails.run if case_jails else None)
-            finally:
-                if case_jails:
-                    case_jails.close()
-            jails.cancel_scope.cancel()
+        async with _runner(service, setup) as run:
+            await evaluate_all(service, tasks(), done, run)
     for index, verdict in enumerate(verdicts):
         if verdict is Verdict.SKIPPED:
             await take(CaseResult(index, Judgement(verdict)))
     return verdicts
+
+
+@asynccontextmanager
+async def _runner(service: Service, setup: Job | None) -> AsyncIterator[Run | None]:
+    """Yield what runs cases that start from the state of a setup, None without one; end its jails on leaving."""
+    if setup is None:
+        yield None
+        return
+    async with unwrapped_tasks() as tasks:
+        jails = CaseJails(tasks, setup, service.idle_jails)
+        try:
+            yield jails.run
+        finally:
+            jails.close()
+        tasks.cancel_scope.cancel()
 
 
 async def _judged(service: Service, case: Case, result: Result) -> Judgement:

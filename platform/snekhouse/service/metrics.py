@@ -57,19 +57,11 @@ class Metrics:
             registry=own,
             buckets=_WAIT_BUCKETS,
         )
-        self._in_progress = Gauge(
-            "snekhouse_evals_in_progress", "Evaluations in progress.", registry=own, multiprocess_mode="livesum"
-        )
-        self._queue_length = Gauge(
-            "snekhouse_queue_length",
-            "Evaluations and requests of sessions in the queue.",
-            registry=own,
-            multiprocess_mode="livesum",
-        )
-        self._sessions = Gauge("snekhouse_sessions", "Open sessions.", registry=own, multiprocess_mode="livesum")
-        self._session_memory = Gauge(
-            "snekhouse_sessions_memory_bytes", "Memory of all sessions.", registry=own, multiprocess_mode="livesum"
-        )
+        gauge = partial(Gauge, registry=own, multiprocess_mode="livesum")
+        self._in_progress = gauge("snekhouse_evals_in_progress", "Evaluations in progress.")
+        self._queue_length = gauge("snekhouse_queue_length", "Evaluations and requests of sessions in the queue.")
+        self._sessions = gauge("snekhouse_sessions", "Open sessions.")
+        self._session_memory = gauge("snekhouse_sessions_memory_bytes", "Memory of all sessions.")
         self._fork_server_starts = Counter(
             "snekhouse_fork_server_starts_total",
             "Attempts to start a fork server, by reason.",
