@@ -186,6 +186,7 @@ class Result:
         signal: Name of the signal that ended the program, e.g. ``SIGSEGV``.
         truncated: Whether output was cut at its limit.
         files: Files that the program left in its home.
+        left_out: The limits that left some of its files out, in a sentence; empty if all are there.
         usage: What the run used.
         value: The value of the expression at the end of a cell, by format: ``text``, ``html``, ``png`` in Base64, and
             others.
@@ -202,13 +203,21 @@ class Result:
     signal: str | None = None
     truncated: bool = False
     files: tuple[File, ...] = ()
+    left_out: str = ""
     usage: Usage = field(default_factory=Usage)
     value: Mapping[str, str] = field(default_factory=dict)
     figures: Sequence[str] = ()
 
+    @property
+    def explanation(self) -> str:
+        """What people should know besides the output: `message` and `left_out`."""
+        return "; ".join(filter(None, (self.message, self.left_out)))
+
     def without_content(self, message: str) -> "Result":
         """Return it without output, files, value and figures, and with a message that says so."""
-        return replace(self, stdout="", stderr=None, files=(), value={}, figures=(), truncated=True, message=message)
+        return replace(
+            self, stdout="", stderr=None, files=(), left_out="", value={}, figures=(), truncated=True, message=message
+        )
 
     @property
     def size(self) -> int:

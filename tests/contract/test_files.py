@@ -89,3 +89,17 @@ def test_a_link_to_a_folder_is_not_entered(snekbox: SnekboxClient) -> None:
 def test_a_file_that_nobody_may_read_comes_back_all_the_same(snekbox: SnekboxClient) -> None:
     code = "import os\nos.mkdir('d'); open('d/x', 'w').write('1'); os.chmod('d/x', 0); os.chmod('d', 0)"
     assert snekbox.leaves(code) == {"d/x": b"1"}
+
+
+def test_the_message_says_that_files_are_left_out(snekbox: SnekboxClient) -> None:
+    answer = snekbox.run("for n in range(101): open(f'{n:03}', 'w').close()")
+    assert len(answer["files"]) == 100
+    assert (answer["status"], answer["message"]) == ("ok", "at most 100 files are returned (files.limit)")
+    answer = snekbox.run("for n in range(100): open(f'{n:03}', 'w').close()\nopen('_x', 'w'); import os; os.mkdir('y')")
+    assert (len(answer["files"]), answer["message"]) == (100, "")
+
+
+def test_the_message_says_that_files_do_not_fit(snekbox: SnekboxClient) -> None:
+    answer = snekbox.run("open('a', 'wb').write(b'x' * 1000); open('b', 'wb').truncate(1 << 40)")
+    assert [file["path"] for file in answer["files"]] == ["a"]
+    assert answer["message"].startswith("1 file is left out, because all files together may have at most ")

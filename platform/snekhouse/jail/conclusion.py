@@ -35,15 +35,16 @@ async def conclude(
     except UnicodeDecodeError:
         return Result(Status.ERROR, None, NOT_UTF8, message=NOT_UTF8, usage=usage)
     try:
-        found = await _collected(home, files, int(printed.job.limits.home), known)
+        found, left_out = await _collected(home, files, int(printed.job.limits.home), known)
     except FilesError as error:
         return Result(Status.FILE_ERROR, None, str(error), message=str(error), usage=usage)
-    return replace(result, stdout=stdout, stderr=stderr, encoding=printed.job.encoding, files=found, usage=usage)
+    result = replace(result, stdout=stdout, stderr=stderr, encoding=printed.job.encoding, usage=usage)
+    return replace(result, files=found, left_out=left_out)
 
 
-async def _collected(home: int, files: Files, size_limit: int, known: KnownFiles) -> tuple[File, ...]:
+async def _collected(home: int, files: Files, size_limit: int, known: KnownFiles) -> tuple[tuple[File, ...], str]:
     if is_empty(home):
-        return ()
+        return (), ""
     return await anyio.to_thread.run_sync(lambda: collect(home, files=files, size_limit=size_limit, known=known))
 
 

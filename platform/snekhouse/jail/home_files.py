@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from snekhouse.evaluation import File
-from snekhouse.jail.home_walk import Entry, HomeWalk, unless_dead_end
+from snekhouse.jail.home_walk import Entry, FilesError, HomeWalk, unless_dead_end
 from snekhouse.jail.protocol import Stamp
 from snekhouse.registry.models import Files
 
@@ -52,7 +52,7 @@ def _digest(path: str) -> bytes:
     return hashlib.blake2b(path.encode(), digest_size=16).digest()
 
 
-def collect(home: int, *, files: Files, size_limit: int, known: KnownFiles) -> tuple[File, ...]:
+def collect(home: int, *, files: Files, size_limit: int, known: KnownFiles) -> tuple[tuple[File, ...], str]:
     """Read the files that a program left.
 
     Args:
@@ -62,7 +62,7 @@ def collect(home: int, *, files: Files, size_limit: int, known: KnownFiles) -> t
         known: Files that are not returned unless they have changed. `collect` adds the files that it returns.
 
     Returns:
-        The first files, sorted by path.
+        The first files, sorted by path; and a sentence that says which limit left others out, or an empty text.
 
     Raises:
         FilesError: It took too long; or, before the last file that is returned, a name is not UTF-8, or a path is too
@@ -81,21 +81,44 @@ class _Collector:
     def __init__(self, home: int, files: Files, size_limit: int, known: KnownFiles) -> None:
         self._walk = HomeWalk(home, files.timeout)
         self._files = files
-        self._size_left = size_limit
+        self._size = self._size_left = size_limit
         self._known = known
         self._returned: list[tuple[str, Stamp]] = []
+        self._skipped = 0
 
-    def collect(self) -> tuple[File, ...]:
-        found = tuple(islice(self._found(), self._files.limit))
+    def collect(self) -> tuple[tuple[File, ...], str]:
+        if not self._files.limit:
+            return (), ""
+        entries = self._entries()
+        found = tuple(islice(self._found(entries), self._files.limit))
         for path, stamp in self._returned:
             self._known.note(path, stamp)
-        return found
+        return found, "; ".join(self._left_out(entries))
 
-    def _found(self) -> Iterator[File]:
+    def _left_out(self, rest: Iterator[Entry]) -> Iterator[str]:
+        if self._skipped:
+            files = "1 file is" if self._skipped == 1 else f"{self._skipped} files are"
+            limit = f"all files together may have at most {self._size} bytes (limits.home)"
+            yield f"{files} left out, because {limit}"
+        try:
+            has_more = any(self._is_new(entry) for entry in rest)
+        except FilesError:
+            has_more = True  # most probably
+        if has_more:
+            yield f"at most {self._files.limit} files are returned (files.limit)"
+
+    def _entries(self) -> Iterator[Entry]:
         for entry in self._walk.entries():
-            if not _matches(entry.path, self._files.pattern):
-                continue
-            self._walk.check_time()
+            if _matches(entry.path, self._files.pattern):
+                self._walk.check_time()
+                yield entry
+
+    def _is_new(self, entry: Entry) -> bool:
+        with self._walk.opened(entry) as target:
+            return target is not None and not self._known.includes(entry.text, _stamp(os.fstat(target)))
+
+    def _found(self, entries: Iterator[Entry]) -> Iterator[File]:
+        for entry in entries:
             path = entry.text
             content = self._read(entry, path)
             if content is not None:
@@ -107,13 +130,20 @@ class _Collector:
             if target is None:
                 return None
             status = os.fstat(target)
-            stamp = Stamp(status.st_ino, status.st_mtime_ns)
-            if self._known.includes(path, stamp) or status.st_size > self._size_left:
+            stamp = _stamp(status)
+            if self._known.includes(path, stamp):
+                return None
+            if status.st_size > self._size_left:
+                self._skipped += 1
                 return None
             content = unless_dead_end(lambda: _read_all(target, status.st_size))
         self._returned.append((path, stamp))
         self._size_left -= len(content or b"")
         return content
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_ino, status.st_mtime_ns)
 
 
 def _read_all(target: int, size: int) -> bytes:

@@ -88,7 +88,8 @@ def judged(result: Result, expected: Expected) -> Judgement:
     left = {file.path: file.content for file in result.files}
     for path, content in expected.files.items():
         if path not in left:
-            return Judgement(Verdict.WRONG_ANSWER, f"the program left no file {path!r}", file=path)
+            reason = "; ".join(filter(None, (f"the program left no file {path!r}", result.left_out)))
+            return Judgement(Verdict.WRONG_ANSWER, reason, file=path)
         if judgement := _compared(path, content, left[path], expected.match):
             return judgement
     return Judgement(Verdict.ACCEPTED)

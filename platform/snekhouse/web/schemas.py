@@ -138,7 +138,7 @@ class EvalResponse(BaseModel):
             runtime=runtime,
             status=result.status,
             signal=result.signal,
-            message=_bounded(result.message),
+            message=_bounded(result.explanation),
             error=result.error,
             stderr=result.stderr,
             encoding=result.encoding,
