@@ -2,9 +2,11 @@
 
 import json
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+import tomli_w
 
 from command import snekhouse
 
@@ -87,6 +89,17 @@ def test_runtimes_that_agree_and_that_differ_are_told(place: Path, registry_path
     assert first.startswith("1. ")
     assert "3.7" not in first
     assert "-1=1" in done.stdout
+
+
+def test_runtimes_that_cannot_be_compared_are_told(place: Path, small: Path) -> None:
+    parsed = tomllib.loads(small.read_text())
+    only = {key: value for key, value in parsed["runtimes"]["only"].items() if "names" not in key and key != "aliases"}
+    parsed["runtimes"]["broken"] = only | {"mounts": [*only["mounts"], {"source": "/nowhere"}]}
+    small.write_text(tomli_w.dumps({"default": "only", **parsed}))
+    stdin = str(place / "cases" / "one.in")
+    done = snekhouse("compare", str(place / "double.py"), "--stdin-file", stdin, "--registry", str(small))
+    assert (done.returncode, done.stdout) == (0, "all runtimes agree: only\n"), done.stderr
+    assert "snekhouse: not compared, because unavailable: broken" in done.stderr
 
 
 def test_versions_make_no_difference_if_so_asked(place: Path, registry_path: Path) -> None:

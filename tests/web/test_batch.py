@@ -42,19 +42,21 @@ def test_a_bad_line_costs_the_others_nothing(client: httpx.Client) -> None:
         {"id": "y", "input": "1", "runtime": "none"},
         {"id": "z", "input": "1", "limits": {"wall_time": 60}},
         "[1, 2]",
+        {"id": 1.5, "input": "1"},
     ]
-    good = [{"id": number, "input": f"print({number})"} for number in range(6)]
+    good = [{"id": number, "input": f"print({number})"} for number in range(7)]
     sent = [each for pair in zip(bad, good, strict=True) for each in pair]
     _, *answers, end = lines(client, *sent)
-    assert end["count"] == 12
+    assert end["count"] == 14
     errors = {answer["index"]: answer for answer in answers if answer["event"] == "error"}
-    assert sorted(errors) == [0, 2, 4, 6, 8, 10]
-    assert [errors[index]["id"] for index in sorted(errors)] == [None, 7, "x", "y", "z", None]
+    assert sorted(errors) == [0, 2, 4, 6, 8, 10, 12]
+    assert [errors[index]["id"] for index in sorted(errors)] == [None, 7, "x", "y", "z", None, None]
     assert errors[0]["error"]["title"] == "Invalid JSON"
     assert "input: Input should be a valid string" in errors[2]["error"]["description"]
     assert "there is no runtime 'none'" in errors[6]["error"]["description"]
+    assert errors[12]["error"]["description"] == "id: Input should be a valid integer"
     results = {answer["id"]: answer["stdout"] for answer in answers if answer["event"] == "result"}
-    assert results == {number: f"{number}\n" for number in range(6)}
+    assert results == {number: f"{number}\n" for number in range(7)}
 
 
 def test_values_files_and_every_status_come_back(client: httpx.Client) -> None:

@@ -56,7 +56,9 @@ def test_runtimes_can_be_chosen_also_by_alias(client: httpx.Client) -> None:
         ({"input": "1", "runtimes": ["none"]}, 404, "there is no runtime 'none'"),
         ({"input": "1", "runtimes": []}, 400, "none is named or available"),
         ({"input": "1", "limits": {"wall_time": 60}}, 400, ": limits.wall_time: 60.0 is above"),
-        ({"input": "1", "normalise": {}}, 200, ""),
+        ({"input": "1", "runtimes": "3.13"}, 400, "runtimes: Input should be 'all' or a list of names"),
+        ({"input": "1", "runtimes": ["3.13", 5]}, 400, "runtimes.1: Input should be a valid string"),
+        ({"input": "1", "normalise": {}}, 400, "normalise: unknown; did you mean 'normalize'?"),
     ],
 )
 def test_a_request_that_cannot_be_compared_is_refused(

@@ -119,12 +119,21 @@ def test_a_program_may_come_with_each_case(client: httpx.Client) -> None:
         ({"input": "1"}, "cases: Field required"),
         ({"input": "1", "cases": []}, "'cases' needs at least one case"),
         ({"input": "1", "cases": [{}] * 10_001}, "cases: Tuple should have at most 10000 items"),
+        ({"input": "1", "cases": [{}], "match": "exact"}, "match: unknown"),
+        ({"input": "1", "cases": [{}], "stdinn": "1"}, "stdinn: unknown; did you mean 'stdin'?"),
         ({"input": "1", "cases": [{"expectd": {}}]}, "cases.0.expectd: unknown; did you mean 'expected'?"),
         (
             {"input": "1", "cases": [{"expected": {"match": {"flot": 1}}}]},
-            "FloatIn.flot: unknown; did you mean 'float'?",
+            "cases.0.expected.match.flot: unknown; did you mean 'float'?",
         ),
-        ({"input": "1", "cases": [{"expected": {"match": "nearly"}}]}, "cases.0.expected.match"),
+        (
+            {"input": "1", "cases": [{"expected": {"match": "nearly"}}]},
+            "cases.0.expected.match: Input should be 'exact', 'trimmed', 'tokens' or an object such as {\"float\": 1e-6}",
+        ),
+        (
+            {"input": "1", "cases": [{"expected": {"match": {"float": "1e-6"}}}]},
+            "cases.0.expected.match.float: Input should be a number, or an object such as",
+        ),
         ({"input": "1", "cases": [{}, {"limits": {"wall_time": 60}}]}, "cases.1: limits.wall_time: 60.0 is above"),
         ({"input": "1", "cases": [{"files": [{"path": "../a"}]}]}, "cases.0.files.0.path: must be below the home"),
         ({"input": "1", "result": True, "cases": [{}]}, "'result' is not supported here"),
@@ -318,6 +327,7 @@ def test_the_verdict_is_that_of_a_case_that_failed_also_if_earlier_ones_are_skip
     assert answer["verdict"] == "runtime_error"
 
 
+@pytest.mark.alone
 def test_a_large_expected_text_does_not_stop_the_server(client: httpx.Client, server: Server) -> None:
     cases = [{"expected": {"stdout": "\n" * 30_000_000 + "x"}}]
     done: list[dict[str, Any]] = []

@@ -9,7 +9,7 @@ import typer
 
 from snekhouse.cli.judge_options import ProgramArgument, set_up_quiet_logs, text_of, validated_request
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from snekhouse.cli.output import print_json, print_lines
+from snekhouse.cli.output import print_json, print_lines, say
 from snekhouse.errors import UsageError
 from snekhouse.evaluation import Result
 from snekhouse.judging.grouping import Normalization, ResultGroup, grouped
@@ -41,6 +41,9 @@ def compare(
     body = {"input": text_of(program), "stdin": stdin, "runtimes": runtimes or "all"}
     request = validated_request(CompareRequest, body, program)
     results = anyio.run(_compare, loaded, request)
+    left_out = [name for name in loaded.runtimes if name not in results]
+    if left_out and not runtimes:
+        say(f"not compared, because unavailable: {', '.join(left_out)}")
     if not results:
         raise UsageError("no runtime is available; `snekhouse runtimes list` says why")
     default = loaded.default if loaded.default in results else next(iter(results))

@@ -45,14 +45,12 @@ def evaluate(
     rest = list(args or ())
     if program is not None and code is not None:
         rest.insert(0, code)
-    source = _source(code, program)
+    source = _source(code, program, stdin_file)
     if interactive != bool(url):
         raise typer.BadParameter("--interactive needs --url, and --url needs --interactive")
     if url:
         request = {"args": ["-c", source, *rest], "separate_stderr": separate_stderr}
         raise typer.Exit(hold_conversation(url, runtime, request))
-    if stdin_file == _STANDARD_INPUT and code == "-" and program is None:
-        raise typer.BadParameter("standard input cannot be both the program and its input; use -f FILE for the program")
     set_up_quiet_logs()
     loaded = load(registry)
     chosen = loaded.resolve(runtime or loaded.default)
@@ -85,12 +83,14 @@ def _has_colors() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
-def _source(code: str | None, program: Path | None) -> str:
+def _source(code: str | None, program: Path | None, stdin_file: Path | None) -> str:
     if program is None and code is None:
         raise typer.BadParameter("name a program: CODE, -f FILE, or - for standard input")
     if program is None and code not in {None, "-"}:
         return str(code)
     place = program or _STANDARD_INPUT
+    if program is None and stdin_file == _STANDARD_INPUT:
+        raise typer.BadParameter("standard input cannot be both the program and its input; use -f FILE for the program")
     try:
         return files.read_input(place).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -107,8 +107,8 @@ async def _evaluate(registry: Registry, runtime: Runtime, job: Job) -> tuple[Res
 def _print(result: Result) -> None:
     for text, stream in ((result.stdout, sys.stdout), (result.stderr or "", sys.stderr)):
         print_bytes(b64decode(text) if result.encoding is Encoding.BASE64 else text.encode(), stream)
-    if result.message:
-        say(result.message)
+    if result.explanation:
+        say(result.explanation)
 
 
 def _save(result: Result, folder: Path | None) -> None:

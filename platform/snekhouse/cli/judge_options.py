@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from snekhouse.cli import files
 from snekhouse.errors import UsageError
 from snekhouse.server import logs
+from snekhouse.web.fields import keys_of
 from snekhouse.web.judge_request import CompareRequest, JudgeRequest
 
 ProgramArgument = Annotated[Path, typer.Argument(help="File of the program, or - for standard input.")]
@@ -53,4 +54,4 @@ def validated_request(model: type[_Request], body: Mapping[str, Any], source: Pa
         return model.model_validate_json(json.dumps(body))
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise UsageError(f"{source}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}") from error
+        raise UsageError(f"{source}: {'.'.join(keys_of(problem['loc']))}: {problem['msg']}") from error

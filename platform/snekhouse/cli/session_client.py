@@ -194,7 +194,7 @@ class LocalSession:
         return CellAnswer(
             output=found.result.stdout,
             value=found.result.value.get("text", ""),
-            message=found.result.message,
+            message=found.result.explanation,
             state=found.outcome.value,
             returncode=JAIL_FAILED if found.result.returncode is None else found.result.returncode,
             files={file.path: len(file.content) for file in found.result.files},

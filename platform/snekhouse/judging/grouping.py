@@ -69,7 +69,7 @@ def grouped(results: Mapping[str, Result], default: str, normalization: Normaliz
     first = next(iter(groups))
     order = list(results)
     return tuple(
-        ResultGroup(tuple(sorted(names, key=order.index)), "" if key == first else _diff(first, key))
+        ResultGroup(tuple(sorted(names, key=order.index)), "" if key == first else _diff(default, first, names[0], key))
         for key, names in groups.items()
     )
 
@@ -94,6 +94,6 @@ class _Key:
         return [*islice((self.stdout + self.stderr).split("\n"), _COMPARED_LINES), *ending]
 
 
-def _diff(first: _Key, other: _Key) -> str:
-    lines = difflib.unified_diff(first.lines, other.lines, "default", "other", lineterm="", n=2)
+def _diff(default: str, first: _Key, name: str, other: _Key) -> str:
+    lines = difflib.unified_diff(first.lines, other.lines, default, name, lineterm="", n=2)
     return "\n".join(islice(lines, _DIFF_LINES))

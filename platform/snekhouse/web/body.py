@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from snekhouse.errors import RequestError
 from snekhouse.registry.mistakes import nearest
-from snekhouse.web.fields import INVALID_FILE
+from snekhouse.web.fields import INVALID_FILE, keys_of
 from snekhouse.web.json_outline import NOT_JSON, Outline
 from snekhouse.web.long_string import LongString
 from snekhouse.web.memory_budget import reservation_of
@@ -29,13 +29,14 @@ _INLINE = 1 << 16
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-async def read_request(request: Request, limit: int, model: type[_Model]) -> _Model:
+async def read_request(request: Request, limit: int, model: type[_Model], *, empty: bytes = b"") -> _Model:
     """Read and validate a body.
 
     Args:
         request: The request.
         limit: Maximum size of the body in bytes.
         model: Its schema.
+        empty: What an empty body stands for.
 
     Raises:
         HTTPException: 408, 413 or 415.
@@ -45,7 +46,7 @@ async def read_request(request: Request, limit: int, model: type[_Model]) -> _Mo
     limit, inline = (min(limit, _MAX_FORM), _MAX_FORM) if is_form else (limit, _INLINE)
     body = await _Reading(request, limit, inline).read()
     if isinstance(body, bytes):
-        return _validate(model, _from_form(body) if is_form else body)
+        return _validate(model, _from_form(body) if is_form else body or empty)
     return await anyio.to_thread.run_sync(_validate, model, body.finish(), body.strings)
 
 
@@ -233,7 +234,7 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _sentence(problem: ErrorDetails, model: type[BaseModel]) -> str:
-    location = ".".join(str(part)[:_MAX_KEY_LENGTH] for part in problem["loc"])
+    location = ".".join(key[:_MAX_KEY_LENGTH] for key in keys_of(problem["loc"]))
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         known = list(_object_at(problem["loc"][:-1], model).model_fields)

@@ -1,9 +1,10 @@
 """Types of strings in a request, which may have been taken out of a large body while it arrived (`Outline`)."""
 
 import posixpath
+from collections.abc import Container, Iterable, Iterator
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Discriminator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from snekhouse.web.long_string import LongString, decode_base64
@@ -12,6 +13,33 @@ from snekhouse.web.long_string import LongString, decode_base64
 def _long_string(value: object, info: ValidationInfo) -> LongString | None:
     """Return the long string for which `value` stands in an outline; None if `value` is the string itself."""
     return info.context.get(value) if info.context and isinstance(value, str) else None
+
+
+_FORMS: dict[type, str] = {dict: "[object]", int: "[number]", float: "[number]", list: "[list]", tuple: "[list]"}
+"""Tags for the members of a union, by the type of a value in JSON. They stand in the locations of errors."""
+
+
+def one_of(words: Container[object] | None, expected: str) -> Discriminator:
+    """Choose the member of a union by the form of a value, so that one error names all forms.
+
+    Args:
+        words: The strings that the member with the tag ``[word]`` allows; None for all. The other members have a tag of
+            `_FORMS`.
+        expected: What the error says that the value should be.
+    """
+
+    def form(value: object) -> str | None:
+        if isinstance(value, str):
+            return "[word]" if words is None or value in words else None
+        return _FORMS.get(type(value))
+
+    return Discriminator(form, custom_error_type="form", custom_error_message=f"Input should be {expected}")
+
+
+def keys_of(location: Iterable[int | str]) -> Iterator[str]:
+    """List the keys of a location, without the tags that `one_of` adds."""
+    tags = {"[word]", *_FORMS.values()}
+    return (str(part) for part in location if part not in tags)
 
 
 INVALID_FILE = "invalid_file"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, Tag, model_validator
 
 from snekhouse.errors import RequestError
 from snekhouse.evaluation import File, Job
@@ -14,7 +14,7 @@ from snekhouse.judging.verdicts import Expected
 from snekhouse.registry.models import Registry, Runtime
 from snekhouse.service.cases import Case, Checker
 from snekhouse.web.eval_request import MAX_ITEMS, EvalRequest, FileIn, LimitsIn
-from snekhouse.web.fields import Short, Utf8
+from snekhouse.web.fields import Short, Utf8, one_of
 
 MAX_CASES = 10_000
 """Cases of one request."""
@@ -28,6 +28,12 @@ class _Strict(BaseModel):
     """A strict model that refuses unknown fields, because a misspelt field would have no effect."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class _StrictProgram(EvalRequest):
+    """A program for a route that snekbox does not have, so no client of it sends unknown fields."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 _Tolerated = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -46,7 +52,9 @@ class FloatIn(_Strict):
     """A comparison of tokens that allows numbers to differ."""
 
     float: Annotated[
-        _Tolerated | ToleranceIn, Field(description="How much they may differ; a number is both kinds of tolerance.")
+        Annotated[_Tolerated, Tag("[number]")] | Annotated[ToleranceIn, Tag("[object]")],
+        Field(description="How much they may differ; a number is both kinds of tolerance."),
+        one_of((), 'a number, or an object such as {"absolute": 1e-9, "relative": 1e-6}'),
     ]
 
     def to_match(self) -> Match:
@@ -57,6 +65,7 @@ class FloatIn(_Strict):
         return within(Tolerance(given, given))
 
 
+_Words = Literal["exact", "trimmed", "tokens"]
 _MATCHES: dict[str, Match] = {"exact": exact, "trimmed": trimmed, "tokens": tokens}
 
 
@@ -67,11 +76,12 @@ class ExpectedIn(_Strict):
     returncode: int = 0
     files: Annotated[_Files, Field(description="Files that it leaves.")] = ()
     match: Annotated[
-        Literal["exact", "trimmed", "tokens"] | FloatIn,
+        Annotated[_Words, Tag("[word]")] | Annotated[FloatIn, Tag("[object]")],
         Field(
             description="How output and files are compared. trimmed: without white space at the ends of lines, and "
             "without empty lines at the end. tokens: what white space separates. float: tokens, but numbers may differ."
         ),
+        one_of(_MATCHES, "'exact', 'trimmed', 'tokens' or an object such as {\"float\": 1e-6}"),
     ] = "trimmed"
 
     def to_expected(self) -> Expected:
@@ -122,7 +132,7 @@ class CaseIn(_Strict):
 Outputs = Literal["all", "failed", "none"]
 
 
-class JudgeRequest(EvalRequest):
+class JudgeRequest(_StrictProgram):
     """A program, and the cases that it must pass."""
 
     setup: Annotated[
@@ -218,12 +228,14 @@ class NormalizeIn(_Strict):
         return Normalization(self.addresses, self.lines, self.versions)
 
 
-class CompareRequest(EvalRequest):
+class CompareRequest(_StrictProgram):
     """A program, and the runtimes to run it in."""
 
     runtimes: Annotated[
-        Literal["all"] | Annotated[tuple[Short, ...], Field(strict=False, max_length=MAX_ITEMS)],
+        Annotated[Literal["all"], Tag("[word]")]
+        | Annotated[tuple[Short, ...], Field(strict=False, max_length=MAX_ITEMS), Tag("[list]")],
         Field(description="Names or aliases of runtimes; all: those that are available."),
+        one_of(("all",), "'all' or a list of names"),
     ] = "all"
     normalize: NormalizeIn = NormalizeIn()
     timeout: Annotated[_Seconds | None, Field(description="Seconds for all runtimes together.")] = None
@@ -250,7 +262,12 @@ class CompareRequest(EvalRequest):
             raise RequestError(f"runtime {runtime.name}: {error}", title=error.title) from error
 
 
-class BatchLine(EvalRequest):
+_Id = Annotated[
+    Annotated[Short, Tag("[word]")] | Annotated[int, Tag("[number]")], one_of(None, "a string or an integer")
+]
+
+
+class BatchLine(_StrictProgram):
     """One evaluation of a batch."""
 
-    id: Annotated[Short | int | None, Field(description="A name for the answer.")] = None
+    id: Annotated[_Id | None, Field(description="A name for the answer.")] = None
