@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +49,11 @@ class Place:
         """Code that tells that it ran, and is silent where it cannot."""
         return f"import sys\ntry: open({str(self.ran)!r}, 'a').write(repr(sys.argv) + __name__ + '\\n')\nexcept OSError: pass\n"
 
-    def command(self, *args: str | Path, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+    def command(
+        self, *args: str | Path, env: dict[str, str] | None = None, before: Sequence[str] = ()
+    ) -> "subprocess.CompletedProcess[str]":
         place = {"UV_OFFLINE": "1", "UV_FIND_LINKS": str(self.wheels), **(env or {})}
-        command = [*SNEKHOUSE, *map(str, args), "--registry", str(self.registry)]
+        command = [*before, *SNEKHOUSE, *map(str, args), "--registry", str(self.registry)]
         return subprocess.run(
             command,
             capture_output=True,
@@ -232,6 +234,18 @@ def test_only_regular_files_with_ordinary_modes_are_installed(place: Place) -> N
         if not path.endswith(".lock"):
             assert stat.S_IMODE(status.st_mode) in allowed, path
         assert (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid()), path
+
+
+def test_a_container_needs_no_capability_to_change_owners(place: Place) -> None:
+    without = ("setpriv", "--bounding-set=-chown,-fowner", "--inh-caps=-chown,-fowner")
+    (place.sites / NAME).mkdir(mode=0o755)
+    for folder in (place.sites, place.sites / NAME):
+        os.chown(folder, 65534, 65534)  # as a volume of the image
+    for command, name in (("install", "alpha"), ("install", "beta"), ("remove", "alpha")):
+        make_wheel(place.wheels, "beta", "1.0")
+        done = place.command("packages", command, NAME, name, before=without)
+        assert done.returncode == 0, done.stderr
+    assert "beta" in place.evaluate("import beta; print(beta.__name__)")
 
 
 def test_no_lock_of_ours_can_be_held_by_a_program(place: Place) -> None:

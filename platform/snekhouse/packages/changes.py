@@ -94,6 +94,7 @@ class Changes:
                 await change.jail().compile(site.inside)
                 for path in stage.publish():
                     self.say(f"left out {path}: it is not a regular file")
+                self.say(f"the packages of {self.runtime.name} are in {site.folder}")
 
 
 def _check_installed(names: Sequence[str], site: Site, runtime: Runtime) -> None:

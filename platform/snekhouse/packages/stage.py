@@ -1,7 +1,7 @@
 """The copy of a runtime's packages that a jail may change, and that then replaces the packages.
 
-The jail's user owns the copy. Once the jail is dead, the host reads the copy without following links. It takes only
-regular files and folders, and sets their modes itself.
+The jail's user owns the folders of the copy, or may write to them. Once the jail is dead, the host reads the copy
+without following links. It takes only regular files and folders, and sets their modes itself.
 """
 
 import ctypes
@@ -20,6 +20,9 @@ from snekhouse.packages.site import Site
 
 _UNLISTED = 0o711
 """Mode of folders that a jail may enter but not list."""
+
+_READABLE = 0o555
+"""Mode bits of folders that everybody may list and enter."""
 
 CACHE = ".cache"
 """uv's cache, a folder in the jail's user base. Each change has its own cache, so that a build cannot alter the cache
@@ -71,7 +74,9 @@ class Stage:
         _make_folders(self._live.parent)
         for folder in self._live.parents:
             if folder.is_relative_to(self._top):  # jails read it as another user, so undo the umask
-                folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o555)
+                mode = stat.S_IMODE(folder.stat().st_mode)
+                if mode | _READABLE != mode:  # else it may belong to another user, and nobody here may change it
+                    folder.chmod(mode | _READABLE)
         new = self._live.with_name(f".{self._live.name}.new")
         remove_tree(new)
         left_out = self._copy_out(new)
@@ -103,10 +108,14 @@ class Stage:
             os.link(source, target)
         except OSError:
             _copy(source, target)
-            os.chown(target, self._owner.user, self._owner.group)
 
     def _make(self, folder: Path) -> Path:
-        os.chown(_folder(folder, 0o755), self._owner.user, self._owner.group)
+        """Make a folder that the jail may write to."""
+        _folder(folder, 0o755)
+        try:
+            os.chown(folder, self._owner.user, self._owner.group)
+        except PermissionError:  # no CAP_CHOWN, as in the container of deploy/README.md, where nobody else is
+            folder.chmod(0o777)
         return folder
 
     def _is_unchanged(self, path: PurePath) -> bool:
