@@ -24,15 +24,15 @@ def test_what_fits_is_told_with_the_concurrency_that_memory_allows(load_text: Lo
         "concurrency: 4 evaluations at once on 4 CPUs; a program that only waits also takes a slot, for at most 6 s"
     )
     assert memory == (
-        "memory: 4 evaluations of 70.0MiB each, fork servers and server need at most 368.0MiB; the server may use "
-        "1.0GiB; memory alone allows a concurrency of 13"
+        "memory: 4 evaluations of 70.0MiB each, fork servers and server need at most 408.0MiB; the server may use "
+        "1.0GiB; memory alone allows a concurrency of 12"
     )
 
 
 def test_sessions_count_as_evaluations_that_never_end(load_text: Load) -> None:
     *_, memory = advice(load_text(_server("concurrency = 4\nsessions = 10")), 4, _GIB)
     assert memory.startswith(
-        "memory: 4 evaluations and 10 sessions of 70.0MiB each, fork servers and server need at most 1.0GiB"
+        "memory: 4 evaluations and 10 sessions of 70.0MiB each, fork servers and server need at most 1.1GiB"
     )
     *_, memory = advice(load_text(_server("concurrency = 4\nsessions = 100")), 4, _GIB)
     assert memory.endswith("lower limits.memory or sessions")

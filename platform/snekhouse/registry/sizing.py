@@ -15,7 +15,7 @@ _FORK_SERVER_SIZE = 38 << 20
 A little more than measured (docs/explanation/performance.md).
 """
 
-_SERVER_SIZE = 50 << 20
+_SERVER_SIZE = 90 << 20
 """Bytes of one worker process, from the same measurement."""
 
 
