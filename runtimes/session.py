@@ -67,6 +67,7 @@ class State:
         self.namespace = bootstrap.set_stage([], [""], "", sys.modules["_frozen_importlib"].BuiltinImporter)
         self.control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, CONTROL)
         self.on_interrupt = _signal.default_int_handler  # type: Any
+        self.is_interrupted = False
         self.futures = 0
         self.sources = {}  # type: dict[str, str]
         self.stdin = sys.stdin  # type: Any
@@ -116,8 +117,11 @@ class State:
         arguments = [bootstrap.receive_field() for _ in range(bootstrap.receive_number())]
         bootstrap.receive_number()  # no variables
         report = bootstrap.receive_files()
+        self.is_interrupted = False
+        _signal.signal(_signal.SIGINT, self.note_interrupt)  # one may come from the report on
         bootstrap.write(CONTROL, report)
         if report[:1] == b"E" or not arguments:
+            _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
             discard_streams()
             return
         source, number, limit, is_last = arguments
@@ -126,7 +130,8 @@ class State:
             encoding, errors = stdin.encoding, stdin.errors
             sys.stdin = self.stdin = open(0, encoding=encoding, errors=errors, closefd=False)  # noqa: SIM115 - it stays open
         process = posix.getpid()
-        kind, code, parts = self.outcome_of(source.decode("utf-8", "surrogateescape"), CELL + number.decode() + ">")
+        name = CELL + number.decode() + ">"
+        kind, code, parts = self.outcome_of(source.decode("utf-8", "surrogateescape"), name)
         if is_last == b"1":
             end_program()
         for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
@@ -137,12 +142,18 @@ class State:
         ended = b"D" + kind + code.to_bytes(4, "big") + _thread._count().to_bytes(4, "big")
         bootstrap.write(CONTROL, ended + showing.encoded(parts, int(limit)))
 
+    def note_interrupt(self, *_signal_and_frame):  # type: (object) -> None
+        """Remember an interrupt that comes before the code of a cell."""
+        self.is_interrupted = True
+
     def outcome_of(self, source, name):  # type: (str, str) -> tuple[bytes, int, list[tuple[str, bytes]]]
         """Run a cell; return how it ended, the exit code, and parts of the answer."""
         try:
             self.sources[name] = source
             _signal.signal(_signal.SIGINT, self.on_interrupt)
             try:
+                if self.is_interrupted:
+                    posix.kill(posix.getpid(), _signal.SIGINT)
                 value = self.run(source, name)
                 return VALUE, 0, [*showing.shown(value), *showing.drawn()]
             finally:

@@ -27,6 +27,7 @@ def test_the_image_shows_every_default_as_it_is() -> None:
         "state",
         "max_in_transit",
         "session_memory",
+        "sessions_per_address",
     }  # the default has none
     assert set(written["defaults"]["limits"]) == set(Limits.model_fields)
     assert set(written["defaults"]["files"]) == set(Files.model_fields)

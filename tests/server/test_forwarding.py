@@ -7,6 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -184,3 +185,24 @@ def test_no_log_has_the_id_of_a_session(one_runtime: Path, tmp_path: Path) -> No
     log = (tmp_path / "log").read_text()
     assert "/sessions/.../eval" in log
     assert name not in log
+
+
+def test_a_worker_counts_the_address_of_a_client_that_another_passes_on(one_runtime: Path, tmp_path: Path) -> None:
+    settings = f"[server]\nworkers = 2\nconcurrency = 2\nuids = {list(UIDS)}\nsessions = 4\nsessions_per_address = 1\n"
+    (tmp_path / "runtimes.toml").write_text(one_runtime.read_text().replace("[server]\n", settings))
+    with running_server(tmp_path / "runtimes.toml", tmp_path / "log") as server, ExitStack() as held:
+        url = str(server.client.base_url)
+        client = held.enter_context(httpx.Client(base_url=url, timeout=PATIENCE))  # one connection, so one worker
+        first = client.post("/sessions", json={}).json()["id"]
+        for number in range(2, 200):
+            other = httpx.HTTPTransport(local_address=f"127.0.0.{number}")
+            neighbour = held.enter_context(httpx.Client(base_url=url, transport=other, timeout=PATIENCE))
+            found = neighbour.post("/sessions", json={}).json()["id"]
+            if found[0] == first[0]:
+                break  # now this worker is full
+            neighbour.delete(f"/sessions/{found}")
+        passed_on = client.post("/sessions", json={}, headers={"x-snekhouse-client": "forged"})
+        assert passed_on.json()["id"][0] != first[0]
+        again = client.post("/sessions", json={}, headers={"x-snekhouse-client": "forged"})
+        assert again.status_code == 503
+        assert "your address may have at most 1 at once" in again.json()["description"]

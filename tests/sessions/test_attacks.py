@@ -4,7 +4,12 @@ A session may be lost by what its own programs do. Nothing else may be, and the 
 the state is exactly what the last answer claims, another session still has its state, and the server evaluates.
 """
 
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -141,6 +146,34 @@ def test_an_attack_hurts_nothing_but_its_own_session(new_session: NewSession, ne
     assert neighbour.value("treasure") == "[1, 2, 3]"
     printed = session.client.post("/eval", json={"input": "print(6 * 7)"}).json()["stdout"]
     assert printed == "42\n"
+
+
+@pytest.mark.alone
+def test_a_cell_that_ends_its_jail_is_answered_also_if_the_server_is_slow(new_session: NewSession) -> None:
+    with ExitStack() as load:
+        for _ in range(2 * len(os.sched_getaffinity(0))):
+            hog = load.enter_context(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+            load.callback(hog.kill)
+        for _ in range(12):
+            session = new_session()
+            assert session.run("import os; os.killpg(0, 9)")["state"] == "lost"
+
+
+def test_a_cell_of_a_branch_that_waited_for_a_jail_that_ended_is_not_called_rolled_back(
+    new_session: NewSession,
+) -> None:
+    session = new_session()
+    branch = session.branch()
+    branch.run("x = 1")
+    code = "import os, time; open('begun', 'w').close(); time.sleep(1.0); os.killpg(0, 9)"
+    ending = threading.Thread(target=session.run, args=(code,))
+    ending.start()
+    while session.client.get(f"/sessions/{session.id}/files/begun").status_code != 200:
+        assert ending.is_alive()
+    answer = session.client.post(f"/sessions/{branch.id}/eval", json={"input": "x"})
+    ending.join()
+    assert answer.status_code == 410 or answer.json()["state"] == "lost", answer.text
+    assert branch.show().status_code == 410
 
 
 def _check_claim(session: Session, state: str) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from serving import Server
 from sessions.conftest import NewSession, Session
 from snekhouse.registry.discovery.interpreters import find_interpreters
 from snekhouse.registry.models import Registry
@@ -44,6 +45,12 @@ def test_names_stay_from_one_cell_to_the_next(new_session: NewSession, runtime: 
     session.run("x.append(2)\ndef f(): return collections.Counter(x)")
     assert session.value("f()[2], x") == "(1, [1, 2])"
     assert session.value("_") == "(1, [1, 2])"
+
+
+def test_a_session_needs_no_body(session_server: Server) -> None:
+    answer = session_server.client.post("/sessions")
+    assert answer.status_code == 201
+    session_server.client.delete(f"/sessions/{answer.json()['id']}")
 
 
 @pytest.mark.parametrize("runtime", sorted(set(NAMES)))

@@ -34,17 +34,38 @@ def test_a_server_makes_no_sessions_unless_the_registry_allows_them(small: Path,
     with running_server(small, tmp_path / "log") as server:
         answer = server.client.post("/sessions", json={})
     assert answer.status_code == 503
-    assert "set sessions in [server] to allow more" in answer.json()["description"]
+    assert (
+        "this server keeps no sessions; the operator can allow more with sessions in [server]"
+        in answer.json()["description"]
+    )
 
 
 def test_there_is_a_limit_of_sessions(own: Server) -> None:
     made = [open_session(own.client) for _ in range(3)]
     answer = own.client.post("/sessions", json={})
     assert answer.status_code == 503
-    assert "this worker has 3 sessions, and may have 3; end one" in answer.json()["description"]
+    assert "all 3 sessions of this server are in use; one ends after 600 s without use" in answer.json()["description"]
+    assert answer.headers["Retry-After"] == "60"
     assert own.client.post(f"/sessions/{made[0].id}/branch").status_code == 503
     made[0].end()
     assert open_session(own.client).value("1") == "1"
+
+
+def test_one_address_may_have_only_its_part_of_the_sessions(small: Path, tmp_path: Path) -> None:
+    _registry(small)
+    small.write_text(small.read_text().replace("[server]\n", "[server]\nsessions_per_address = 2\n"))
+    with running_server(small, tmp_path / "log") as server:
+        session = open_session(server.client)
+        branch = session.branch()
+        for path in ("/sessions", f"/sessions/{session.id}/branch"):
+            answer = server.client.post(path, json={})
+            assert answer.status_code == 503
+            assert "your address may have at most 2 at once" in answer.json()["description"]
+        other = httpx.HTTPTransport(local_address="127.0.0.2")
+        with httpx.Client(base_url=server.client.base_url, transport=other, timeout=PATIENCE) as neighbour:
+            assert open_session(neighbour).value("1") == "1"
+        branch.end()
+        assert open_session(server.client).value("1") == "1"
 
 
 def test_unknown_and_ended_sessions_are_told_apart(own: Server) -> None:

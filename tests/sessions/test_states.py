@@ -1,12 +1,18 @@
-"""What becomes of the state: kept, rolled back or lost; checkpoints, branches, threads and interrupts."""
+"""What becomes of the state: kept, rolled back or lost; checkpoints, branches and threads."""
 
+import os
+import re
+import signal
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import pytest
 
-from serving import SLOWNESS
+from leftovers import descendants
+from serving import SLOWNESS, Server
 from sessions.conftest import NewSession, Session
 
 KILLED = {
@@ -116,36 +122,6 @@ def test_a_kill_in_one_branch_leaves_the_others(session: Session) -> None:
     assert [each.value("x") for each in (session, *branches)] == ["1"] * 4
 
 
-@pytest.mark.parametrize("code", ["while True: pass", "import time; time.sleep(5)"])
-def test_an_interrupt_raises_keyboard_interrupt(session: Session, code: str) -> None:
-    session.run("x = 1")
-
-    def interrupt() -> None:
-        time.sleep(0.5 * SLOWNESS)
-        session.client.post(f"/sessions/{session.id}/interrupt")
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    answer = session.run(f"x = 2\n{code}")
-    thread.join()
-    assert (answer["error"]["name"], answer["state"]) == ("KeyboardInterrupt", "kept")
-    assert session.value("x") == "2"
-
-
-def test_an_interrupt_without_a_cell_does_nothing(session: Session) -> None:
-    for _ in range(3):
-        assert session.client.post(f"/sessions/{session.id}/interrupt").status_code == 204
-    assert session.value("1") == "1"
-
-
-def test_a_handler_of_the_program_gets_the_interrupt(session: Session) -> None:
-    session.run("import signal, time; got = []; signal.signal(signal.SIGINT, lambda *_: got.append(1))")
-    thread = threading.Timer(0.5 * SLOWNESS, lambda: session.client.post(f"/sessions/{session.id}/interrupt"))
-    thread.start()
-    assert session.value("while not got: time.sleep(0.01)\ngot") == "[1]"
-    thread.join()
-
-
 def test_a_child_of_an_earlier_cell_goes_on(session: Session) -> None:
     """While no cell runs, it may use a hundredth of a CPU."""
     fork = "import os, time\npid = os.fork()\nif pid == 0:\n    time.sleep(0.3)\n    open('made', 'w').close()\n    os._exit(0)"
@@ -169,14 +145,6 @@ def test_sockets_and_open_files_stay_open(session: Session) -> None:
 
 def test_the_process_id_differs_in_each_cell(session: Session) -> None:
     assert session.value("import os; os.getpid()") != session.value("os.getpid()")
-
-
-def test_an_interrupt_reaches_only_the_cell_of_its_own_session(session: Session) -> None:
-    branch = session.branch()
-    thread = threading.Timer(0.3 * SLOWNESS, lambda: session.client.post(f"/sessions/{session.id}/interrupt"))
-    thread.start()
-    assert branch.value(f"import time; time.sleep({0.8 * SLOWNESS}); 1") == "1"
-    thread.join()
 
 
 FORKS = {
@@ -282,3 +250,37 @@ def test_files_that_need_more_memory_than_there_is_are_told_as_such(new_session:
     ):  # else the kernel has killed the first process of the jail before the cell was answered
         assert (answer.json()["status"], answer.json()["state"]) == ("out_of_memory", "lost")
     assert "limits.memory" in session.show().json()["description"]
+
+
+def test_a_cell_that_uses_all_processes_leaves_room_for_the_next(
+    new_session: NewSession, session_server: Server
+) -> None:
+    """The state that the cell replaces makes the room, but counts until the jail's first process has reaped it."""
+    session = new_session()
+    session.run("import os, time")
+    reapers = [pid for pid in descendants(session_server.process.pid) if _is_first(pid)]
+    continuing = threading.Timer(0.1, _continue, [reapers])
+    for pid in reapers:
+        os.kill(pid, signal.SIGSTOP)
+    continuing.start()
+    try:
+        cell = "while True:\n    try:\n        if os.fork() == 0: time.sleep(60)\n    except OSError: break"
+        assert session.run(cell)["state"] == "kept"
+        assert session.value("2") == "2"
+    finally:
+        continuing.join()
+
+
+def _is_first(pid: int) -> bool:
+    """Whether a process is the first one of a PID namespace below ours."""
+    try:
+        (numbers,) = re.findall(r"^NSpid:(.*)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return bool(numbers.split()[1:]) and numbers.split()[-1] == "1"
+
+
+def _continue(pids: list[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)

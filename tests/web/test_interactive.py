@@ -130,6 +130,8 @@ def test_input_after_the_end_of_the_program_costs_nothing(either: Server) -> Non
         for _ in range(10):
             send(client, stdin="x" * 100_000)
         assert end(client)["status"] == "ok"
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 2 * SLOWNESS, "the server did not read the client's close frame"
 
 
 @pytest.mark.parametrize(

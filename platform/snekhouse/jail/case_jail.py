@@ -24,7 +24,8 @@ from snekhouse.jail.cell import StateOutcome, run_cell
 from snekhouse.jail.home_walk import FilesError, HomeWalk, unless_dead_end
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.protocol import Refusal, Stamp
-from snekhouse.jail.session import SessionJail, SessionState, opened_session
+from snekhouse.jail.session import SessionJail, opened_session
+from snekhouse.jail.session_state import SessionState
 from snekhouse.jail.start import Start
 from snekhouse.profile.tmpfs import writable
 

@@ -19,7 +19,8 @@ from snekhouse.jail.generation import ANSWER_TIMEOUT_S
 from snekhouse.jail.inputs import Request, stdin_file
 from snekhouse.jail.printed import Printed, opened_output
 from snekhouse.jail.protocol import CellEnd, Order, Refusal
-from snekhouse.jail.session import SessionJail, SessionLostError, SessionState
+from snekhouse.jail.session import SessionJail
+from snekhouse.jail.session_state import SessionLostError, SessionState
 from snekhouse.jail.start import GuestExit
 from snekhouse.jail.streams import OutputLimitError
 from snekhouse.jail.verdict import KILLED, StopReason, judge
@@ -95,19 +96,11 @@ async def run_cell(
     """
     try:
         request = Request.of(job)
-    except ValueError as error:
+        copy = copy or (state if state.threads else await jail.fork(state))
+    except (ValueError, RefusedError, SessionLostError) as error:
         if copy:
             copy.close()
-        result = Result(Status.ERROR, None, str(error), message="the code cannot be passed to a process")
-        return CellResult(result, StateOutcome.ROLLED_BACK), state
-    try:
-        copy = copy or (state if state.threads else await jail.fork(state))
-    except RefusedError as error:
-        return CellResult(Result(Status.ERROR, None, message=str(error)), StateOutcome.ROLLED_BACK), state
-    except SessionLostError as error:
-        message = f"{error}; the cell has not run"
-        outcome = StateOutcome.ROLLED_BACK if checkpoint else StateOutcome.LOST
-        return CellResult(Result(Status.INTERNAL_ERROR, None, message=message), outcome), checkpoint or state
+        return await _not_begun(error, state, checkpoint)
     rest = checkpoint if copy is state else state
     try:
         with opened_output(job, observer) as printed:
@@ -118,6 +111,25 @@ async def run_cell(
         await jail.kill(copy)
         raise
     return found, _current(found, state, copy, rest)
+
+
+async def _not_begun(
+    error: ValueError | JailError, state: SessionState, checkpoint: SessionState | None
+) -> tuple[CellResult, SessionState]:
+    """Return the result of a cell that has not run, and the state that is current then.
+
+    The cell cannot be passed to a process, or the state cannot be copied, or it has ended, perhaps with its whole jail.
+    """
+    if isinstance(error, SessionLostError):
+        result = Result(Status.INTERNAL_ERROR, None, message=f"{error}; the cell has not run")
+        if checkpoint and not await checkpoint.ends_with_others():
+            return CellResult(result, StateOutcome.ROLLED_BACK), checkpoint
+        return CellResult(result, StateOutcome.LOST), state
+    if isinstance(error, RefusedError):
+        result = Result(Status.ERROR, None, message=str(error))
+    else:
+        result = Result(Status.ERROR, None, str(error), message="the code cannot be passed to a process")
+    return CellResult(result, StateOutcome.ROLLED_BACK), state
 
 
 def _current(found: CellResult, state: SessionState, copy: SessionState, rest: SessionState | None) -> SessionState:
@@ -197,6 +209,8 @@ class _Cell:
         self.printed.close_writers()
         if refusal is None:
             self.jail.running = self.state
+            if self.jail.is_interrupted:
+                self.state.send_signal(signal.SIGINT)
         return refusal
 
     async def _wait_for_end(self) -> StopReason | None:

@@ -25,6 +25,7 @@ from snekhouse.jail.inputs import Request, stdin_file
 from snekhouse.jail.limiting import limit_guest
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.protocol import Order, Refusal, encode_request
+from snekhouse.jail.session_state import SessionLostError, SessionState
 from snekhouse.jail.start import Guest, Start
 from snekhouse.jail.streams import output_streams
 from snekhouse.profile.rendering import START_TIMEOUT_S
@@ -38,52 +39,11 @@ _OWN_PROCESSES = 2
 
 _KILL_TIMEOUT_S = 2.0
 """Seconds until the processes of a cell must be gone; a program that forks faster than this loses its session."""
-
 _KILL_PAUSE_S, _MAX_KILL_PAUSE_S = 0.001, 0.02
 """Seconds between the first two attempts to kill all of them, and the longest pause between two later ones."""
 
-
-class SessionLostError(JailError):
-    """The session has no state any more; the text says why."""
-
-
-@dataclass
-class SessionState:
-    """A state of a session: a process that waits for orders.
-
-    Attributes:
-        channel: The channel to it.
-        pid: Its process id on the host. Once it has been reaped, another process may get this number.
-        process: Its descriptor (pidfd_open(2)); -1 once it is closed.
-        started: When it started (`start_time`).
-        held: Closes channel and descriptor.
-        cells: How many cells it contains.
-        threads: How many threads it has besides the main thread; with any, it cannot fork.
-    """
-
-    channel: Channel
-    pid: int
-    process: int
-    started: int
-    held: ExitStack
-    cells: int = 0
-    threads: int = 0
-
-    def close(self) -> None:
-        """Kill the process and close its descriptors. No task may be waiting for its end."""
-        self.send_signal(signal.SIGKILL)
-        self.process = -1
-        self.held.close()
-
-    def send_signal(self, number: signal.Signals) -> None:
-        """Send it a signal, unless it has ended."""
-        if self.process >= 0:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self.process, number)
-
-    async def ended(self) -> None:
-        """Wait until it has ended."""
-        await anyio.wait_readable(self.process)
+_FORK_PAUSES_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+"""Seconds between attempts to fork a state."""
 
 
 @dataclass
@@ -100,6 +60,7 @@ class SessionJail:
         states: Process ids of the states that are not closed.
         lock: Held while a cell runs or a state forks, because a jail does one of these at a time.
         running: The state that runs a cell now.
+        is_interrupted: Whether to interrupt the cell that begins next.
         last_fork: The process id, inside, of the last copy of a state.
     """
 
@@ -112,6 +73,7 @@ class SessionJail:
     states: set[int] = field(default_factory=set)
     lock: anyio.Lock = field(default_factory=anyio.Lock)
     running: SessionState | None = None
+    is_interrupted: bool = False
     last_fork: int = 0
 
     async def first_state(self) -> SessionState:
@@ -130,11 +92,25 @@ class SessionJail:
     async def fork(self, state: SessionState) -> SessionState:
         """Fork a copy of a state, which then belongs to the caller.
 
+        A process counts until it has been reaped, a little after its end. So a fork that the kernel refuses is tried
+        again, because a state that has just been closed may make room.
+
         Raises:
             RefusedError: The kernel does not let it fork; the text says why.
             SessionLostError: The state does not follow orders.
             OSError: The host is out of descriptors.
         """
+        try:
+            with anyio.fail_after(ANSWER_TIMEOUT_S):
+                for pause in _FORK_PAUSES_S:
+                    with suppress(RefusedError):
+                        return await self._fork(state)
+                    await anyio.sleep(pause)
+                return await self._fork(state)
+        except TimeoutError as error:
+            raise SessionLostError(_NO_ANSWER) from error
+
+    async def _fork(self, state: SessionState) -> SessionState:
         with ExitStack() as held:
             channel, other = held.enter_context(opened_channel())
             with other:
@@ -143,11 +119,10 @@ class SessionJail:
                 except OSError as error:
                     raise SessionLostError(_NO_ANSWER) from error
             try:
-                with anyio.fail_after(ANSWER_TIMEOUT_S):
-                    copy = await self._meet(channel, held)
+                copy = await self._meet(channel, held)
             except RefusedError:
                 raise
-            except (JailError, TimeoutError) as error:
+            except JailError as error:
                 raise SessionLostError(_NO_ANSWER) from error
             copy.cells = state.cells
             return copy

@@ -19,7 +19,8 @@ from snekhouse.jail.beneath import resolve
 from snekhouse.jail.home_walk import HomeWalk, closing, unless_dead_end
 from snekhouse.jail.inputs import Request
 from snekhouse.jail.protocol import Refusal
-from snekhouse.jail.session import SessionJail, SessionLostError, SessionState
+from snekhouse.jail.session import SessionJail
+from snekhouse.jail.session_state import SessionLostError, SessionState
 from snekhouse.profile.rendering import START_TIMEOUT_S
 from snekhouse.registry.models import HOME, Limits
 

@@ -9,7 +9,8 @@ from snekhouse.jail.cell import run_cell
 from snekhouse.jail.generation import ForkServerError
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.protocol import Refusal
-from snekhouse.jail.session import SessionJail, SessionLostError, opened_session, require_memory
+from snekhouse.jail.session import SessionJail, opened_session, require_memory
+from snekhouse.jail.session_state import SessionLostError
 from snekhouse.jail.start import Start
 from snekhouse.jail.verdict import JAIL_FAILED
 

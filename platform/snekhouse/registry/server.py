@@ -68,6 +68,13 @@ class Server(Table):
         CountOrZero,
         Field(description="Sessions at once, branches included; 0: none. Each holds memory even while it is idle."),
     ] = 0
+    sessions_per_address: Annotated[
+        Count | None,
+        Field(
+            description="Sessions at once from one IPv4 address or one IPv6 /64 network, branches included; each "
+            "worker counts its own. If not given, one address may have all."
+        ),
+    ] = None
     session_idle: Annotated[
         Positive,
         Field(description="Seconds after its last cell, branch, rollback or written file until a session ends."),
@@ -83,6 +90,7 @@ class Server(Table):
     checkpoints: Annotated[
         CountOrZero, Field(description="States before the current one that a session keeps, to go back to.")
     ] = 1
+    page: Annotated[bool, Field(description="Whether browsers get a page at / and, with the token, at /admin/.")] = True
     http2: Annotated[bool, Field(description="Whether clients may use HTTP/2 (without TLS).")] = False
     drain: Annotated[Positive, Field(description="Seconds for evaluations to finish after SIGTERM.")] = 10.0
     allow_degraded: Annotated[bool, Field(description="Serve even if this host cannot build every wall.")] = False

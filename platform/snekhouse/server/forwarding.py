@@ -19,6 +19,7 @@ from snekhouse.server.worker import Worker
 from snekhouse.service.session import worker_of
 from snekhouse.web.answer import error_answer
 from snekhouse.web.body import MIN_BYTES_PER_S
+from snekhouse.web.client_network import CLIENT_HEADER, network_of
 
 _IDLE_TIMEOUT_S = 3.0
 """Seconds for which a connection to another worker stays open without a request; that worker would close it later."""
@@ -125,7 +126,9 @@ class _Forwarded:
         serving.cancel()
 
     async def _answer(self) -> None:
-        headers = [(name, value) for name, value in self.scope["headers"] if name.lower() not in _HOP_BY_HOP]
+        left_out = {*_HOP_BY_HOP, CLIENT_HEADER}
+        headers = [(name, value) for name, value in self.scope["headers"] if name.lower() not in left_out]
+        headers.append((CLIENT_HEADER, network_of(self.scope).encode()))
         if any(name.lower() == b"transfer-encoding" for name, _ in self.scope["headers"]):
             headers.append((b"transfer-encoding", b"chunked"))
         # httpx would change the path of a URL. Hypercorn's `raw_path` has the query as well.

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import anyio
 
 from snekhouse.errors import SessionGoneError
-from snekhouse.jail.session import SessionJail, SessionState
+from snekhouse.jail.session import SessionJail
+from snekhouse.jail.session_state import SessionState
 from snekhouse.registry.models import Limits, Runtime
 
 _SECRET_BYTES = 16
@@ -56,6 +57,7 @@ class Session:
         shared: The jail that it shares with its branches.
         state: The current state.
         keep: How many checkpoints it keeps.
+        client: The network of the client that made it (`client_network`); empty if it is not known.
         checkpoints: The states before the current one, the latest last, as far as they are kept.
         created: When it was made, in seconds of a monotonic clock.
         used: When its last cell, branch, rollback or written file ended.
@@ -69,6 +71,7 @@ class Session:
     shared: "SharedJail"
     state: SessionState
     keep: int
+    client: str = ""
     checkpoints: list[SessionState] = field(default_factory=list)
     created: float = field(default_factory=time.monotonic)
     used: float = field(default_factory=time.monotonic)
@@ -106,6 +109,10 @@ class Session:
             state.close()
 
 
+IDLE_CPUS = 0.01
+"""CPUs that the processes of a jail may use while no request uses it."""
+
+
 @dataclass(eq=False)
 class SharedJail:
     """A jail, and the sessions in it.
@@ -119,6 +126,7 @@ class SharedJail:
         empty: Set once there are no sessions left.
         is_closed: Whether the jail is ending, and takes no more sessions.
         memory: Bytes that it held when this was last measured.
+        is_slow: Whether its processes may use only `IDLE_CPUS`.
     """
 
     jail: SessionJail
@@ -129,6 +137,19 @@ class SharedJail:
     empty: anyio.Event = field(default_factory=anyio.Event)
     is_closed: bool = False
     memory: int = 0
+    is_slow: bool = False
+
+    def wake(self, cpus: float) -> None:
+        """Let the processes use CPUs again, for a request that uses the jail."""
+        if self.is_slow:
+            self.jail.group.limit_cpus(cpus)
+            self.is_slow = False
+
+    def rest(self) -> None:
+        """Slow the processes down if no request uses the jail: a program may have left threads that run."""
+        if not (self.busy or self.is_closed or self.is_slow):
+            self.jail.group.limit_cpus(IDLE_CPUS)
+            self.is_slow = True
 
     def require_open(self) -> None:
         """Check that the jail takes more sessions.

@@ -13,7 +13,7 @@ from snekhouse.evaluation import Job
 from snekhouse.jail.fork import ForkStart
 from snekhouse.jail.generation import ForkServerError
 from snekhouse.jail.protocol import Refusal
-from snekhouse.jail.session import SessionJail, opened_session
+from snekhouse.jail.session import opened_session
 from snekhouse.jail.start import Start
 from snekhouse.registry.models import Limits
 from snekhouse.registry.server import Server
@@ -87,7 +87,7 @@ class SessionJails:
                         reason = await first(
                             partial(_after, shared.empty, ""),
                             partial(_after, state.preparation.retired, _PREPARED_AGAIN),
-                            partial(_ended, jail),
+                            partial(_ended, shared),
                         )
                         self._close(shared, reason)
                     finally:
@@ -113,6 +113,9 @@ class SessionJails:
                 pass  # the request that ran has ended, and uses the jail no more
 
 
+_ANSWER_TIMEOUT_S = 2.0
+"""Seconds for the cell that runs in a jail which has ended to make its answer."""
+
 _PREPARED_AGAIN = "the runtime of the session was prepared again"
 
 
@@ -121,8 +124,14 @@ async def _after(event: anyio.Event, reason: str) -> str:
     return reason
 
 
-async def _ended(jail: SessionJail) -> str:
+async def _ended(shared: SharedJail) -> str:
+    """Wait until the first process has ended, and the cell that it took down has its answer: that its state is lost."""
+    jail = shared.jail
     await jail.guest.ended()
+    shared.is_closed = True  # requests that wait for the lock begin nothing in it
+    with anyio.move_on_after(_ANSWER_TIMEOUT_S):
+        async with jail.lock:
+            pass
     if jail.group.usage().oom_kills:
         return "the interpreter of the session ended; the kernel killed some of its processes because of limits.memory"
     return "the interpreter of the session ended"

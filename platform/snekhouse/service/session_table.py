@@ -3,6 +3,7 @@
 import math
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
 
 import anyio
 import anyio.lowlevel
@@ -10,7 +11,8 @@ from anyio.abc import TaskGroup
 
 from snekhouse.errors import BusyError, SessionGoneError, SessionUnknownError
 from snekhouse.host.per_worker_number import PerWorkerNumber
-from snekhouse.jail.session import SessionState, require_walls
+from snekhouse.jail.session import require_walls
+from snekhouse.jail.session_state import SessionState
 from snekhouse.registry.models import Limits, Runtime
 from snekhouse.service.service import Service
 from snekhouse.service.session import Holder, Session, SharedJail
@@ -18,11 +20,17 @@ from snekhouse.service.session import Holder, Session, SharedJail
 _MAX_GONE = 1000
 """How many sessions that have ended are remembered, to answer with the reason."""
 
+_MAX_RETRY_AFTER_S = 60
+"""The longest time for which a client is asked to wait: somebody may end a session at any time."""
+
 _MEASURE_PERIOD_S = 5.0
 """Seconds between two measurements of all jails: a program may use more memory while no cell runs."""
 
-_MEASURE_DELAY_S = 0.1
-"""Seconds from a request to the measurement of its jail: until then, states that ended have freed their memory."""
+_REST_DELAY_S = 0.1
+"""Seconds from a request until its jail is slowed down and measured.
+
+Until then, states that ended have freed their memory. Cells that follow each other faster cost no change of the limit.
+"""
 
 
 class SessionTable:
@@ -43,7 +51,7 @@ class SessionTable:
         self._memory = 0
         self._used: set[SharedJail] = set()
         self._is_used = anyio.Event()
-        tasks.start_soon(self._measure)
+        tasks.start_soon(self._look_after)
 
     def find(self, name: str) -> Session:
         """Find a session.
@@ -63,19 +71,38 @@ class SessionTable:
         except KeyError:
             raise SessionUnknownError("there is no such session; POST /sessions makes one") from None
 
-    def require_room(self) -> None:
-        """Check that there may be another session.
+    def require_room(self, client: str) -> None:
+        """Check that a client may have another session.
+
+        Args:
+            client: Its network; empty if it is not known.
 
         Raises:
             BusyError: There are too many, or this host cannot limit sessions.
         """
-        limit = self._service.registry.server.sessions
-        if len(self._sessions) >= limit:
-            hint = "end one, or raise sessions in [server]" if limit else "set sessions in [server] to allow more"
-            raise BusyError(f"this worker has {len(self._sessions)} sessions, and may have {limit}; {hint}")
+        server = self._service.registry.server
+        hint = "the operator can allow more with sessions in [server]"
+        place = "server" if server.workers == 1 else "worker"
+        if not server.sessions:
+            raise BusyError(f"this {place} keeps no sessions; {hint}", retry_after=_MAX_RETRY_AFTER_S)
+        if len(self._sessions) >= server.sessions:
+            when = f"one ends after {server.session_idle:g} s without use, so try again later"
+            message = f"all {server.sessions} sessions of this {place} are in use; {when}; {hint}"
+            raise BusyError(message, retry_after=self._seconds_to_expiry(self._sessions.values()))
+        most = server.sessions_per_address
+        own = [each for each in self._sessions.values() if each.client == client]
+        if client and most is not None and len(own) >= most:
+            message = f"your address may have at most {most} at once (sessions_per_address); end one of them first"
+            raise BusyError(message, retry_after=self._seconds_to_expiry(own))
         require_walls(self._service.walls)
 
-    def add(self, runtime: Runtime, limits: Limits, shared: SharedJail, state: SessionState) -> Session:
+    def _seconds_to_expiry(self, sessions: Iterable[Session]) -> int:
+        """Return when the first of some sessions may end, as seconds to wait: 1 to `_MAX_RETRY_AFTER_S`."""
+        server = self._service.registry.server
+        first = min(each.expires(server.session_idle, server.session_age) for each in sessions)
+        return max(1, min(_MAX_RETRY_AFTER_S, math.ceil(first - time.monotonic())))
+
+    def add(self, runtime: Runtime, limits: Limits, shared: SharedJail, state: SessionState, client: str) -> Session:
         """Add a session.
 
         Args:
@@ -83,19 +110,20 @@ class SessionTable:
             limits: Its limits.
             shared: Its jail.
             state: Its first state, which is killed if the session cannot be added.
+            client: The network of the client that makes it; empty if it is not known.
 
         Raises:
             BusyError: There are too many sessions.
             SessionGoneError: The jail has ended.
         """
         try:
-            self.require_room()
+            self.require_room(client)
             shared.require_open()
         except (BusyError, SessionGoneError):
             state.close()
             raise
         keep = self._service.registry.server.checkpoints
-        session = Session(self._holder.new_name(), runtime, limits, shared, state, keep)
+        session = Session(self._holder.new_name(), runtime, limits, shared, state, keep, client)
         self._sessions[session.id] = session
         shared.sessions.add(session.id)
         self._tasks.start_soon(self._expire, session)
@@ -130,23 +158,24 @@ class SessionTable:
             self.end(self._sessions[name], reason)
 
     def note_use(self, shared: SharedJail) -> None:
-        """Note that a request used a jail, whose memory is then measured."""
+        """Note that a request used a jail, which is then slowed down and measured."""
         self._used.add(shared)
         self._is_used.set()
 
-    async def _measure(self) -> None:
-        """Measure the memory of jails, and end idle sessions if all jails together have too much."""
+    async def _look_after(self) -> None:
+        """Slow jails down after use, measure their memory, and end idle sessions if all together have too much."""
         due = anyio.current_time() + _MEASURE_PERIOD_S
         while True:
             self._count()
             with anyio.move_on_at(due):
                 await self._is_used.wait()
-            await anyio.sleep(_MEASURE_DELAY_S)
+            await anyio.sleep(_REST_DELAY_S)
             jails, self._used, self._is_used = self._used, set(), anyio.Event()
             if anyio.current_time() >= due:
                 jails = {session.shared for session in self._sessions.values()}
                 due = anyio.current_time() + _MEASURE_PERIOD_S
             for shared in jails:
+                shared.rest()
                 self._measure_one(shared)
                 await anyio.lowlevel.checkpoint()
             limit = self._service.registry.server.session_memory

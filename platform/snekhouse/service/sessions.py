@@ -23,8 +23,9 @@ from snekhouse.host.per_worker_number import PerWorkerNumber
 from snekhouse.jail.cell import CellResult, StateOutcome, run_cell
 from snekhouse.jail.channel import RefusedError
 from snekhouse.jail.protocol import Refusal
-from snekhouse.jail.session import SessionJail, SessionLostError, require_memory
+from snekhouse.jail.session import SessionJail, require_memory
 from snekhouse.jail.session_files import write_file
+from snekhouse.jail.session_state import SessionLostError
 from snekhouse.registry.models import Runtime
 from snekhouse.service.service import Service
 from snekhouse.service.session import Holder, Session
@@ -35,9 +36,6 @@ _log = logging.getLogger(__package__)
 
 _MAX_WAITING = 8
 """How many requests may wait for the lock of a jail; they hold memory, and are in no other queue."""
-
-_IDLE_CPUS = 0.01
-"""CPUs that the processes of a jail may use while no cell runs."""
 
 
 class Sessions:
@@ -57,12 +55,13 @@ class Sessions:
         """
         return self._table.find(name)
 
-    async def create(self, runtime: Runtime, job: Job) -> Session | Refusal:
+    async def create(self, runtime: Runtime, job: Job, client: str = "") -> Session | Refusal:
         """Make a session.
 
         Args:
             runtime: One of the registry's runtimes.
             job: Its files, variables and limits.
+            client: The network of the client that makes it; empty if it is not known.
 
         Returns:
             The session; or the file that could not be written.
@@ -72,13 +71,13 @@ class Sessions:
             RequestError: The session has too little memory to start.
             JailError: The session did not start.
         """
-        self._table.require_room()
+        self._table.require_room(client)
         async with self._service.admitted(runtime.name) as (state, _):
             shared = await self._jails.open(state, job)
             if isinstance(shared, Refusal):
                 return shared
             try:
-                return self._table.add(runtime, job.limits, shared, await shared.jail.first_state())
+                return self._table.add(runtime, job.limits, shared, await shared.jail.first_state(), client)
             except (SessionLostError, SessionGoneError) as error:
                 if shared.is_closed:
                     raise BusyError("the jail of the session ended before the session began") from error
@@ -134,7 +133,7 @@ class Sessions:
             BusyError: There are too many sessions, or the state has threads and cannot be copied.
             SessionGoneError: The session has ended.
         """
-        self._table.require_room()
+        self._table.require_room(session.client)
         async with self._locked(session) as (jail, _):
             if session.state.threads:
                 raise BusyError("a session with threads cannot branch; end its threads first")
@@ -145,7 +144,7 @@ class Sessions:
             except SessionLostError as error:
                 self._table.end(session, str(error))
                 raise SessionGoneError(str(error)) from error
-            return self._table.add(session.runtime, session.limits, session.shared, copy)
+            return self._table.add(session.runtime, session.limits, session.shared, copy, session.client)
 
     async def roll_back(self, session: Session) -> None:
         """Go back to the latest checkpoint of a session.
@@ -176,17 +175,21 @@ class Sessions:
             except RefusedError as error:
                 raise BusyError(str(error)) from error
             except SessionLostError as error:
-                if not session.checkpoint:
+                if session.checkpoint is None or await session.checkpoint.ends_with_others():
                     self._table.end(session, str(error))
                     raise SessionGoneError(str(error)) from error
                 session.take(session.checkpoint)
                 raise BusyError(f"{error}; the session went back to its checkpoint") from error
 
     def interrupt(self, session: Session) -> None:
-        """Raise KeyboardInterrupt in the cell that runs; without one, do nothing."""
+        """Raise KeyboardInterrupt in the cell that runs, or that is about to; without one, do nothing."""
         jail = session.shared.jail
-        if session.shared.busy is session and jail.running:
+        if session.shared.busy is not session:
+            return
+        if jail.running:
             jail.running.send_signal(signal.SIGINT)
+        else:
+            jail.is_interrupted = True
 
     def end(self, session: Session) -> None:
         """End a session, and the cell that runs in it."""
@@ -212,6 +215,7 @@ class Sessions:
                 shared.waiting -= 1
             try:
                 self._table.find(session.id)  # it may have ended meanwhile
+                shared.require_open()
                 async with self._owned(session) as waited:
                     yield shared.jail, waited
             finally:
@@ -229,16 +233,12 @@ class Sessions:
             SessionGoneError: The session has ended meanwhile.
         """
         shared = session.shared
-        shared.busy = session
+        shared.busy, shared.jail.is_interrupted = session, False
         try:
             with anyio.CancelScope() as shared.request:
                 async with self._service.admitted(session.runtime.name) as (_, waited):
-                    shared.jail.group.limit_cpus(session.limits.cpus)
-                    try:
-                        yield waited
-                    finally:
-                        if not shared.is_closed:  # else its processes end now, which takes CPU time
-                            shared.jail.group.limit_cpus(_IDLE_CPUS)
+                    shared.wake(session.limits.cpus)
+                    yield waited
             if shared.request.cancelled_caught:
                 self.find(session.id)  # raises, with the reason
         finally:

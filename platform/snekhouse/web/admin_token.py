@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from snekhouse.web.client_network import client_network
+from snekhouse.web.client_network import network_of
 
 _FAILURES = RateLimitItemPerMinute(20)
 """Wrong tokens that one client may send; after that it gets 429."""
@@ -38,7 +38,7 @@ class AdminTokenCheck:
             raise HTTPException(404, "the admin API is off; set SNEKHOUSE_ADMIN_TOKEN to enable it")
         sent = _sent(Headers(scope=scope))
         if not hmac.compare_digest(_digest(sent), self._digest):
-            raise self._refusal(client_network(scope["client"][0] if scope.get("client") else ""), sent)
+            raise self._refusal(network_of(scope), sent)
         await self._app(scope, receive, send)
 
     def _refusal(self, network: str, sent: str) -> HTTPException:

@@ -14,7 +14,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from snekhouse.errors import BusyError, RequestError, RuntimeUnknownError, SnekhouseError
 from snekhouse.evaluation import Controls, Result
@@ -46,6 +46,9 @@ _EARLY = 10
 _REQUEST_TIMEOUT_S = 10.0
 """Seconds for the request to arrive."""
 
+_CLOSE_TIMEOUT_S = 5.0
+"""Seconds for the client to close its side after the end."""
+
 _SIGNALS = {"SIGINT": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGKILL": signal.SIGKILL}
 
 _REFUSED, _ENDED = 1008, 1000
@@ -72,6 +75,14 @@ async def _serve(websocket: WebSocket) -> None:
         tasks.start_soon(_send_all, websocket, events)
         with sender, suppress(WebSocketDisconnect):  # nobody is left to tell
             await _answer(websocket, service, Events(StreamFormat.NDJSON, sender.send))
+        with anyio.move_on_after(_CLOSE_TIMEOUT_S):
+            await _discard(websocket)
+
+
+async def _discard(websocket: WebSocket) -> None:
+    """Read what a client still sends after the end: its close frame comes after that."""
+    while websocket.client_state is WebSocketState.CONNECTED:
+        await websocket.receive()
 
 
 async def _send_all(websocket: WebSocket, events: MemoryObjectReceiveStream[bytes]) -> None:

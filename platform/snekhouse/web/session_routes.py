@@ -17,6 +17,7 @@ from snekhouse.service import Service, Session
 from snekhouse.web.answer import answer, eval_pieces, json_answer
 from snekhouse.web.app_state import service_of, session_of, sessions_of
 from snekhouse.web.body import read_request
+from snekhouse.web.client_network import network_of
 from snekhouse.web.connection import while_connected
 from snekhouse.web.memory_budget import reservation_of
 from snekhouse.web.output_events import OutputEvents, without_output
@@ -31,11 +32,13 @@ class SessionList(HTTPEndpoint):
     async def post(self, request: Request) -> Response:
         """Make a session."""
         service = service_of(request)
-        body = await read_request(request, int(service.registry.server.max_request), SessionRequest)
+        body = await read_request(request, int(service.registry.server.max_request), SessionRequest, empty=b"{}")
         runtime = service.registry.resolve(body.runtime or service.registry.default)
         job = body.to_job(runtime)
         reservation_of(request.scope).hold(job.size)
-        made = await while_connected(request, lambda: sessions_of(request).create(runtime, job))
+        made = await while_connected(
+            request, lambda: sessions_of(request).create(runtime, job, network_of(request.scope))
+        )
         if isinstance(made, Refusal):
             raise RequestError(made.explained(job.files[made.index].path)[1], title="Request file is invalid")
         return _session_answer(service, made, HTTPStatus.CREATED)
