@@ -8,9 +8,10 @@ REGISTRY ?= runtimes.local.toml
 # More than CPUs, because tests often wait.
 TEST_PROCESSES ?= $(shell n=$$(( ($$(nproc) * 3 + 1) / 2 )); echo $$(( n < 6 ? n : 6 )))
 ROOT ?= $(HOME)/.cache/snekhouse-tests/sid
+PAGE := platform/snekhouse/web/playground
 ROOT_PYTHONS = python3.15,python3.14,python3.13
 
-.PHONY: help serve test root root-test soak host-test check format bench image image-test aarch64-test lock docs clean
+.PHONY: help serve test page page-test root root-test soak host-test check format bench image image-test aarch64-test lock docs clean
 
 help:            ## this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
@@ -25,8 +26,19 @@ test: $(VENV)/.dev  ## the test suite, on real jails; PYTEST_ARGS names a part o
 ifdef PYTEST_ARGS
 	$(BIN)/pytest $(PYTEST_ARGS)
 else
-	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist worksteal -m "not alone and not soak and not image and not host"
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist worksteal -m "not alone and not soak and not image and not host and not page"
+	$(BIN)/pytest -m "alone and not page"
+endif
+
+page: $(PAGE)/node_modules/.made  ## build the pages from their source (needs Node.js 20)
+	cd $(PAGE) && npm run --silent build
+
+page-test: $(VENV)/.dev $(PAGE)/node_modules/.made tests/page/node_modules/.made  ## the pages in Chromium and Firefox
+ifdef PYTEST_ARGS
+	$(BIN)/pytest -m page $(PYTEST_ARGS)
+else
+	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "page and not alone" tests/page
+	$(BIN)/pytest -m "page and alone" tests/page
 endif
 
 root: $(ROOT)/.made  ## the newest Pythons, in a root file system of Debian sid for the tests (needs root and debootstrap)
@@ -79,6 +91,11 @@ $(ROOT)/.made:
 	debootstrap --variant=minbase --include=$(ROOT_PYTHONS) sid $(ROOT)
 	@touch $@
 
+%/node_modules/.made: %/package-lock.json
+	@command -v npm > /dev/null || { echo "no npm here; on Debian: apt install nodejs npm (Node.js 20 or later)"; exit 1; }
+	cd $* && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
 $(VENV)/bin/python:
 	@test -w . || { echo "this folder cannot be written, and $(VENV) belongs here; copy the project to a folder of yours"; \
 	  exit 1; }
@@ -101,4 +118,4 @@ $(VENV)/.docs: pyproject.toml | $(VENV)/.dev
 	@touch $@
 
 clean:           ## remove what these commands made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site
+	rm -rf $(VENV) $(PAGE)/node_modules tests/page/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site

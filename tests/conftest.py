@@ -28,7 +28,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 SESSIONS = 20
-"""How many sessions the servers keep."""
+"""How many sessions the servers keep: `runtimes discover` writes it."""
 
 UIDS = (1_901_000_000, 1_901_004_095)
 """Host ids of the servers: several test processes run side by side, each with several servers."""
@@ -84,7 +84,7 @@ def registry_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     root = os.environ.get("SNEKHOUSE_TEST_ROOT")
     found = find_in_root(Path(root).expanduser()) if root else find_interpreters()
     written = render_registry(found, allow_degraded_reason="the tests run on any host")
-    written = written.replace("[server]\n", f"[server]\nsessions = {SESSIONS}\nuids = {list(UIDS)}\n", 1)
+    written = written.replace("[server]\n", f"[server]\nuids = {list(UIDS)}\n", 1)
     path.write_text(f'{written}\n[defaults]\npackages = "{packages}/{{runtime}}"\n')
     return path
 

@@ -21,7 +21,7 @@ _TOOLS = {"assets", "backoff", "escaping", "shortening", "waiting"}
 _BESIDE = {"__init__", "__main__", *_TOOLS}
 """Not layers: the package, its entry point, and tools."""
 
-_MODULES = sorted(_PACKAGE.rglob("*.py"))
+_MODULES = sorted(path for path in _PACKAGE.rglob("*.py") if "playground" not in path.parts)  # those are examples
 
 
 def _layer(module: Path) -> str:

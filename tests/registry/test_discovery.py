@@ -463,7 +463,7 @@ def test_the_reason_for_missing_walls_stands_above_the_permission() -> None:
     comment, _, rest = text.partition("allow_degraded = true\n")
     assert comment.endswith("# Serve although this host lacks walls: no cgroups concurrency = 7\n")
     assert rest
-    assert tomllib.loads(text)["server"] == {"bind": "127.0.0.1:8060", "allow_degraded": True}
+    assert tomllib.loads(text)["server"] == {"bind": "127.0.0.1:8060", "sessions": 20, "allow_degraded": True}
 
 
 def test_without_a_reason_no_wall_may_be_missing() -> None:

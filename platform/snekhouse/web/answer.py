@@ -20,9 +20,9 @@ _FILE_STEP = 3 << 16
 """Bytes of a file in one piece: a multiple of three, so that base64 needs padding only at the end."""
 
 
-def json_answer(model: BaseModel) -> Response:
+def json_answer(model: BaseModel, headers: Mapping[str, str] | None = None) -> Response:
     """Make an HTTP response from a model."""
-    return Response(model.model_dump_json(), media_type="application/json")
+    return Response(model.model_dump_json(), headers=headers, media_type="application/json")
 
 
 def error_answer(

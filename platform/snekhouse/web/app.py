@@ -20,7 +20,16 @@ from snekhouse.errors import (
 )
 from snekhouse.jail.session_files import FileUnknownError
 from snekhouse.service import Reloader, Service, Sessions
-from snekhouse.web import admin, batch_routes, compare_routes, interactive, judge_routes, session_files, session_routes
+from snekhouse.web import (
+    admin,
+    batch_routes,
+    compare_routes,
+    interactive,
+    judge_routes,
+    pages,
+    session_files,
+    session_routes,
+)
 from snekhouse.web.answer import error_answer
 from snekhouse.web.memory_budget import MemoryBudget, TransitLimit
 from snekhouse.web.origins import OriginCheck
@@ -56,7 +65,8 @@ def create_app(
         Middleware(OriginCheck, settings=lambda: service.registry.server, on_loopback=on_loopback),
     ]
     bulk = [*judge_routes.ROUTES, *compare_routes.ROUTES, *batch_routes.ROUTES, *interactive.ROUTES]
-    routes = [*ROUTES, *bulk, *session_routes.ROUTES, *session_files.ROUTES, admin.mounted(admin_token)]
+    of_sessions = [*session_routes.ROUTES, *session_files.ROUTES]
+    routes = [*ROUTES, *bulk, *of_sessions, *pages.ROUTES, admin.mounted(admin_token)]
     app = Starlette(routes=routes, exception_handlers=_HANDLERS, middleware=middleware)
     app.router.redirect_slashes = False
     app.state.service = service

@@ -20,6 +20,7 @@ from snekhouse.web.connection import while_connected
 from snekhouse.web.eval_request import EvalRequest
 from snekhouse.web.memory_budget import reservation_of
 from snekhouse.web.output_events import OutputEvents, without_output
+from snekhouse.web.pages import page, wants_page
 from snekhouse.web.schemas import EvalResponse, IndexOut, RuntimesOut
 from snekhouse.web.streaming import Events, StreamedAnswer, wanted_format
 
@@ -27,9 +28,11 @@ from snekhouse.web.streaming import Events, StreamedAnswer, wanted_format
 class Index(HTTPEndpoint):
     """``/``."""
 
-    async def get(self, _request: Request) -> Response:
-        """Show the name and version of the server, and its main routes."""
-        return json_answer(IndexOut())
+    async def get(self, request: Request) -> Response:
+        """Show the page to browsers; otherwise the name and version of the server, and its main routes."""
+        if wants_page(request.headers, service_of(request).registry.server):
+            return page("index.html")
+        return json_answer(IndexOut(), {"Vary": "Accept"})
 
 
 class Evaluation(HTTPEndpoint):

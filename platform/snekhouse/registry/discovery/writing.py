@@ -18,7 +18,8 @@ _HEADER = """\
 # You can edit this file: only `discover --force` replaces it.
 # Check an edit with `snekhouse runtimes check --registry FILE`.
 """
-_BIND = "127.0.0.1:8060"
+_SERVER = {"bind": "127.0.0.1:8060", "sessions": 20}
+"""Settings of a server that only this machine reaches; the page at ``/`` opens sessions."""
 _SNEKBOX_PATH = "/snekbin/python/{}/bin/python"
 """The path by which clients of snekbox name an interpreter."""
 
@@ -43,7 +44,7 @@ def render_registry(interpreters: Iterable[Interpreter], *, allow_degraded_reaso
     parts = [
         _HEADER,
         tomli_w.dumps({"default": default}),
-        tomli_w.dumps({"server": {"bind": _BIND}}) + _degraded(allow_degraded_reason),
+        tomli_w.dumps({"server": _SERVER}) + _degraded(allow_degraded_reason),
         tomli_w.dumps({"runtimes": runtimes}),
     ]
     return "\n".join(parts)

@@ -1,0 +1,1 @@
+self.onmessage=s=>self.postMessage(JSON.parse(s.data));

@@ -1,0 +1,166 @@
+/**
+ * A program that runs: its events, and its standard input while it runs.
+ *
+ * It runs over a WebSocket. If the request is too large for one, or if no WebSocket can be opened (some proxies, and a
+ * key that only a header carries), it runs as a stream, and gets no input while it runs.
+ */
+
+import { ApiError, events, isOffline, key, OfflineError, throwIfRefused, urlOf } from "./client";
+import { parsed } from "./parsing";
+import type { ErrorBody, Request, ServerEvent } from "./types";
+
+/** Characters of a message that the server takes. */
+const MAX_MESSAGE = 131_072;
+/** Milliseconds to open a WebSocket; some proxies swallow the request for one. */
+const OPEN_TIMEOUT_MS = 5000;
+/** Characters of standard input in one message; each may take six as JSON. */
+const INPUT_STEP = 16_384;
+
+export type SignalName = "SIGINT" | "SIGTERM" | "SIGKILL";
+
+/** Controls of a program that runs. */
+export interface Running {
+  /** Whether it gets input and signals while it runs. */
+  readonly isInteractive: boolean;
+  /** Its events; the last is `end`. */
+  readonly events: AsyncIterable<ServerEvent>;
+  write(text: string): void;
+  /** End its standard input. */
+  endInput(): void;
+  /** Send a signal; a program without a WebSocket is ended instead. */
+  signal(name: SignalName): void;
+}
+
+/**
+ * Start a program.
+ *
+ * @param runtime Name of the runtime.
+ * @param aborted Ends the program before it runs, and a program without a WebSocket at any time.
+ * @throws {ApiError} The server refuses it; also thrown while its events are read.
+ */
+export async function start(runtime: string, request: Request, aborted: AbortController): Promise<Running> {
+  const message = JSON.stringify(request);
+  wasSilent = false;
+  if (message.length <= MAX_MESSAGE && !key.value && !areSwallowed) {
+    const socket = await opened(`eval/${encodeURIComponent(runtime)}/interactive`, aborted.signal);
+    aborted.signal.throwIfAborted();
+    if (socket) return interactive(socket, message, aborted.signal);
+  }
+  return streamed(runtime, request, aborted);
+}
+
+function streamed(runtime: string, request: Request, aborting: AbortController): Running {
+  async function* all(): AsyncGenerator<ServerEvent> {
+    for await (const event of events(`eval/${encodeURIComponent(runtime)}`, {
+      body: request,
+      signal: aborting.signal,
+    })) {
+      areSwallowed ||= wasSilent;
+      throwIfRefused(event);
+      if (event.event !== "keep-alive") yield event;
+    }
+  }
+  const nothing = () => undefined;
+  return { isInteractive: false, events: all(), write: nothing, endInput: nothing, signal: () => aborting.abort() };
+}
+
+/** Whether something between the page and the server swallows WebSockets; the page does not wait for it again. */
+let areSwallowed = false;
+/** Whether the WebSocket of this program neither opened nor failed. If the server answers then, it was swallowed. */
+let wasSilent = false;
+
+/** Open a WebSocket; null if that is refused, takes too long, or is aborted. */
+function opened(path: string, aborted: AbortSignal): Promise<WebSocket | null> {
+  const url = urlOf(path);
+  url.protocol = url.protocol.replace("http", "ws");
+  return new Promise((done) => {
+    const socket = new WebSocket(url);
+    const timer = setTimeout(() => {
+      wasSilent = true;
+      socket.close();
+    }, OPEN_TIMEOUT_MS);
+    aborted.addEventListener("abort", () => socket.close());
+    socket.onopen = () => {
+      clearTimeout(timer);
+      wasSilent = false;
+      done(socket);
+    };
+    socket.onclose = () => {
+      clearTimeout(timer);
+      done(null);
+    };
+  });
+}
+
+function interactive(socket: WebSocket, message: string, aborted: AbortSignal): Running {
+  const tell = (fields: object) => {
+    if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(fields));
+  };
+  const queue = received(socket, aborted);
+  socket.send(message);
+  return {
+    isInteractive: true,
+    events: queue,
+    write(text) {
+      for (const piece of pieces(text)) tell({ stdin: piece });
+    },
+    endInput: () => tell({ stdin: null }),
+    signal: (name) => tell({ signal: name }),
+  };
+}
+
+/** Collect the events that arrive from now on. */
+function received(socket: WebSocket, aborted: AbortSignal): AsyncIterable<ServerEvent> {
+  const waiting: string[] = [];
+  let isClosed = false;
+  let wake = () => {};
+  socket.onmessage = (message: MessageEvent<string>) => {
+    waiting.push(message.data);
+    wake();
+  };
+  const close = () => {
+    isClosed = true;
+    wake();
+  };
+  socket.onclose = close;
+  aborted.addEventListener("abort", close); // a connection that is lost closes late
+  async function* all(): AsyncGenerator<ServerEvent> {
+    try {
+      for (;;) {
+        const text = waiting.shift();
+        if (text !== undefined) {
+          const event = await parsed(text);
+          throwIfRefused(event);
+          if (event.event === "error") throw refusedMessage(event);
+          yield event;
+          if (event.event === "end") return;
+        } else if (isClosed) {
+          aborted.throwIfAborted();
+          isOffline.value = true;
+          throw new OfflineError("The connection was lost, so the server killed the program.");
+        } else {
+          await new Promise<void>((done) => {
+            wake = done;
+          });
+        }
+      }
+    } finally {
+      socket.close();
+    }
+  }
+  return all();
+}
+
+function refusedMessage(event: ServerEvent): ApiError {
+  const { title, description } = event.error as ErrorBody;
+  return new ApiError(0, title, description);
+}
+
+/** Cut a text into pieces, none of which ends within a character. */
+function* pieces(text: string): Generator<string> {
+  for (let at = 0, end = 0; at < text.length; at = end) {
+    end = at + INPUT_STEP;
+    if (/[\ud800-\udbff]/.test(text.charAt(end - 1))) end -= 1;
+    yield text.slice(at, end);
+  }
+}
