@@ -216,8 +216,8 @@ def memory(bench: Bench) -> dict[str, float]:
     return {
         "a fork server with its second generation, NsJail and two spare forks": statistics.median(sizes),
         "the same with a third generation, which has set numpy and pandas aside": _of_default(bench, jails, sizes),
-        "one more evaluation": run,
-        "the server": server,
+        "a program that sleeps, with its share of common pages": run,
+        "the server, after the measurements above": server,
     }
 
 
@@ -263,7 +263,7 @@ def report(bench: Bench) -> Iterator[str]:
     cpus, release = os.cpu_count(), platform.release()
     yield f"Measured on {cpus} CPUs ({_processor()}), Linux {release}, {len(bench.names)} runtimes.\n"
     began = starts(bench)
-    yield "Time of `print(1)` over HTTP with one client; medians in milliseconds:\n"
+    yield "Time with one client, in turns; medians in milliseconds:\n"
     yield table(
         ("runtime", "`python -c pass`", "plain nsjail", "cold", "fork", "fork / python", "cold / fork"),
         (
@@ -273,7 +273,7 @@ def report(bench: Bench) -> Iterator[str]:
         ),
     )  # fmt: skip
     loaded = loads(bench)
-    yield "The same with 1, 2 and 8 clients; median and 99th percentile in milliseconds, and evaluations per second:\n"
+    yield "`print(1)` with several clients; median and 99th percentile in milliseconds, and evaluations a second:\n"
     yield table(
         ("runtime", "start", *(f"{clients} client{'s' * (clients > 1)}" for clients in CLIENTS)),
         (
@@ -321,8 +321,8 @@ def _sessions(bench: Bench) -> Iterator[str]:
     )
     size, alone, beside = sessions.memory(url, default, bench.forking.process.pid)
     yield (
-        f"An idle session that has run two cells takes {size:.1f} MiB (PSS, 500 sessions). A `print(1)` takes "
-        f"{alone:.1f} ms without them, and {beside:.1f} ms beside them.\n"
+        f"Each of 500 idle sessions takes {size:.1f} MiB (PSS of its processes). A `print(1)` takes "
+        f"{alone:.1f} ms before they are opened, and {beside:.1f} ms with them.\n"
     )
 
 
@@ -334,7 +334,7 @@ def _judging(bench: Bench) -> Iterator[str]:
         ((title, f"{rate:.0f}", f"{ms:.1f}") for title, (rate, ms) in judging.verdicts(url, default, NUMPY).items()),
     )
     first, whole = judging.first_byte(url, default)
-    yield f"The first output of a streamed `print(1)` comes after {first:.1f} ms, an answer after {whole:.1f} ms.\n"
+    yield f"A streamed `print(1)` sends its output after {first:.1f} ms; a JSON answer takes {whole:.1f} ms.\n"
 
 
 def compared(bench: Bench, asked: argparse.Namespace) -> Iterator[str]:

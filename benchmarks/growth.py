@@ -24,13 +24,16 @@ import tomli_w
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from measuring import Client
-from plotting import curves
+from plotting import curves, short
 
 from serving import await_fork_servers, running_server
 from snekhouse.registry.discovery.interpreters import find_interpreters
 from snekhouse.registry.discovery.writing import render_registry
 
 _ROUNDS = 15
+_WARM_UP = 5
+"""Measurements that do not count, so that each runtime has evaluated several times."""
+
 _KIB, _MIB = 1 << 10, 1 << 20
 _SIZES = (_KIB, 10 * _KIB, 100 * _KIB, _MIB)
 _FILE_SIZES = (*_SIZES, 10 * _MIB, 40 * _MIB)
@@ -108,8 +111,11 @@ def _waiting(url: str, count: int) -> float:
 
 
 def _runtimes(count: int) -> float:
+    routes = [f"/eval/r{number}" for number in range(count)]
     with served(count) as url:
-        return median(url, {"input": "print(1)"}, [f"/eval/r{number}" for number in range(count)])
+        for _ in range(_WARM_UP):
+            median(url, {"input": "print(1)"}, routes)
+        return median(url, {"input": "print(1)"}, routes)
 
 
 MEASURED: Mapping[str, tuple[str, Sequence[int], Callable[[str, int], float]]] = {
@@ -137,16 +143,9 @@ def measure() -> dict[str, tuple[str, dict[int, float]]]:
 def tables(found: Mapping[str, tuple[str, Mapping[int, float]]]) -> Iterator[str]:
     """Yield a table in Markdown for each."""
     for unit, taken in found.values():
-        yield f"| {unit} | {' | '.join(map(_short, taken))} |"
+        yield f"| {unit} | {' | '.join(map(short, taken))} |"
         yield "|---|" + "--:|" * len(taken)
         yield f"| ms | {' | '.join(f'{each:.1f}' for each in taken.values())} |\n"
-
-
-def _short(size: int) -> str:
-    for unit, name in ((_MIB, "Mi"), (_KIB, "Ki")):
-        if size >= unit:
-            return f"{size // unit} {name}"
-    return f"{size:,}"
 
 
 def main() -> None:

@@ -46,8 +46,10 @@ def verdicts(url: str, runtime: str, large: str) -> dict[str, tuple[float, float
     works: Mapping[str, Callable[[], None]] = {
         "`/judge`, a program of 5 ms": lambda: _judge(url, runtime, {"input": _PROGRAM}),
         f"`/eval`, the same, {_CLIENTS} clients": lambda: _evaluate(url, runtime),
-        "`/judge`, a program that does nothing": lambda: _judge(url, large, {"input": _PLAIN}),
-        "the same with a setup of numpy and 50 MB": lambda: _judge(url, large, {"input": _LARGE, "setup": _SETUP}),
+        "`/judge`, a program that prints a number": lambda: _judge(url, large, {"input": _PLAIN}),
+        "the same from a setup: numpy, and an array of 50 MB": lambda: _judge(
+            url, large, {"input": _LARGE, "setup": _SETUP}
+        ),
     }
     taken: dict[str, list[float]] = {title: [] for title in works}
     for _ in range(_ROUNDS):

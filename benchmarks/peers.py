@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any, NoReturn, Protocol
 from urllib.parse import urlsplit
 
@@ -29,15 +29,17 @@ from snekhouse.registry.models import Runtime
 _ROUNDS = 30
 _SECONDS = 3.0
 _CLIENTS = 8
+_PAUSE_S = 2.0
+"""Seconds in which the kernel takes down what the service before has left, such as network namespaces."""
 
 PROGRAMS: Mapping[str, str] = {
     "print(1)": "print(1)",
     "json, re, collections, datetime": "import json, re, collections, datetime\nprint(1)",
     "asyncio.run": "import asyncio\nasyncio.run(asyncio.sleep(0))\nprint(1)",
     "a traceback": "import traceback\ntry: 1 / 0\nexcept ZeroDivisionError: traceback.print_exc()\nprint(1)",
-    "20 ms of work": "x = 0\nfor n in range(300_000): x += n\nprint(1)",
-    "numpy": "import numpy\nprint(int(numpy.ones(1).sum()))",
-    "numpy and pandas": "import numpy, pandas\nprint(int(pandas.Series([1]).sum()))",
+    "a loop of 300,000 additions": "x = 0\nfor n in range(300_000): x += n\nprint(1)",
+    "numpy: an array of one number": "import numpy\nprint(int(numpy.ones(1).sum()))",
+    "numpy and pandas: a Series of one number": "import numpy, pandas\nprint(int(pandas.Series([1]).sum()))",
 }
 """Programs by title; each prints 1."""
 
@@ -197,6 +199,7 @@ def _rate(peer: Peer, code: str) -> float | None:
     """Count the programs that a peer runs in a second for several clients at once."""
     if not _works(peer.client(), code):
         return None
+    sleep(_PAUSE_S)
     counts, begin = [0] * _CLIENTS, perf_counter()
 
     def work(place: int) -> None:

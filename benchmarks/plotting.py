@@ -13,6 +13,9 @@ from matplotlib.axes import Axes
 _COLOURS = {"python -c pass": "#9aa5b1", "plain nsjail": "#5f6c7b", "cold": "#e08e45", "fork": "#2a7f62"}
 _WIDTH = 0.8
 
+_WIDE = 20
+"""Factor between the longest and the shortest time from which an axis is logarithmic."""
+
 
 def plot(path: Path, title: str, latency: Mapping[str, Sequence[float]], rate: Mapping[str, Sequence[float]],
          names: Sequence[str]) -> None:  # fmt: skip
@@ -47,7 +50,7 @@ def _bars(axes: Axes, series: Mapping[str, Sequence[float]], names: Sequence[str
 
 
 def curves(path: Path, found: Mapping[str, tuple[str, Mapping[int, float]]]) -> None:
-    """Draw a curve for each measurement, on logarithmic axes.
+    """Draw a curve for each measurement. Times that differ by more than a factor of 20 have a logarithmic axis.
 
     Args:
         path: The PNG file to write.
@@ -58,8 +61,13 @@ def curves(path: Path, found: Mapping[str, tuple[str, Mapping[int, float]]]) -> 
     for axes, (title, (unit, taken)) in zip(places.flat, found.items(), strict=False):
         axes.plot(list(taken), list(taken.values()), marker="o", color=_COLOURS["fork"])
         axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_ylim(bottom=min(1.0, *taken.values()))
+        axes.set_xticks(list(taken), [short(size) for size in taken], fontsize=8)
+        axes.minorticks_off()
+        if max(taken.values()) > _WIDE * min(taken.values()):
+            axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:,g}")
+        else:
+            axes.set_ylim(0, 1.25 * max(taken.values()))
         axes.set_title(title, fontsize=10)
         axes.set_xlabel(unit, fontsize=8)
         axes.set_ylabel("ms", fontsize=8)
@@ -69,3 +77,11 @@ def curves(path: Path, found: Mapping[str, tuple[str, Mapping[int, float]]]) -> 
         axes.set_visible(False)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def short(size: int) -> str:
+    """Write a size with the prefix Ki or Mi, if it has as many."""
+    for unit, name in ((1 << 20, "Mi"), (1 << 10, "Ki")):
+        if size >= unit:
+            return f"{size // unit} {name}"
+    return f"{size:,}"
