@@ -38,12 +38,13 @@ def prison(evaluations: Prison, request: pytest.FixtureRequest) -> Prison:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out attacks from cells that tell nothing new.
+    """Leave out attacks that tell nothing new, or little: SNEKHOUSE_TEST_EVERY=1 keeps more.
 
     Tests marked `alone` measure what is left when an evaluation is answered; tests/sessions does that for sessions. A cell
     runs the same code whichever way its session starts, so every third attack is enough from cold sessions, unless
     SNEKHOUSE_TEST_EVERY is set. Against a server elsewhere, every tenth is enough: its host changes nothing but the walls
-    of the jail, which evaluations attack.
+    of the jail, which evaluations attack. Attacks on the server's resources that differ only in what they send are tried
+    every second time.
     """
     params = {
         each: each.callspec.params for each in items if isinstance(each, pytest.Function) and hasattr(each, "callspec")
@@ -52,5 +53,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     alone = {each for each in cells if each.get_closest_marker("alone")}
     cold = [each for each in cells if params[each].get("server") == "cold"]
     few = set(cells) - set(cells[::10]) if config.getoption("--server") else set()
-    left_out = alone | few | (set(cold) - set(cold[::3]) if not os.environ.get("SNEKHOUSE_TEST_EVERY") else set())
+    left_out = alone | few
+    if not os.environ.get("SNEKHOUSE_TEST_EVERY"):
+        alike = [each for each in params if each.path.name == "test_server_resources.py"]
+        left_out |= (set(cold) - set(cold[::3])) | set(alike[1::2])
     items[:] = [each for each in items if each not in left_out]
