@@ -13,7 +13,16 @@ from typer.core import TyperArgument, TyperGroup
 from snekhouse.cli import app
 from snekhouse.evaluation import Status
 from snekhouse.service.metrics import Metrics
-from snekhouse.web import admin, batch_routes, compare_routes, judge_routes, schemas, session_files, session_routes
+from snekhouse.web import (
+    admin,
+    batch_routes,
+    compare_routes,
+    judge_routes,
+    pages,
+    schemas,
+    session_files,
+    session_routes,
+)
 from snekhouse.web.admin_schemas import AdminRuntimeDetail, RegistryOut, ReloadOut
 from snekhouse.web.eval_request import EvalRequest
 from snekhouse.web.routes import ROUTES
@@ -107,6 +116,7 @@ def test_the_page_lists_exactly_the_routes() -> None:
         route.path_format
         for route in (
             *ROUTES,
+            *pages.ROUTES,
             *session_routes.ROUTES,
             *session_files.ROUTES,
             *judge_routes.ROUTES,
