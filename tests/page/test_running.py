@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from page.doing import Open, badge, output, panel, run, write
+from page.proxy import proxy
 from serving import Server
 
 
@@ -177,13 +178,14 @@ def test_sliders_move_with_the_arrow_keys(page: Page) -> None:
         expect(slider).to_have_attribute("aria-valuetext", shown)
 
 
-def test_a_program_that_waits_in_the_queue_can_be_withdrawn(page: Page) -> None:
-    page.route_web_socket("**/interactive", lambda _socket: None)
-    write(page, "print('never')")
-    page.keyboard.press("Control+Enter")
-    page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
-    expect(panel(page).get_by_role("alert")).to_have_count(0)
+def test_a_program_that_waits_for_a_connection_can_be_withdrawn(opened: Open, house: Server) -> None:
+    with proxy(house.client.base_url.port or 0, is_silent=True) as base:
+        page = opened(base=base)
+        page.locator("main select").wait_for()
+        run(page, "print('never')")
+        page.get_by_role("button", name="Stop").click(timeout=3000)
+        expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled(timeout=3000)
+        expect(panel(page).get_by_role("alert")).to_have_count(0)
 
 
 def test_a_program_that_prints_nothing_says_so(page: Page) -> None:
@@ -197,14 +199,23 @@ def test_a_large_request_runs_as_a_stream_without_input(page: Page) -> None:
     expect(output(page)).to_have_text(["140000"])
 
 
-@pytest.mark.parametrize("refused", ["websocket", "key"])
-def test_without_a_websocket_a_program_runs_as_a_stream(opened: Open, refused: str) -> None:
-    page = opened()
-    if refused == "websocket":
-        page.route_web_socket("**/interactive", lambda socket: socket.close())
-    else:
-        page.evaluate("sessionStorage.setItem('snekhouse-key', 'any')")
-        page.reload()
+@pytest.mark.parametrize("is_silent", [False, True], ids=["refused", "swallowed"])
+def test_behind_a_proxy_without_websockets_a_program_runs_as_a_stream(
+    opened: Open, house: Server, is_silent: bool
+) -> None:
+    with proxy(house.client.base_url.port or 0, is_silent=is_silent) as base:
+        page = opened(base=base)
+        page.locator("main select").wait_for()
+        run(page, "print('still')")
+        expect(output(page)).to_have_text(["still"], timeout=20_000)
+        expect(badge(page)).to_have_text("ok")
+        run(page, "print('again')")
+        expect(output(page)).to_have_text(["again"], timeout=3000)  # the page does not wait for a WebSocket again
+
+
+def test_with_a_key_a_program_runs_as_a_stream(page: Page) -> None:
+    page.evaluate("sessionStorage.setItem('snekhouse-key', 'any')")
+    page.reload()
     page.locator("main select").wait_for()
     run(page, "print('still')")
     expect(output(page)).to_have_text(["still"])

@@ -49,6 +49,11 @@ def test_the_policy_of_a_page_allows_nothing_inline_and_no_frame_around_it(clien
     assert headers["X-Frame-Options"] == "DENY"
 
 
+def test_the_worker_may_connect_to_this_server_and_load_nothing(client: httpx.Client) -> None:
+    policy = client.get("/page/worker.js").headers["Content-Security-Policy"]
+    assert policy == "default-src 'none'; connect-src 'self'"
+
+
 def test_the_frame_for_html_has_no_origin_and_runs_only_its_own_script(client: httpx.Client) -> None:
     answer = client.get("/page/frame.html")
     policy = answer.headers["Content-Security-Policy"]

@@ -24,12 +24,15 @@ from starlette.routing import Route
 
 from snekhouse.registry.server import Server
 
+_WORKER = "worker.js"
+"""The script that holds the connections of a page."""
+
 _MEDIA_TYPES = {
     "app.js": "text/javascript",
     "app.css": "text/css",
     "admin.js": "text/javascript",
     "frame.js": "text/javascript",
-    "parser.js": "text/javascript",
+    _WORKER: "text/javascript",
 }
 """Media types of the files that the pages load."""
 
@@ -45,6 +48,9 @@ _FRAME_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-scripts"
 )
 """What the frame that shows HTML of programs may load: its own script, but no script in that HTML."""
+
+_WORKER_POLICY = "default-src 'none'; connect-src 'self'"
+"""What the worker may load: it obeys the policy that comes with its script, not that of the page."""
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -101,6 +107,8 @@ class PageFile(HTTPEndpoint):
             _zipped[name] = await anyio.to_thread.run_sync(gzip.compress, _file(name).content)
         found = _file(name)
         headers = {**_HEADERS, "Cache-Control": "no-cache", "ETag": found.tag, "Vary": "Accept-Encoding"}
+        if name == _WORKER:
+            headers["Content-Security-Policy"] = _WORKER_POLICY
         if found.tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         if not _accepts_gzip(request.headers):

@@ -20,7 +20,7 @@ const OPTIONS = {
 async function buildPages(folder) {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const entryPoints = ["source/app.tsx", "source/admin.tsx", "source/frame.ts", "source/parser.ts", "source/app.css"];
+  const entryPoints = ["source/app.tsx", "source/admin.tsx", "source/frame.ts", "source/worker.ts", "source/app.css"];
   await build({ ...OPTIONS, entryPoints, outdir: folder, minify: true, legalComments: "none" });
   cpSync(join(HERE, "pages"), folder, { recursive: true });
 }

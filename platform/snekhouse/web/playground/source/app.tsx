@@ -8,6 +8,7 @@ import { effect } from "@preact/signals";
 import { render } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { isKeyWanted, isOffline } from "./api/client";
+import { startWorker } from "./api/worker";
 import type { Example } from "./examples";
 import type { Actions } from "./modes/actions";
 import { ComparePanel, actions as compareActions } from "./modes/Compare";
@@ -249,6 +250,7 @@ async function main(): Promise<void> {
   await openLink().catch((error: Error) => {
     linkError = error;
   });
+  startWorker();
   loadRuntimes();
   watchServer();
   endWithPage();

@@ -40,7 +40,7 @@ test("sequences that do not style text are left out", () => {
 });
 
 test("what only looks like a sequence is shown", () => {
-  assert.equal(shown(`\x1b\x01${"a".repeat(200)}`), `\u241b\u2401${"a".repeat(200)}`);
+  assert.equal(shown(`\x1b\x01${"a".repeat(200)}`), `^[^A${"a".repeat(200)}`);
 });
 
 test("a return begins its line anew, and keeps what is not written over", () => {
@@ -52,7 +52,7 @@ test("a return begins its line anew, and keeps what is not written over", () => 
 });
 
 test("characters that nobody sees, or that reorder others, have a picture", () => {
-  assert.equal(shown("a\0b\x07c\x7fd\u202ee\u2066f\tg"), "a\u2400b\u2407c\u2421d\u2426e\u2426f\tg");
+  assert.equal(shown("a\0b\x07c\x7fd\u202ee\u2066f\tg"), "a^@b^Gc^?d\ufffde\ufffdf\tg");
 });
 
 test("styles that change too often are left out until more lines have come", () => {
@@ -79,9 +79,9 @@ test("a line is erased from the cursor on, or as a whole", () => {
 
 test("what looked like the start of a sequence is shown at the end", () => {
   const screen = new Screen();
-  assert.deepEqual(screen.push("\x1b\nnext").added, [{ text: "\u241b\nnext", style: "" }]);
+  assert.deepEqual(screen.push("\x1b\nnext").added, [{ text: "^[\nnext", style: "" }]);
   assert.deepEqual(screen.push("x\x1b[3").added, [{ text: "x", style: "" }]);
-  assert.deepEqual(screen.end().added, [{ text: "\u241b[3", style: "" }]);
+  assert.deepEqual(screen.end().added, [{ text: "^[[3", style: "" }]);
   assert.equal(shown("a\x1bPpay", "load\x1b\\b"), "ab");
 });
 

@@ -2,13 +2,9 @@
 
 import { signal } from "@preact/signals";
 import { kept } from "../state/storage";
-import { parsed } from "./parsing";
 import type { ErrorBody, ServerEvent } from "./types";
-
-/** The URL of the style sheet. */
-const STYLE_SHEET = new URL(document.querySelector<HTMLLinkElement>("link[rel=stylesheet]")?.href ?? location.href);
-/** The root of the API: the folder above that of the style sheet. */
-const BASE = new URL("..", STYLE_SHEET);
+import { urlOf } from "./urls";
+import { parsed } from "./worker";
 
 /** The server answered with an error. */
 export class ApiError extends Error {
@@ -61,11 +57,6 @@ export interface Options {
   accept?: string;
   signal?: AbortSignal;
   token?: string;
-}
-
-/** The URL of a path of the API. */
-export function urlOf(path: string): URL {
-  return new URL(path, BASE);
 }
 
 /**

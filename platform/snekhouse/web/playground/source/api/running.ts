@@ -5,9 +5,10 @@
  * key that only a header carries), it runs as a stream, and gets no input while it runs.
  */
 
-import { ApiError, events, isOffline, key, OfflineError, throwIfRefused, urlOf } from "./client";
-import { parsed } from "./parsing";
+import { ApiError, events, isOffline, key, OfflineError, throwIfRefused } from "./client";
 import type { ErrorBody, Request, ServerEvent } from "./types";
+import { urlOf } from "./urls";
+import { Socket } from "./worker";
 
 /** Characters of a message that the server takes. */
 const MAX_MESSAGE = 131_072;
@@ -70,34 +71,33 @@ let areSwallowed = false;
 let wasSilent = false;
 
 /** Open a WebSocket; null if that is refused, takes too long, or is aborted. */
-function opened(path: string, aborted: AbortSignal): Promise<WebSocket | null> {
+function opened(path: string, aborted: AbortSignal): Promise<Socket | null> {
   const url = urlOf(path);
   url.protocol = url.protocol.replace("http", "ws");
   return new Promise((done) => {
-    const socket = new WebSocket(url);
-    const timer = setTimeout(() => {
-      wasSilent = true;
+    const socket = new Socket(url);
+    const giveUp = () => {
+      clearTimeout(timer);
       socket.close();
-    }, OPEN_TIMEOUT_MS);
-    aborted.addEventListener("abort", () => socket.close());
-    socket.onopen = () => {
-      clearTimeout(timer);
-      wasSilent = false;
-      done(socket);
-    };
-    socket.onclose = () => {
-      clearTimeout(timer);
       done(null);
     };
+    const timer = setTimeout(() => {
+      wasSilent = true;
+      giveUp();
+    }, OPEN_TIMEOUT_MS);
+    aborted.addEventListener("abort", giveUp);
+    socket.onopen = () => {
+      clearTimeout(timer);
+      done(socket);
+    };
+    socket.onclose = giveUp;
   });
 }
 
-function interactive(socket: WebSocket, message: string, aborted: AbortSignal): Running {
-  const tell = (fields: object) => {
-    if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(fields));
-  };
+function interactive(socket: Socket, message: string, aborted: AbortSignal): Running {
   const queue = received(socket, aborted);
   socket.send(message);
+  const tell = (fields: object) => socket.send(JSON.stringify(fields));
   return {
     isInteractive: true,
     events: queue,
@@ -110,12 +110,12 @@ function interactive(socket: WebSocket, message: string, aborted: AbortSignal): 
 }
 
 /** Collect the events that arrive from now on. */
-function received(socket: WebSocket, aborted: AbortSignal): AsyncIterable<ServerEvent> {
-  const waiting: string[] = [];
+function received(socket: Socket, aborted: AbortSignal): AsyncIterable<ServerEvent> {
+  const waiting: ServerEvent[] = [];
   let isClosed = false;
   let wake = () => {};
-  socket.onmessage = (message: MessageEvent<string>) => {
-    waiting.push(message.data);
+  socket.onevent = (event) => {
+    waiting.push(event);
     wake();
   };
   const close = () => {
@@ -127,9 +127,8 @@ function received(socket: WebSocket, aborted: AbortSignal): AsyncIterable<Server
   async function* all(): AsyncGenerator<ServerEvent> {
     try {
       for (;;) {
-        const text = waiting.shift();
-        if (text !== undefined) {
-          const event = await parsed(text);
+        const event = waiting.shift();
+        if (event !== undefined) {
           throwIfRefused(event);
           if (event.event === "error") throw refusedMessage(event);
           yield event;

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { urlOf } from "../api/client";
+import { urlOf } from "../api/urls";
 import { scheme } from "../state/theme";
 
 const MAX_HEIGHT = 600;

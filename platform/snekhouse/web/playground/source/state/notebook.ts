@@ -1,8 +1,9 @@
 /** The notebook: runs cells in the sessions of its branches. */
 
 import { computed, effect, signal, untracked } from "@preact/signals";
-import { ApiError, authorization, events, isOffline, json, send, throwIfRefused, urlOf } from "../api/client";
+import { ApiError, authorization, events, isOffline, json, send, throwIfRefused } from "../api/client";
 import type { CellAnswer, File64, Session } from "../api/types";
+import { urlOf } from "../api/urls";
 import { OutputLog } from "../parts/Output";
 import { ending } from "../parts/Status";
 import { counted } from "../text/format";

@@ -1,6 +1,6 @@
 /** Links that hold a program, after the `#`, which browsers never send to a server; and the program as commands. */
 
-import { urlOf } from "../api/client";
+import { urlOf } from "../api/urls";
 import { decode, encode } from "../text/base64";
 import { quote } from "../text/shell";
 import { forgetLink, open } from "./keeping";

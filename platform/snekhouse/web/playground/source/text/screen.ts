@@ -35,14 +35,17 @@ const INVISIBLE = /[\0-\x08\x0b-\x1f\x7f\x80-\x9f\u061c\u200e\u200f\u202a-\u202e
 
 /** Make invisible characters, and those that reorder others, visible. */
 export function visible(text: string): string {
-  return text.replace(INVISIBLE, picture);
+  return text.replace(INVISIBLE, inCarets);
 }
 
-/** The picture of a control character in Unicode; for others, the symbol of a substitute. */
-function picture(character: string): string {
+/**
+ * A control character as terminals echo it, e.g. `^[`; another as the replacement character.
+ *
+ * Few fonts have the pictures of U+2400 to U+2426, and a browser that searches all others for them becomes slow.
+ */
+function inCarets(character: string): string {
   const code = character.charCodeAt(0);
-  if (code < 0x20) return String.fromCharCode(0x2400 + code);
-  return code === 0x7f ? "\u2421" : "\u2426";
+  return code < 0x80 ? `^${String.fromCharCode(code ^ 0x40)}` : "\ufffd";
 }
 
 /** The last line of the shown text, where the next text goes in it, and the style of the next text. */

@@ -1,1 +1,0 @@
-self.onmessage=s=>self.postMessage(JSON.parse(s.data));

@@ -1,0 +1,98 @@
+/**
+ * Work beside the page: WebSockets, and the parsing of long events.
+ *
+ * Files of 16 MiB in one message would freeze a page that received it itself.
+ */
+
+import type { ServerEvent } from "./types";
+import { urlOf } from "./urls";
+
+/** What the worker does; `id` is of a connection, or of a text to parse. */
+export type Order = { id: number } & (
+  | { kind: "open"; url: string }
+  | { kind: "send"; text: string }
+  | { kind: "close" }
+  | { kind: "parse"; text: string }
+);
+
+/** What the worker tells. */
+export type Report = { id: number } & (
+  | { kind: "opened" }
+  | { kind: "parsed"; value: ServerEvent }
+  | { kind: "closed" }
+);
+
+/** Characters of JSON that the page parses itself. */
+const MAX_OWN = 2_000_000;
+
+const listeners = new Map<number, (report: Report) => void>();
+let worker: Worker | null = null;
+let last = 0;
+
+/** Start the worker, which then takes its first order without delay. */
+export function startWorker(): void {
+  if (worker) return;
+  worker = new Worker(urlOf("page/worker.js"));
+  worker.onmessage = ({ data }: MessageEvent<Report>) => listeners.get(data.id)?.(data);
+  worker.onerror = () => {
+    worker?.terminate(); // it could not be loaded, or got what is not JSON
+    worker = null;
+    for (const [id, tell] of listeners) tell({ id, kind: "closed" });
+  };
+}
+
+function give(order: Order): void {
+  startWorker();
+  worker?.postMessage(order);
+}
+
+/** Parse an event. */
+export async function parsed(text: string): Promise<ServerEvent> {
+  if (text.length <= MAX_OWN) return JSON.parse(text) as ServerEvent;
+  last += 1;
+  const id = last;
+  try {
+    return await new Promise((done, failed) => {
+      listeners.set(id, (report) => {
+        if (report.kind === "parsed") done(report.value);
+        else failed(new Error("The answer cannot be read."));
+      });
+      give({ id, kind: "parse", text });
+    });
+  } finally {
+    listeners.delete(id);
+  }
+}
+
+/** A WebSocket of the worker. It passes the events that it gets, parsed. */
+export class Socket {
+  readonly #id: number;
+  onopen = () => {};
+  onevent = (_event: ServerEvent) => {};
+  onclose = () => {};
+
+  constructor(url: URL) {
+    last += 1;
+    this.#id = last;
+    listeners.set(this.#id, (report) => this.#take(report));
+    give({ id: this.#id, kind: "open", url: url.href });
+  }
+
+  /** Send a text, unless the connection is closed. */
+  send(text: string): void {
+    give({ id: this.#id, kind: "send", text });
+  }
+
+  /** Close the connection, and tell nothing more of it. */
+  close(): void {
+    if (listeners.delete(this.#id)) give({ id: this.#id, kind: "close" });
+  }
+
+  #take(report: Report): void {
+    if (report.kind === "opened") this.onopen();
+    if (report.kind === "parsed") this.onevent(report.value);
+    if (report.kind !== "closed") return;
+    listeners.delete(this.#id);
+    this.onclose();
+  }
+}

@@ -1,3 +1,0 @@
-/** A worker that parses JSON. */
-
-self.onmessage = (message: MessageEvent<string>) => self.postMessage(JSON.parse(message.data));

@@ -1,0 +1,32 @@
+/** A worker that holds connections and parses JSON for a page: `api/worker.ts` has its other side. */
+
+import type { Order, Report } from "./api/worker";
+
+const sockets = new Map<number, WebSocket>();
+
+self.onmessage = ({ data }: MessageEvent<Order>) => {
+  if (data.kind === "parse") report({ id: data.id, kind: "parsed", value: JSON.parse(data.text) });
+  if (data.kind === "open") open(data.id, data.url);
+  if (data.kind === "send") send(data.id, data.text);
+  if (data.kind === "close") sockets.get(data.id)?.close();
+};
+
+function open(id: number, url: string): void {
+  const socket = new WebSocket(url);
+  sockets.set(id, socket);
+  socket.onopen = () => report({ id, kind: "opened" });
+  socket.onmessage = ({ data }: MessageEvent<string>) => report({ id, kind: "parsed", value: JSON.parse(data) });
+  socket.onclose = () => {
+    sockets.delete(id);
+    report({ id, kind: "closed" });
+  };
+}
+
+function send(id: number, text: string): void {
+  const socket = sockets.get(id);
+  if (socket?.readyState === WebSocket.OPEN) socket.send(text);
+}
+
+function report(told: Report): void {
+  self.postMessage(told);
+}
