@@ -5,6 +5,7 @@
  * key that only a header carries), it runs as a stream, and gets no input while it runs.
  */
 
+import { pieces } from "../text/pieces";
 import { ApiError, events, isOffline, key, OfflineError, throwIfRefused } from "./client";
 import type { ErrorBody, Request, ServerEvent } from "./types";
 import { urlOf } from "./urls";
@@ -102,7 +103,7 @@ function interactive(socket: Socket, message: string, aborted: AbortSignal): Run
     isInteractive: true,
     events: queue,
     write(text) {
-      for (const piece of pieces(text)) tell({ stdin: piece });
+      for (const piece of pieces(text, INPUT_STEP)) tell({ stdin: piece });
     },
     endInput: () => tell({ stdin: null }),
     signal: (name) => tell({ signal: name }),
@@ -153,13 +154,4 @@ function received(socket: Socket, aborted: AbortSignal): AsyncIterable<ServerEve
 function refusedMessage(event: ServerEvent): ApiError {
   const { title, description } = event.error as ErrorBody;
   return new ApiError(0, title, description);
-}
-
-/** Cut a text into pieces, none of which ends within a character. */
-function* pieces(text: string): Generator<string> {
-  for (let at = 0, end = 0; at < text.length; at = end) {
-    end = at + INPUT_STEP;
-    if (/[\ud800-\udbff]/.test(text.charAt(end - 1))) end -= 1;
-    yield text.slice(at, end);
-  }
 }

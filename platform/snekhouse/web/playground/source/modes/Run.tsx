@@ -10,7 +10,7 @@ import { Badge, Ending, ending, Used } from "../parts/Status";
 import { announce } from "../state/announce";
 import { code, limits, request, runtimeName } from "../state/program";
 import { available, runtimeOf } from "../state/server";
-import { seconds } from "../text/format";
+import { counted, seconds } from "../text/format";
 import type { Actions } from "./actions";
 
 type Phase = "idle" | "waiting" | "running" | "ended";
@@ -19,6 +19,8 @@ type Phase = "idle" | "waiting" | "running" | "ended";
 const LONG_MS = 150;
 /** Milliseconds until a program ends that is killed; after that, the page closes the connection. */
 const KILL_MS = 2000;
+/** Characters of output that are read to tell a screen reader how much it is. */
+const MAX_READ = 100_000;
 
 const log = new OutputLog();
 const phase = signal<Phase>("idle");
@@ -68,7 +70,7 @@ async function run(): Promise<void> {
       else if (event.event === "end") answer.value = event as unknown as Answer;
       else log.add(event.event, event.text as string);
     }
-    if (answer.value) announce(`The program ${ending(answer.value)}. ${summary(log.text)}`);
+    if (answer.value) announce(`The program ${ending(answer.value)}. ${summary()}`);
   } catch (error) {
     if ((error as Error).name !== "AbortError") failure.value = error as Error;
     else isStopped.value = true;
@@ -80,10 +82,12 @@ async function run(): Promise<void> {
   }
 }
 
-/** What a screen reader says of output: all of it if it is short. */
-function summary(text: string): string {
-  const lines = text.trimEnd().split("\n");
-  if (text.length < 400) return text.trimEnd() || "No output.";
+/** What a screen reader says of the output: all of it if it is short. */
+function summary(): string {
+  if (log.length > MAX_READ) return `${counted(log.length, "character")} of output.`;
+  const text = log.text.trimEnd();
+  const lines = text.split("\n");
+  if (text.length < 400) return text || "No output.";
   return `${lines.length} lines of output, at the end: ${(lines.at(-1) as string).slice(0, 200)}`;
 }
 

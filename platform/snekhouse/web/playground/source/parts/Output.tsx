@@ -1,12 +1,22 @@
 import { EditorView } from "@codemirror/view";
 import { useEffect, useRef } from "preact/hooks";
+import { pieces } from "../text/pieces";
 import { type Change, paletteRules, Screen, type Segment } from "../text/screen";
 import { outputState, replaceEnd } from "./editing";
+
+/** Milliseconds of a frame in which output gets its styles: the page stays responsive however much comes. */
+const FRAME_MS = 8;
+/** Characters of output that get their styles between two looks at the clock. */
+const STEP = 8192;
+
+/** A piece of output of a stream; null when no more output comes. */
+type Piece = { stream: string; text: string } | null;
 
 /** The output of a program, and the view that shows it. It keeps the output even without a view. */
 export class OutputLog {
   readonly #screens = new Map<string, Screen>();
   #shown: Segment[] = [];
+  #unstyled: Piece[] = [];
   #waiting: Change[] = [];
   #frame = 0;
   #view: EditorView | null = null;
@@ -17,22 +27,47 @@ export class OutputLog {
 
   /** Add output of a stream: `stdout`, `stderr` or `stdin` (what the user typed). */
   add(stream: string, text: string): void {
-    const screen = this.#screens.get(stream) ?? new Screen(stream === "stdout" ? "" : stream);
-    this.#screens.set(stream, screen);
-    for (const other of this.#screens.values()) if (other !== screen) other.forgetLine();
     this.length += text.length;
-    this.#waiting.push(screen.push(text));
-    this.#frame ||= requestAnimationFrame(() => this.#show());
+    for (const piece of pieces(text, STEP)) this.#unstyled.push({ stream, text: piece });
+    this.#awaitFrame();
   }
 
   /** Show the rest: no more output comes. */
   end(): void {
-    for (const screen of this.#screens.values()) this.#waiting.push(screen.end());
-    this.#frame ||= requestAnimationFrame(() => this.#show());
+    this.#unstyled.push(null);
+    this.#awaitFrame();
+  }
+
+  #awaitFrame(): void {
+    this.#frame ||= requestAnimationFrame(() => {
+      this.#frame = 0;
+      this.#style(performance.now() + FRAME_MS);
+      this.#show();
+      if (this.#unstyled.length) this.#awaitFrame();
+    });
+  }
+
+  /** Give output its styles, at most until a time. */
+  #style(end: number): void {
+    let done = 0;
+    for (; done < this.#unstyled.length && performance.now() < end; done += 1) {
+      const piece = this.#unstyled[done] as Piece;
+      if (piece) this.#push(piece.stream, piece.text);
+      else for (const screen of this.#screens.values()) this.#waiting.push(screen.end());
+    }
+    this.#unstyled.splice(0, done);
+  }
+
+  #push(stream: string, text: string): void {
+    const screen = this.#screens.get(stream) ?? new Screen(stream === "stdout" ? "" : stream);
+    this.#screens.set(stream, screen);
+    for (const other of this.#screens.values()) if (other !== screen) other.forgetLine();
+    this.#waiting.push(screen.push(text));
   }
 
   clear(): void {
     this.#screens.clear();
+    this.#unstyled = [];
     this.#shown = [];
     this.#waiting = [];
     this.#held = [];
@@ -49,13 +84,13 @@ export class OutputLog {
 
   /** The whole text. */
   get text(): string {
+    this.#style(Number.POSITIVE_INFINITY);
     this.#show();
     return this.#shown.map((segment) => segment.text).join("");
   }
 
-  /** Show what has come since the last frame, in one change. */
+  /** Show what got its styles since the last time, in one change. */
   #show(): void {
-    this.#frame = 0;
     let removed = 0;
     const added = this.#held;
     for (const change of this.#waiting) {
