@@ -473,6 +473,8 @@ def test_without_a_reason_no_wall_may_be_missing() -> None:
 def test_an_existing_file_stays_as_it_is_and_the_error_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "runtimes.toml"
     path.write_text("a person's")
+    with pytest.raises(RegistryError, match="is a folder; name a file in it"):
+        write_registry(tmp_path, "", force=True)
     with pytest.raises(RegistryError, match=r"runtimes\.toml: already exists; replace it with --force"):
         write_registry(path, "new", force=False)
     assert path.read_text() == "a person's"

@@ -149,6 +149,12 @@ _MISTAKES: dict[str, tuple[str, str, str, str]] = {
     "a text for a list": (_ONE + 'aliases = "3"', 'runtimes."3.12".aliases', "is not a list", "[...]"),
     "a text for a table": ('server = "x"' + _ONE, "server", "is not a table", "[server]"),
     "a number for a runtime": ("[runtimes]\nx = 1", "runtimes.x", "is not a table", "[runtimes.x]"),
+    "a path for a mount": (
+        _ONE + 'mounts = ["/usr"]',
+        'runtimes."3.12".mounts[0]',
+        "is not a table",
+        'write a table: { source = "/usr" }',
+    ),
     "an empty list of runtimes": ("runtimes = []", "runtimes", "is not a table", "[runtimes]"),
     "a number for all runtimes": ("runtimes = 1", "runtimes", "is not a table", "[runtimes]"),
     "a number in the environment": (_ONE + "env = { A = 1 }", 'runtimes."3.12".env.A', "is not text", "in quotes"),
@@ -538,6 +544,16 @@ def test_broken_syntax_is_told_with_its_place(load_text: Load, text: str, place:
     assert problem.message.startswith("is not TOML: ")
     assert place in problem.message
     assert problem.remedy
+
+
+def test_mounts_as_a_list_and_as_tables_are_told(load_text: Load) -> None:
+    (problem,) = _problems(load_text, f'{_ONE}mounts = []\n[[runtimes."3.12".mounts]]\nsource = "/usr"')
+    assert problem.remedy == "the file has a value for it already; write a value or tables, not both"
+
+
+def test_a_wrong_concurrency_is_told_alone(load_text: Load) -> None:
+    (problem,) = _problems(load_text, f"{_ONE}[server]\nconcurrency = -3")
+    assert problem.key == "server.concurrency"
 
 
 @pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = " + "9" * 5000], ids=["deep", "long"])

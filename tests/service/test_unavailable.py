@@ -1,5 +1,6 @@
 """Why a runtime is unavailable, on real jails: the key of its table, what is wrong, the remedy."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -102,6 +103,38 @@ async def test_a_missing_loader(registry: Registry, good: Runtime) -> None:
     reason = await reason_of(_without(good, "ld-linux", "lib64"), registry)
     assert reason.startswith("mounts: the loader '/lib")
     assert "of the interpreter is not in the jail; add { source = " in reason
+
+
+async def test_a_loader_that_is_a_link_out_of_all_mounts(registry: Registry, good: Runtime) -> None:
+    broken = _without(good, "ld-linux", "lib64", "linux-gnu")
+    reason = await reason_of(
+        _with(broken, mounts=(*broken.mounts, Mount(source="/usr/lib64", target="/lib64"))), registry
+    )
+    found = re.search(r'add \{ source = "(.+)", target = "(.+)" \} to mounts$', reason)
+    assert found, reason
+    added = Mount(source=found[1], target=found[2])
+    libraries = tuple(each for each in good.mounts if "linux-gnu" in each.target and each.target != added.target)
+    mounts = (*broken.mounts, Mount(source="/usr/lib64", target="/lib64"), *libraries, added)
+    assert not await reason_of(_with(broken, mounts=mounts), registry)
+
+
+async def test_a_part_of_the_standard_library(registry: Registry, good: Runtime, tmp_path: Path) -> None:
+    home = next(each for each in good.mounts if good.executable.startswith(f"{each.target}/"))
+    inside = Path(good.executable).relative_to(home.target)
+    _copy_without_library(Path(home.source), inside, tmp_path)
+    library = next((Path(home.source) / "lib").glob("python3.*"))
+    shutil.copytree(library / "encodings", tmp_path / "lib" / library.name / "encodings")
+    for name in ("codecs.py", "io.py", "abc.py", "os.py", "stat.py", "posixpath.py", "genericpath.py", "site.py"):
+        shutil.copy(library / name, tmp_path / "lib" / library.name / name)
+    mounts = tuple(_mount_from(tmp_path, each) if each is home else each for each in good.mounts)
+    reason = await reason_of(_with(good, mounts=mounts), registry)
+    assert reason.startswith("mounts: the interpreter does not find its standard library")
+    assert reason.endswith("; add the folder that contains it (PREFIX/lib/pythonX.Y) to mounts")
+
+
+async def test_a_limit_that_is_too_low_to_start(registry: Registry, good: Runtime) -> None:
+    low = _with(good, limits=good.limits.model_copy(update={"wall_time": 0.001}))
+    assert await reason_of(low, registry) == "still running after 0.001 s (limits.wall_time): killed; raise the limit"
 
 
 async def test_a_missing_shared_library(registry: Registry, good: Runtime) -> None:

@@ -64,13 +64,19 @@ def _unusable_program(runtime: Runtime, named: str, file: Path) -> str:
             return f"executable: {named} is not a Python interpreter; write the path of one"
     loader = loader_of(file)
     if loader and not _exists(str(loader), runtime):
-        remedy = f'add {{ source = "{loader}" }} to mounts'
+        inside, _ = _followed(str(loader), seen(runtime))  # a link in the jail may lead out of all mounts
+        target = f', target = "{inside}"' if inside != str(loader) else ""
+        source = os.path.realpath(loader) if target else loader
+        remedy = f'add {{ source = "{source}"{target} }} to mounts'
         return f"mounts: the loader {str(loader)!r} of the interpreter is not in the jail; {remedy}"
     return ""
 
 
 _PYTHON_MARKS = (b"Py_", b"pypy")
 """Names that an interpreter defines, or takes from its shared library."""
+
+MOUNT_LIBRARY = "add the folder that contains it (PREFIX/lib/pythonX.Y) to mounts"
+"""The remedy for a standard library that is not in the jail."""
 
 _LIBRARY = re.compile(r"error while loading shared libraries: (\S+): cannot open shared object file")
 
@@ -80,9 +86,8 @@ def _lacking(printed: Sequence[str]) -> str:
     if found := _LIBRARY.search(text):
         remedy = "add the folder that contains it to mounts"
         return f"mounts: the interpreter needs {found[1]} (cannot open shared object file); {remedy}"
-    if "No module named 'encodings'" in text or "can't find the library" in text:
-        remedy = "add the folder that contains it (PREFIX/lib/pythonX.Y) to mounts"
-        return f"mounts: the interpreter does not find its standard library; {remedy}"
+    if "No module named" in text or "can't find the library" in text:
+        return f"mounts: the interpreter does not find its standard library; {MOUNT_LIBRARY}"
     return ""
 
 

@@ -5,7 +5,8 @@ import json
 from dataclasses import dataclass
 
 from snekhouse.errors import JailError
-from snekhouse.evaluation import File, Job, Status
+from snekhouse.evaluation import File, Job, Result, Status
+from snekhouse.jail.diagnosis import MOUNT_LIBRARY
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.run import run
 from snekhouse.jail.start import Start
@@ -78,11 +79,19 @@ async def probe(prepared: PreparedRuntime, bootstrap: str, start: Start) -> tupl
     )
     result = await run(prepared, job, start)
     if result.status is not Status.OK:
-        last_line = (result.stderr or result.stdout).strip().splitlines()[-1:]
-        raise JailError("; ".join(filter(None, [result.message or f"exit code {result.returncode}", *last_line])))
+        raise JailError(_failure(result))
     last = result.stdout.rstrip().rpartition("\n")[2]  # a sitecustomize may print before
     try:
         answer = json.loads(last)
         return Probe(**answer["probe"]), base64.b64decode(answer["bootstrap"])
     except (ValueError, TypeError, KeyError) as error:
         raise JailError(f"the interpreter did not answer the probe; it printed {last[:_EXCERPT_SIZE]!r}") from error
+
+
+def _failure(result: Result) -> str:
+    """Explain a probe that did not end well: what ended it, its last line, and the remedy."""
+    last = "".join((result.stderr or result.stdout).strip().splitlines()[-1:])
+    if last.startswith("ModuleNotFoundError"):
+        return f"mounts: the interpreter does not find its standard library ({last}); {MOUNT_LIBRARY}"
+    told = "; ".join(filter(None, [result.message or f"exit code {result.returncode}", last]))
+    return f"{told}; raise the limit" if "(limits." in result.message else told

@@ -56,7 +56,7 @@ def _check_uids(server: Mapping[str, Any], runtimes: _Tables) -> Iterator[Mistak
     sessions = server.get("sessions", 0)
     if not isinstance(concurrency, int) or not isinstance(workers, int) or not isinstance(sessions, int):
         return
-    if workers > concurrency:
+    if workers > concurrency > 0:
         message = f"{workers} is more than concurrency, which is {concurrency}"
         yield Mistake(("server", "workers"), message, f"write {concurrency} or fewer, or raise concurrency")
     match server:

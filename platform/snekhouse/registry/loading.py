@@ -80,7 +80,14 @@ def _parse(source: str, data: bytes) -> dict[str, Any]:
         line = data.count(b"\n", 0, error.start) + 1
         raise RegistryError([Problem(source, "", f"is not UTF-8 (line {line})", "save the file as UTF-8")]) from error
     except (ValueError, RecursionError) as error:  # tomllib raises both too: numbers too long, lists too deep
-        raise RegistryError([Problem(source, "", f"is not TOML: {error}", "correct the syntax")]) from error
+        remedy = next((remedy for words, remedy in _SYNTAX.items() if words in str(error)), "correct the syntax")
+        raise RegistryError([Problem(source, "", f"is not TOML: {error}", remedy)]) from error
+
+
+_SYNTAX = {
+    "Cannot mutate immutable namespace": "the file has a value for it already; write a value or tables, not both",
+}
+"""Remedies for errors of `tomllib`, by words in them: other errors name the mistake itself."""
 
 
 def _check(parsed: dict[str, Any], source: str) -> RegistryFile:

@@ -17,7 +17,7 @@ Location = tuple[str | int, ...]
 
 _SIZE = ("{shown} is not a size", "write bytes, or a number with KiB, MiB or GiB")
 _TEXT = ("is not text", "put it in quotes")
-_TABLE = ("is not a table", "write a table: [{key}]")
+_TABLE = ("is not a table", "write a table: {table}")
 
 _MAX_VALUE_LENGTH = 60
 """Characters of a wrong value that a message repeats."""
@@ -51,7 +51,7 @@ _MESSAGES: Mapping[str, tuple[str, str]] = {
         "name the folder of another root, or leave the key out and mount what is needed",
     ),
     "name": ("{shown} is not a name", "start with a letter or digit, then use only letters, digits and . _ + -"),
-    "bind": ("is not an address", 'write "host:port", such as "127.0.0.1:8060"'),
+    "bind": ("is not an address", 'write "host:port", such as "127.0.0.1:8060", with a port of at most 65535'),
     "host": ("is not a host name", 'write it without scheme and port, such as "snek.example" or "*.snek.example"'),
     "origin": ("is not an origin", 'write scheme and host in lower case, such as "https://snek.example"'),
     "env_name": (
@@ -115,7 +115,7 @@ def mistakes_of(error: ValidationError, model: type[BaseModel]) -> Iterator[Mist
         details = {
             **finding.get("ctx", {}),
             "shown": shortened(repr(finding["input"]), _MAX_VALUE_LENGTH),
-            "key": dotted(location),
+            "table": '{ source = "/usr" }' if isinstance(location[-1], int) else f"[{dotted(location)}]",
         }
         message, remedy = (text.format(**details) for text in _MESSAGES[kind])
         yield Mistake(location, message, remedy)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -108,7 +109,10 @@ def find_interpreter(executable: Path) -> Interpreter:
     real = _program(executable)
     if real is None:
         reason = "is not an interpreter; name the program itself, not a script or the copy in a venv"
-        raise InterpreterError(f"{executable} {reason if executable.exists() else 'does not exist'}")
+        if not executable.exists():
+            on_path = shutil.which(executable)
+            reason = f"does not exist; write its path: {on_path}" if on_path else "does not exist"
+        raise InterpreterError(f"{executable} {reason}")
     found = _interpreter_at(real)
     if found is None:
         raise InterpreterError(f"{executable} does not work as Python 3.6 or later")

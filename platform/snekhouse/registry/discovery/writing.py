@@ -173,6 +173,8 @@ def write_registry(path: Path, text: str, *, force: bool) -> None:
     Raises:
         RegistryError: The file exists, or cannot be written.
     """
+    if path.is_dir():
+        raise RegistryError([Problem(str(path), "", "is a folder", "name a file in it")])
     if path.exists() and not force:
         remedy = "replace it with --force, or name another file with --output"
         raise RegistryError([Problem(str(path), "", "already exists", remedy)])
