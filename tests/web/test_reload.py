@@ -130,7 +130,16 @@ def test_a_runtime_that_serves_is_not_lost_to_a_mistake(edited: Server, small: P
     small.write_text(text.replace(f'"{executable}"', '"/no/such/python"'))
     until(partial(has_refused, edited, 1))
     assert status(edited, "only") == 200
-    assert "cannot evaluate" in edited.log.read_text()
+    logged = edited.log.read_text()
+    assert "cannot evaluate: executable: no mount contains '/no/such/python'; correct the path, or add a" in logged
+    assert "; or remove the runtime" in logged
+    assert "runtime only is unavailable" not in logged, "the runtime is available"
+
+
+def test_a_new_runtime_that_cannot_evaluate_is_told(edited: Server, small: Path) -> None:
+    small.write_text(f'default = "only"\n{small.read_text()}\n[runtimes.broken]\nexecutable = "/no/such/python"\n')
+    until(lambda: "runtime broken is unavailable: executable: no mount" in edited.log.read_text())
+    assert status(edited, "only") == 200
 
 
 def test_a_runtime_that_forks_does_not_start_cold_for_a_mistake(edited: Server, small: Path) -> None:

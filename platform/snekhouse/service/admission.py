@@ -108,7 +108,7 @@ class Admission:
             return
         longest = max(self._queues, key=lambda name: len(self._queues[name]), default=runtime)
         if len(self._queues.get(longest, ())) <= len(self._queues.get(runtime, ())) + 1:
-            raise BusyError(f"{self._queue_size} evaluations are waiting already")
+            raise BusyError(f"the queue is full ({self._queue_size} waiting)")
         last = self._queues[longest][-1]
         self._remove(longest, last)
         last.refuse()

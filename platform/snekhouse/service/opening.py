@@ -17,6 +17,7 @@ from snekhouse.registry.models import Registry
 from snekhouse.service.admission import Admission
 from snekhouse.service.metrics import Metrics
 from snekhouse.service.preparing import started_preparer
+from snekhouse.service.replacing import report_unavailable
 from snekhouse.service.service import Service
 
 _log = logging.getLogger(__package__)
@@ -55,6 +56,7 @@ async def open_service(
         metrics = Metrics()
         async with started_preparer(host, state, resources, metrics) as preparer:
             runtimes = await preparer.prepare(registry)
+            report_unavailable(runtimes, {})
             if require_runtime and not any(runtime.probe for runtime in runtimes.values()):
                 raise InterpreterError(_no_runtime(registry.source))
             admission = Admission(registry.server.slots, registry.server.queue, waiting)

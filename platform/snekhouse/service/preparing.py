@@ -1,6 +1,5 @@
 """The preparation of runtimes: render the profile, probe the interpreter, render again for the bootstrap's bytecode."""
 
-import logging
 import os
 import shutil
 from collections.abc import AsyncIterator, Mapping
@@ -39,8 +38,6 @@ _FORK_SERVER = ("fork_server.py", "libc.py", "process.py", "aside.py", "outside.
 
 _SESSION = ("session.py", "showing.py")
 """The files in runtimes/ that a session executes."""
-
-_log = logging.getLogger(__package__)
 
 
 @asynccontextmanager
@@ -125,7 +122,6 @@ class Preparer:
             answer, bytecode = await probe(prepared, self._source, cold)
         except (JailError, OSError) as error:
             failed = Preparation(rendered, folder.path, None, Starter(cold), reason=str(error))
-            _log.error("runtime %s is unavailable: %s", runtime.name, failed.reason)
             return self._activate(prepared, failed)
         compiled = folder.write("bootstrap.pyc", bytecode)
         prepared = self._write(runtime, folder, self._render(runtime, identity, compiled), compiled)

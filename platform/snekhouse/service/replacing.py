@@ -1,5 +1,6 @@
 """The change from the runtimes of one registry to those of the next: what it waits for, and why it is refused."""
 
+import logging
 from collections.abc import Mapping
 
 from snekhouse.errors import Problem, RegistryError
@@ -8,12 +9,21 @@ from snekhouse.registry.cross_check import ids_needed
 from snekhouse.registry.models import Registry
 from snekhouse.service.runtime_state import RuntimeState
 
+_log = logging.getLogger(__package__)
+
 
 async def wait_for_fork_servers(runtimes: Mapping[str, RuntimeState]) -> None:
     """Wait until the first fork server of each runtime has started, or has failed to start."""
     for state in runtimes.values():
         if state.supervisor:
             await state.supervisor.attempted.wait()
+
+
+def report_unavailable(runtimes: Mapping[str, RuntimeState], before: Mapping[str, RuntimeState]) -> None:
+    """Log why runtimes cannot evaluate, unless the same was logged before."""
+    for name, state in runtimes.items():
+        if not state.probe and (name not in before or state.reason != before[name].reason):
+            _log.error("runtime %s is unavailable: %s", name, state.reason)
 
 
 def retire(old: Mapping[str, RuntimeState], new: Mapping[str, RuntimeState]) -> None:
@@ -50,7 +60,8 @@ def require_available(
         if name not in before or state.preparation is before[name].preparation:
             continue
         if before[name].probe and not state.probe:
-            reason, remedy = f"cannot evaluate: {state.reason}", "correct it, or remove the runtime"
+            reason = f"cannot evaluate: {state.reason}"
+            remedy = "or remove the runtime" if "; " in reason else "correct it, or remove the runtime"
             problems.append(Problem(registry.source, key, reason, remedy))
         elif _is_up(before[name]) and state.supervisor and not _is_up(state):
             reason, remedy = f"would start cold: {state.cold_reason}", 'correct it, or write start = "cold"'

@@ -17,7 +17,13 @@ from snekhouse.service.admission import Admission
 from snekhouse.service.log_fields import job_fields, result_fields
 from snekhouse.service.metrics import Metrics
 from snekhouse.service.preparing import Preparer
-from snekhouse.service.replacing import require_available, require_ids, retire, wait_for_fork_servers
+from snekhouse.service.replacing import (
+    report_unavailable,
+    require_available,
+    require_ids,
+    retire,
+    wait_for_fork_servers,
+)
 from snekhouse.service.runtime_state import RuntimeState
 
 _log = logging.getLogger(__package__)
@@ -109,6 +115,7 @@ class Service:
                 raise
             self.registry, self.runtimes = registry, runtimes
             self._admission.resize(registry.server.slots, registry.server.queue)
+            report_unavailable(runtimes, before)
             retire(before, runtimes)
 
     async def renew(self, name: str) -> RuntimeState:
@@ -126,6 +133,7 @@ class Service:
             fresh = await self._preparer.prepare_again(alone, {})
             await wait_for_fork_servers(fresh)
             self.runtimes = {**before, **fresh}
+            report_unavailable(fresh, {})
             retire(before, self.runtimes)
             return fresh[runtime.name]
 
