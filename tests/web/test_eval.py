@@ -278,6 +278,8 @@ def test_uploads_that_fill_the_home_are_told(client: httpx.Client) -> None:
         (b'{"input": "", "limits": {"wall_time": 1000}}', "limits.wall_time"),
         (b'{"input": "", "limits": {"wall_time": "2"}}', "limits.wall_time"),
         (b'{"input": "", "limits": {"memory": 0}}', "limits.memory"),
+        (b'{"inptu": ""}', "one of 'input' and 'args' is required; unknown: inptu; did you mean 'input'?"),
+        (b'{"input": "", "limits": {"memory": "32MiB"}}', "limits.memory: Input should be a whole number of bytes"),
         (b'{"input": "", "limits": {"walltime": 1}}', "limits.walltime: unknown; did you mean 'wall_time'?"),
         (b'{"input": "", "limits": {"x": 1}}', "limits.x: unknown; known: wall_time, memory, processes, output"),
         (b'{"input": "", "files": [{"path": "' + b"a/" * 200 + b'x"}]}', "at most 100 names"),

@@ -36,6 +36,15 @@ def connected(server: Server, runtime: str = "latest", **options: Any) -> Iterat
         yield client
 
 
+def test_a_route_that_does_not_exist_is_404(forking_server: Server) -> None:
+    url = forking_server.client.base_url
+    for path in ("eval/interactive", "nope"):
+        with pytest.raises(InvalidStatus) as caught, connect(f"ws://{url.host}:{url.port}/{path}"):
+            pass
+        assert caught.value.response.status_code == 404
+        assert json.loads(caught.value.response.body)["title"] == "Not Found"
+
+
 def send(client: ClientConnection, **message: Any) -> None:
     client.send(json.dumps(message))
 

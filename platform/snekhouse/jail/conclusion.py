@@ -33,7 +33,8 @@ async def conclude(
     try:
         stdout, stderr = printed.texts(cut=cut)
     except UnicodeDecodeError:
-        return Result(Status.ERROR, None, NOT_UTF8, message=NOT_UTF8, usage=usage)
+        message = f'{NOT_UTF8}; send "encoding": "base64" to get the bytes'
+        return Result(Status.ERROR, None, NOT_UTF8, message=message, usage=usage)
     try:
         found, left_out = await _collected(home, files, int(printed.job.limits.home), known)
     except FilesError as error:

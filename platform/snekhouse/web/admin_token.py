@@ -35,7 +35,7 @@ class AdminTokenCheck:
             HTTPException: 404 if the server has no token, 401 for a wrong token, 429 after too many wrong ones.
         """
         if self._digest is None:
-            raise HTTPException(404, "the admin API is off; set SNEKHOUSE_ADMIN_TOKEN to enable it")
+            raise HTTPException(404, "the admin API is off; start the server with SNEKHOUSE_ADMIN_TOKEN to enable it")
         sent = _sent(Headers(scope=scope))
         if not hmac.compare_digest(_digest(sent), self._digest):
             raise self._refusal(network_of(scope), sent)

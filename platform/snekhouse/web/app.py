@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ExceptionHandler
+from starlette.types import ExceptionHandler, Receive, Scope, Send
 
 from snekhouse.errors import (
     BusyError,
@@ -69,10 +69,16 @@ def create_app(
     routes = [*ROUTES, *bulk, *of_sessions, *pages.ROUTES, admin.mounted(admin_token)]
     app = Starlette(routes=routes, exception_handlers=_HANDLERS, middleware=middleware)
     app.router.redirect_slashes = False
+    app.router.default = _no_route
     app.state.service = service
     app.state.reloader = reloader
     app.state.sessions = sessions
     return app
+
+
+async def _no_route(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Answer 404; the default of Starlette answers 403 to a WebSocket."""
+    raise HTTPException(HTTPStatus.NOT_FOUND)
 
 
 # Coroutines, because Starlette runs plain functions in threads: a flood of errors would occupy all 40 threads.

@@ -1,24 +1,21 @@
 """The body of a request: check its media type, its size while it arrives, and its schema."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
-from itertools import islice
-from typing import TypeVar, get_args
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from snekhouse.errors import RequestError
-from snekhouse.registry.mistakes import nearest
-from snekhouse.web.fields import INVALID_FILE, keys_of
-from snekhouse.web.json_outline import NOT_JSON, Outline
+from snekhouse.web.explaining import explained, title_of
+from snekhouse.web.json_outline import Outline
 from snekhouse.web.long_string import LongString
 from snekhouse.web.memory_budget import reservation_of
 
@@ -105,7 +102,7 @@ def _validate(model: type[_Model], body: bytes, strings: Mapping[str, LongString
     try:
         return model.model_validate_json(body, context=strings)
     except ValidationError as error:
-        raise RequestError(_explain(error, model), title=_title(error)) from None
+        raise RequestError(explained(error, model, body), title=title_of(error)) from None
 
 
 _MAX_FORM = 1 << 20
@@ -201,65 +198,3 @@ class _Reading:
             self._start.clear()
         self._outline.feed(chunk)
         await anyio.lowlevel.checkpoint()  # let other tasks run: a read returns immediately if data has already arrived
-
-
-_NOT_VALID = "Request data failed validation"
-_INVALID_FILE = "Request file is invalid"
-"""Titles of snekbox, which its clients compare."""
-
-
-def _title(error: ValidationError) -> str:
-    """Choose the title; errors of files count only if there are no others."""
-    kinds = {problem["type"] for problem in error.errors(include_url=False, include_context=False, include_input=False)}
-    if kinds == {"json_invalid"}:
-        return NOT_JSON
-    return _INVALID_FILE if kinds == {INVALID_FILE} else _NOT_VALID
-
-
-_MAX_PROBLEMS = 10
-"""Problems of a body that an answer lists."""
-
-_MAX_KEY_LENGTH = 100
-"""Characters of a key that an answer repeats."""
-
-
-def _explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """List the problems with their locations."""
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    listed = "; ".join(_sentence(problem, model) for problem in islice(problems, _MAX_PROBLEMS))
-    more = error.error_count() - _MAX_PROBLEMS
-    return (listed + (f"; and {more} more" if more > 0 else "")).replace(
-        "hex escape", "hex escape (a lone surrogate is not a character)"
-    )
-
-
-def _sentence(problem: ErrorDetails, model: type[BaseModel]) -> str:
-    location = ".".join(key[:_MAX_KEY_LENGTH] for key in keys_of(problem["loc"]))
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        known = list(_object_at(problem["loc"][:-1], model).model_fields)
-        otherwise = f"known: {', '.join(known)}"
-        message = f"unknown; {nearest(str(problem['loc'][-1])[:_MAX_KEY_LENGTH], known, otherwise)}"
-    return f"{location}: {message}" if location else message
-
-
-def _object_at(location: tuple[int | str, ...], model: type[BaseModel]) -> type[BaseModel]:
-    """Return the model of an object in a body."""
-    within = [model]
-    for name in location:
-        if isinstance(name, int):
-            continue  # an item of a list, whose model stands in the list's annotation
-        named = [each for each in within if each.__name__ == name]  # the member of a union that an error is about
-        model = named[0] if named else model
-        if field := model.model_fields.get(name):
-            within = list(_models_in(field.annotation))
-            model = within[0] if within else model
-    return model
-
-
-def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
-    """Find the models in an annotation such as ``tuple[Model, ...] | None``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _models_in(part)
