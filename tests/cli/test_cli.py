@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 import tomllib
 from importlib.metadata import version
@@ -17,6 +18,7 @@ import pytest
 from command import SNEKHOUSE, refused, snekhouse
 from filtered import run_under
 from leftovers import guests
+from serving import PATIENCE
 from snekhouse.profile.seccomp_rules import always
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry
@@ -105,6 +107,20 @@ class TestEval:
         done = snekhouse("eval", "-r", registry_path, "--json", r"import os; os.write(1, b'\xff')")
         assert done.returncode == 255
         assert json.loads(done.stdout)["returncode"] is None
+
+    def test_a_file_in_place_of_the_program_is_told(self, small: Path, tmp_path: Path) -> None:
+        (tmp_path / "program.py").write_text("1")
+        assert (
+            "-f program.py evaluates what is in it" in snekhouse("eval", "-r", small, "program.py", cwd=tmp_path).stderr
+        )
+
+    def test_output_that_is_not_utf_8_is_base64_if_so_asked(self, small: Path) -> None:
+        program = r"import os; os.write(1, b'\xff')"
+        done = snekhouse("eval", "-r", small, "--json", "--encoding", "base64", program)
+        answer = json.loads(done.stdout)
+        assert (answer["stdout"], answer["encoding"]) == ("/w==", "base64")
+        assert "result" not in answer
+        assert "--encoding needs --json" in refused(snekhouse("eval", "-r", small, "--encoding", "base64", program))
 
     def test_a_dash_reads_the_program_from_standard_input(self, registry_path: Path) -> None:
         done = snekhouse("eval", "-r", registry_path, "-", stdin="print('ü')".encode())
@@ -325,6 +341,19 @@ class TestDoctor:
         walls = json.loads(done.stdout)
         assert {wall["name"] for wall in walls} == _WALLS
         assert done.returncode == int(not all(wall["stands"] for wall in walls))
+
+
+def test_the_shell_can_complete_commands() -> None:
+    script = Path(sys.executable).with_name("snekhouse")
+    typed = {"_SNEKHOUSE_COMPLETE": "complete_bash", "COMP_WORDS": "snekhouse ru", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [script], check=True, capture_output=True, text=True, timeout=PATIENCE, env=os.environ | typed
+    )
+    assert done.stdout.split() == ["runtimes"]
+
+
+def test_the_help_says_all_in_one_line_for_each_command() -> None:
+    assert "..." not in snekhouse("--help", env={"COLUMNS": "80"}).stdout.partition("Commands:")[2]
 
 
 class TestServe:

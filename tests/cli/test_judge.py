@@ -68,7 +68,8 @@ def test_a_checker_judges(place: Path, small: Path) -> None:
     [
         ("", "has no cases; it needs files NAME.in and NAME.out"),
         ("nonsense", "line 1 is not a JSON object"),
-        ('{"stdn": ""}', "cases.0.stdn: Extra inputs are not permitted"),
+        ('\n{"stdn": ""}', "line 2: stdn: unknown; did you mean 'stdin'?"),
+        ('{"expected": {"match": "near"}}', "line 1: expected.match: Input should be 'exact', 'trimmed', 'tokens' or"),
     ],
 )
 def test_cases_that_cannot_be_read_are_told(place: Path, small: Path, content: str, told: str) -> None:

@@ -26,7 +26,6 @@ app = typer.Typer(
     name="snekhouse",
     help="Run untrusted Python in many Python versions, safely and fast.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help and usage errors, in a pipe and at a terminal
 )

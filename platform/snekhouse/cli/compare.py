@@ -25,7 +25,8 @@ _DIFFERENT = 1
 def compare(
     program: ProgramArgument,
     runtimes: Annotated[
-        list[str] | None, typer.Option("--runtime", help="Name or alias; may be repeated; by default all.")
+        list[str] | None,
+        typer.Option("--runtime", metavar="NAME", help="Name or alias; may be repeated; by default all."),
     ] = None,
     stdin_file: Annotated[Path | None, typer.Option(help="File for standard input; - for this command's own.")] = None,
     normalize: Annotated[
@@ -34,7 +35,10 @@ def compare(
     registry: RegistryOption = DEFAULT_REGISTRY,
     json: JsonOption = False,
 ) -> None:
-    """Evaluate a program in several runtimes, print groups of equal results, and exit with 1 if there are several."""
+    """Evaluate a program in several runtimes, and group equal results.
+
+    The exit code is 1 if there are several groups.
+    """
     set_up_quiet_logs()
     loaded = load(registry)
     stdin = text_of(stdin_file) if stdin_file else ""

@@ -13,7 +13,10 @@ from snekhouse.registry.sizing import advice
 
 
 def doctor(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption = False) -> None:
-    """Check which walls this host can build, and name a remedy for each that is missing; exit 1 if one is."""
+    """Check which walls this host can build.
+
+    Each wall that is missing has a remedy. The exit code is 1 if one is missing.
+    """
     loaded = load(registry)
     walls = survey_for(loaded).walls()
     if json:

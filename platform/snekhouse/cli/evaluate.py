@@ -27,7 +27,7 @@ def evaluate(
     code: Annotated[str | None, typer.Argument(help="The program, or - to read it from standard input.")] = None,
     args: Annotated[list[str] | None, typer.Argument(help="Arguments of the program, after --.")] = None,
     program: Annotated[Path | None, typer.Option("--program", "-f", help="Read the program from a file.")] = None,
-    file: Annotated[list[Path] | None, typer.Option(help="Send a file; may be repeated.")] = None,
+    file: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Send a file; may be repeated.")] = None,
     stdin_file: Annotated[Path | None, typer.Option(help="File for standard input; - for this command's own.")] = None,
     save: Annotated[Path | None, typer.Option(help="Folder to save the program's files to.")] = None,
     runtime: Annotated[str, typer.Option(help="Name or alias of a runtime; by default the registry's default.")] = "",
@@ -40,17 +40,24 @@ def evaluate(
     url: Annotated[str, typer.Option(is_eager=True, help="URL of a server; only with --interactive.")] = "",
     registry: RegistryOption = DEFAULT_REGISTRY,
     json: JsonOption = False,
+    encoding: Annotated[
+        Encoding | None, typer.Option(help="Encoding of the output in JSON; base64 is for bytes that are not UTF-8.")
+    ] = None,
 ) -> None:
     """Evaluate a program in a jail and exit with its exit code."""
     rest = list(args or ())
     if program is not None and code is not None:
         rest.insert(0, code)
     source = _source(code, program, stdin_file)
+    if encoding and not json:
+        raise typer.BadParameter("--encoding needs --json; without it, the output stays as it is")
     if interactive != bool(url):
         raise typer.BadParameter("--interactive needs --url, and --url needs --interactive")
     if url:
         request = {"args": ["-c", source, *rest], "separate_stderr": separate_stderr}
         raise typer.Exit(hold_conversation(url, runtime, request))
+    if program is None and code and code.endswith(".py") and Path(code).is_file():
+        say(f"{code} is a file; -f {code} evaluates what is in it")
     set_up_quiet_logs()
     loaded = load(registry)
     chosen = loaded.resolve(runtime or loaded.default)
@@ -60,14 +67,15 @@ def evaluate(
         files=files.uploads(file or ()),
         stdin=files.read_input(stdin_file) if stdin_file else b"",
         separate_stderr=separate_stderr,
-        encoding=Encoding.UTF_8 if json else Encoding.BASE64,  # the second for output that is not text
+        encoding=(encoding or Encoding.UTF_8) if json else Encoding.BASE64,  # the second for output that is not text
         env=COLOR_VARIABLES[None if _has_colors() else False],
     )
     if save:
         files.make_folder(save)
     result, enforcement = anyio.run(_evaluate, loaded, chosen, job)
     if json:
-        print_json(EvalResponse.of(chosen.name, chosen.limits, enforcement, result).model_dump(mode="json"))
+        answer = EvalResponse.of(chosen.name, chosen.limits, enforcement, result)
+        print_json(answer.model_dump(mode="json", exclude={"result", "figures"}))
     else:
         _print(result)
     if save or not json:
@@ -94,7 +102,8 @@ def _source(code: str | None, program: Path | None, stdin_file: Path | None) -> 
     try:
         return files.read_input(place).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"{program or 'standard input'} is not UTF-8: {error.reason}") from error
+        named = program or "standard input"
+        raise typer.BadParameter(f"{named} is not UTF-8: {error.reason}; save it in UTF-8") from error
 
 
 async def _evaluate(registry: Registry, runtime: Runtime, job: Job) -> tuple[Result, Enforcement]:

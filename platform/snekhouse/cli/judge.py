@@ -50,17 +50,21 @@ def judge_program(
     registry: RegistryOption = DEFAULT_REGISTRY,
     json: JsonOption = False,
 ) -> None:
-    """Judge a program by cases, and exit with 1 if it does not pass all."""
+    """Judge a program by cases.
+
+    The exit code is 1 if it does not pass all.
+    """
     set_up_quiet_logs()
     loaded = load(registry)
     chosen = loaded.resolve(runtime or loaded.default)
     if match not in _MATCHES:
         raise typer.BadParameter(f"--match: {match!r} is unknown; write exact, trimmed or tokens")
     how = match if tolerance is None else {"float": tolerance}
-    body: dict[str, Any] = {"input": text_of(program), "cases": _cases(cases, how)}
+    found_cases = _cases(cases, how)
+    body: dict[str, Any] = {"input": text_of(program), "cases": list(found_cases.values())}
     if checker:
         body["checker"] = {"input": text_of(checker)}
-    request = validated_request(JudgeRequest, body, cases)
+    request = validated_request(JudgeRequest, body, cases, list(found_cases))
     found = anyio.run(_judge, loaded, chosen, request.to_cases(loaded, chosen), stop)
     verdicts = [each.judgement.verdict for each in found]
     if json:
@@ -73,16 +77,17 @@ def judge_program(
     raise typer.Exit(0 if overall(verdicts) is Verdict.ACCEPTED else _FAILED)
 
 
-def _cases(path: Path, match: object) -> list[dict[str, Any]]:
-    """Read cases.
+def _cases(path: Path, match: object) -> dict[str, dict[str, Any]]:
+    """Read cases, each with the place where it stands: a file or a line.
 
     Raises:
         UsageError: There are none.
     """
     if path.is_dir():
-        found = [_case(each, match) for each in sorted(path.glob("*.in"))]
+        found = {each.name: _case(each, match) for each in sorted(path.glob("*.in"))}
     else:
-        found = [_line(path, number, line) for number, line in enumerate(text_of(path).split("\n"), 1) if line.strip()]
+        lines = enumerate(text_of(path).split("\n"), 1)
+        found = {f"line {number}": _line(path, number, line) for number, line in lines if line.strip()}
     if not found:
         raise UsageError(f"{path} has no cases; it needs files NAME.in and NAME.out, or lines of JSON")
     return found

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from snekhouse.cli import files
 from snekhouse.errors import UsageError
 from snekhouse.server import logs
-from snekhouse.web.fields import keys_of
+from snekhouse.web.explaining import sentence
 from snekhouse.web.judge_request import CompareRequest, JudgeRequest
 
 ProgramArgument = Annotated[Path, typer.Argument(help="File of the program, or - for standard input.")]
@@ -39,13 +39,16 @@ def text_of(path: Path) -> str:
 _Request = TypeVar("_Request", JudgeRequest, CompareRequest)
 
 
-def validated_request(model: type[_Request], body: Mapping[str, Any], source: Path) -> _Request:
+def validated_request(
+    model: type[_Request], body: Mapping[str, Any], source: Path, places: Sequence[str] = ()
+) -> _Request:
     """Validate the fields of a request, and return the request.
 
     Args:
         model: Its model.
         body: Its fields.
         source: The file with the fields that may be wrong.
+        places: Where each of its cases stands in this file or folder.
 
     Raises:
         UsageError: A field is wrong.
@@ -54,4 +57,8 @@ def validated_request(model: type[_Request], body: Mapping[str, Any], source: Pa
         return model.model_validate_json(json.dumps(body))
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise UsageError(f"{source}: {'.'.join(keys_of(problem['loc']))}: {problem['msg']}") from error
+        told = sentence(problem, model)
+        match problem["loc"]:
+            case ("cases", int(index), *_) if places:
+                told = told.replace(f"cases.{index}.", f"{places[index]}: ", 1)
+        raise UsageError(f"{source}: {told}") from error

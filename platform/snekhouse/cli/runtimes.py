@@ -71,7 +71,9 @@ def check(registry: RegistryOption = DEFAULT_REGISTRY, json: JsonOption = False)
 def add(
     name: Annotated[str, typer.Argument(help="Name of the runtime in URLs.")],
     executable: Annotated[Path, typer.Option(help="Path of the interpreter on this host, or inside the root.")],
-    alias: Annotated[list[str] | None, typer.Option(help="Another name in URLs; may be repeated.")] = None,
+    alias: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Another name in URLs; may be repeated.")
+    ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the root file system with the interpreter.")] = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
 ) -> None:

@@ -21,7 +21,8 @@ def _address(text: str) -> str:
     try:
         return TypeAdapter(Bind).validate_python(text) if text else ""
     except ValidationError:
-        raise typer.BadParameter(f'{text!r} is not an address; write host:port, such as "127.0.0.1:8060"') from None
+        remedy = 'write host:port, such as "127.0.0.1:8060", with a port of at most 65535'
+        raise typer.BadParameter(f"{text!r} is not an address; {remedy}") from None
 
 
 def serve(
