@@ -1,11 +1,12 @@
 """The page of operators: the token, runtimes, charts, reload and probe."""
 
 import re
+from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
 from page.doing import TOKEN, Open
-from serving import Server
+from serving import Server, running_server
 
 
 def entered(opened: Open) -> Page:
@@ -26,6 +27,13 @@ def test_a_wrong_token_is_refused_and_the_right_one_shows_the_state(opened: Open
     rows = page.get_by_role("table").locator("tbody tr:not(.reason)")
     expect(rows).to_have_count(len(house.client.get("/runtimes").json()["runtimes"]))
     expect(rows.first).to_contain_text(re.compile(r"default.*CPython.*available.*fork"))
+
+
+def test_without_an_admin_api_the_page_says_how_to_get_it(opened: Open, small: Path, tmp_path: Path) -> None:
+    with running_server(small, tmp_path / "log") as server:
+        page = opened("admin/", base=str(server.client.base_url))
+        expect(page.get_by_role("alert")).to_contain_text("start the server with SNEKHOUSE_ADMIN_TOKEN")
+        expect(page.get_by_label("Admin token")).to_have_count(0)
 
 
 def test_charts_follow_the_metrics(opened: Open, house: Server) -> None:

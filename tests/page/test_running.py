@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from page.doing import Open, badge, output, panel, run, write
+from page.doing import Open, badge, output, panel, run, show, write
 from page.proxy import proxy
 from serving import Server
 
@@ -191,6 +191,20 @@ def test_a_program_that_waits_for_a_connection_can_be_withdrawn(opened: Open, ho
 def test_a_program_that_prints_nothing_says_so(page: Page) -> None:
     run(page, "pass")
     expect(panel(page)).to_contain_text("The program printed nothing.")
+    run(page, "print('something')")
+    expect(output(page)).to_have_text(["something"])
+    expect(panel(page)).not_to_contain_text("nothing")
+
+
+def test_the_first_program_runs_in_every_version_and_shows_a_difference(page: Page) -> None:
+    page.keyboard.press("Control+Enter")
+    expect(badge(page)).to_have_text("ok")
+    show(page, "Every version")
+    page.get_by_role("button", name="Run in").click()
+    cards = panel(page, "Every version").get_by_role("article")
+    expect(cards.first).to_be_visible(timeout=20_000)
+    expect(panel(page, "Every version")).to_contain_text("2 different results")
+    expect(panel(page, "Every version")).not_to_contain_text("error")
 
 
 def test_a_large_request_runs_as_a_stream_without_input(page: Page) -> None:
@@ -217,8 +231,11 @@ def test_with_a_key_a_program_runs_as_a_stream(page: Page) -> None:
     page.evaluate("sessionStorage.setItem('snekhouse-key', 'any')")
     page.reload()
     page.locator("main select").wait_for()
+    expect(panel(page)).to_contain_text("Its input is in the options.")
     run(page, "print('still')")
     expect(output(page)).to_have_text(["still"])
+    run(page, "input()")
+    expect(panel(page)).to_contain_text("Write the input into “Standard input” in the options.")
 
 
 def test_the_program_is_there_again_after_a_reload(page: Page) -> None:

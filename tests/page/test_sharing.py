@@ -105,6 +105,14 @@ def test_the_commands_do_what_the_page_does(page: Page) -> None:
     assert told == f"{printed}\nok 0\n"
 
 
+def test_a_judge_without_a_case_has_no_commands(page: Page) -> None:
+    show(page, "Judge")
+    page.get_by_role("button", name="Share").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Add a case")
+    expect(page.get_by_label("curl", exact=True)).to_have_count(0)
+    expect(page.get_by_role("link", name="All requests of this server")).to_have_attribute("href", "docs")
+
+
 def test_the_commands_of_the_judge_send_the_cases(page: Page) -> None:
     show(page, "Judge")
     write(page, "print(int(input()) * 2)")

@@ -5,18 +5,18 @@ import { useRef } from "preact/hooks";
 import { Chart, type Line } from "./admin/Chart";
 import { Runtimes } from "./admin/Runtimes";
 import {
+  begin,
   busy,
   enter,
   failure,
+  isOff,
   isOpen,
   leave,
   type Overview,
   overview,
   type Reading,
-  read,
   readings,
   reload,
-  token,
   told,
 } from "./admin/state";
 import { Brand } from "./parts/Brand";
@@ -44,7 +44,7 @@ function Admin() {
       <main class="admin-main">
         <h1>Operators</h1>
         {failure.value && <Failure error={failure.value} />}
-        {overview.value ? <Overviews found={overview.value} /> : <Entry />}
+        {overview.value ? <Overviews found={overview.value} /> : !isOff.value && <Entry />}
       </main>
     </div>
   );
@@ -160,7 +160,7 @@ function Charts({ all }: { all: Reading[] }) {
 }
 
 applyTheme();
-if (token.value) read();
+begin();
 const place = document.getElementById("page") as HTMLElement;
 place.replaceChildren();
 render(<Admin />, place);

@@ -68,6 +68,18 @@ export function leave(): void {
   readings.value = [];
 }
 
+/** Whether the server has an admin API. */
+export const isOff = signal(false);
+
+/** Read the state of the server; without a token, ask whether it has an admin API. */
+export async function begin(): Promise<void> {
+  if (token.value) return read();
+  const error = await json("admin/runtimes", { token: "" }).catch((error: Error) => error);
+  if (!(error instanceof ApiError) || error.status !== 404) return;
+  isOff.value = true;
+  failure.value = error;
+}
+
 /** Read the state of the server now, and again after a while. */
 export async function read(): Promise<void> {
   clearTimeout(timer);

@@ -1,5 +1,6 @@
 import { computed, signal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import { key } from "../api/client";
 import { type Running, start } from "../api/running";
 import type { Answer } from "../api/types";
 import { OutputFiles } from "../parts/Files";
@@ -124,12 +125,14 @@ export function RunPanel() {
       </header>
       {failure.value && <Failure error={failure.value} onRetry={run} />}
       {found?.message && <Notice kind={found.status === "error" ? "plain" : "warn"}>{found.message}</Notice>}
-      {phase.value === "idle" ? <Empty /> : <Output log={log} label="Output of the program" />}
+      {found?.error?.name === "EOFError" && !hasEndedInput.value && (
+        <p class="faint centered">Write the input into “Standard input” in the options.</p>
+      )}
+      {phase.value === "idle" && <Empty />}
+      {phase.value === "ended" && found && !log.length && <p class="faint centered">The program printed nothing.</p>}
+      {phase.value !== "idle" && !(found && !log.length) && <Output log={log} label="Output of the program" />}
       {isLong.value && phase.value === "running" && !hasEndedInput.value && <Input />}
       {found && <OutputFiles found={found.files} />}
-      {phase.value === "ended" && found && !log.length && !found.files.length && (
-        <p class="faint centered">The program printed nothing.</p>
-      )}
     </section>
   );
 }
@@ -140,7 +143,10 @@ function Empty() {
       <p>
         Press Run, or <kbd>Ctrl</kbd> <kbd>Enter</kbd>, to run the program.
       </p>
-      <p class="faint">Its output appears here, line by line. You can type input while it runs.</p>
+      <p class="faint">
+        Its output appears here, line by line.{" "}
+        {key.value ? "Its input is in the options." : "You can type input while it runs."}
+      </p>
     </div>
   );
 }

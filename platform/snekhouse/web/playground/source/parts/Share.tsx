@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { asCurl, asPython, hasCommands, holdsFiles, link, MAX_FILES } from "../state/share";
+import { asCurl, asPython, holdsFiles, lackOfCommands, link, MAX_FILES } from "../state/share";
 import { bytes } from "../text/format";
 import { Dialog } from "./Dialog";
 import { Failure, Notice } from "./Notice";
@@ -19,14 +19,19 @@ export function Share({ onClose }: { onClose(): void }) {
       )}
       {error && <Failure error={error} />}
       <Copied label="Link" text={made} />
-      {hasCommands() ? (
+      {lackOfCommands() ? (
+        <p class="faint">{lackOfCommands()}</p>
+      ) : (
         <>
           <Copied label="curl" text={asCurl()} />
           <Copied label="Python" text={asPython()} />
         </>
-      ) : (
-        <p class="faint">A notebook is several requests, so there is no single command for it.</p>
       )}
+      <p>
+        <a href="docs" target="_blank" rel="noopener">
+          All requests of this server
+        </a>
+      </p>
     </Dialog>
   );
 }

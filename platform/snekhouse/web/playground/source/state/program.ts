@@ -33,10 +33,9 @@ export interface Saved {
   chosen: string[];
 }
 
-export const WELCOME = `import sys
-
-name = input("What is your name? ")
-print(f"Hello {name}, this is Python {sys.version.split()[0]}.")
+export const WELCOME = `# Run it, or compare every version: Python 3.12 made this sum exact.
+prices = [0.1] * 10
+print("Ten times 0.1 is", sum(prices))
 `;
 
 const FIRST: Saved = {
