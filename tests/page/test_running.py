@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
+from crowds import until
 from page.doing import Open, badge, output, panel, run, show, write
 from page.proxy import proxy
 from serving import Server
@@ -227,12 +228,24 @@ def test_behind_a_proxy_without_websockets_a_program_runs_as_a_stream(
         expect(output(page)).to_have_text(["again"], timeout=3000)  # the page does not wait for a WebSocket again
 
 
+def test_the_program_ends_with_the_page(page: Page, house: Server) -> None:
+    def in_progress() -> bool:
+        return "\nsnekhouse_evals_in_progress 0.0" not in house.client.get("/metrics").text
+
+    run(page, "import time; print('begun', flush=True); time.sleep(5.5)")
+    expect(output(page)).to_have_text(["begun"])
+    assert in_progress()
+    page.goto("about:blank")
+    until(lambda: not in_progress(), 3)
+
+
 def test_with_a_key_a_program_runs_as_a_stream(page: Page) -> None:
     page.evaluate("sessionStorage.setItem('snekhouse-key', 'any')")
     page.reload()
     page.locator("main select").wait_for()
     expect(panel(page)).to_contain_text("Its input is in the options.")
-    run(page, "print('still')")
+    run(page, "import time; time.sleep(0.6); print('still')")
+    expect(panel(page)).to_contain_text("cannot get input")
     expect(output(page)).to_have_text(["still"])
     run(page, "input()")
     expect(panel(page)).to_contain_text("Write the input into “Standard input” in the options.")

@@ -5,17 +5,27 @@ import type { Order, Report } from "./api/worker";
 const sockets = new Map<number, WebSocket>();
 
 self.onmessage = ({ data }: MessageEvent<Order>) => {
-  if (data.kind === "parse") report({ id: data.id, kind: "parsed", value: JSON.parse(data.text) });
+  if (data.kind === "parse") parse(data.id, data.text);
   if (data.kind === "open") open(data.id, data.url);
   if (data.kind === "send") send(data.id, data.text);
   if (data.kind === "close") sockets.get(data.id)?.close();
 };
 
+function parse(id: number, text: string): void {
+  try {
+    report({ id, kind: "parsed", value: JSON.parse(text) });
+  } catch {
+    sockets.get(id)?.close();
+    report({ id, kind: "closed" });
+  }
+}
+
 function open(id: number, url: string): void {
+  report({ id, kind: "opening" });
   const socket = new WebSocket(url);
   sockets.set(id, socket);
   socket.onopen = () => report({ id, kind: "opened" });
-  socket.onmessage = ({ data }: MessageEvent<string>) => report({ id, kind: "parsed", value: JSON.parse(data) });
+  socket.onmessage = ({ data }: MessageEvent<string>) => parse(id, data);
   socket.onclose = () => {
     sockets.delete(id);
     report({ id, kind: "closed" });

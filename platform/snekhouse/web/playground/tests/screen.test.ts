@@ -20,6 +20,11 @@ function shown(...pieces: string[]): string {
   return joined.map(({ text, style }) => (style ? `[${style}|${text}]` : text)).join("");
 }
 
+test("a sequence of several pieces stays hidden, as long as it may be", () => {
+  const link = `\x1b]8;;https://${"a".repeat(20_000)}\x1b\\link`;
+  assert.equal(shown(link.slice(0, 9000), link.slice(9000, 18_000), link.slice(18_000)), "link");
+});
+
 test("text stays as it is", () => {
   assert.equal(shown("a\nb", "c\n"), "a\nbc\n");
 });

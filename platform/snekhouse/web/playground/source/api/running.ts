@@ -82,10 +82,14 @@ function opened(path: string, aborted: AbortSignal): Promise<Socket | null> {
       socket.close();
       done(null);
     };
-    const timer = setTimeout(() => {
-      wasSilent = true;
-      giveUp();
-    }, OPEN_TIMEOUT_MS);
+    let timer = setTimeout(giveUp, OPEN_TIMEOUT_MS); // until the worker is there
+    socket.onopening = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        wasSilent = true;
+        giveUp();
+      }, OPEN_TIMEOUT_MS);
+    };
     aborted.addEventListener("abort", giveUp);
     socket.onopen = () => {
       clearTimeout(timer);

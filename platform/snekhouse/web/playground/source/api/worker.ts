@@ -17,6 +17,7 @@ export type Order = { id: number } & (
 
 /** What the worker tells. */
 export type Report = { id: number } & (
+  | { kind: "opening" }
   | { kind: "opened" }
   | { kind: "parsed"; value: ServerEvent }
   | { kind: "closed" }
@@ -32,14 +33,22 @@ let last = 0;
 /** Start the worker, which then takes its first order without delay. */
 export function startWorker(): void {
   if (worker) return;
-  worker = new Worker(urlOf("page/worker.js"));
-  worker.onmessage = ({ data }: MessageEvent<Report>) => listeners.get(data.id)?.(data);
-  worker.onerror = () => {
-    worker?.terminate(); // it could not be loaded, or got what is not JSON
-    worker = null;
-    for (const [id, tell] of listeners) tell({ id, kind: "closed" });
+  const started = new Worker(urlOf("page/worker.js"));
+  started.onmessage = ({ data }: MessageEvent<Report>) => listeners.get(data.id)?.(data);
+  started.onerror = () => {
+    if (started === worker) stopWorker(); // it could not be loaded
   };
+  worker = started;
 }
+
+/** Close all connections: the server ends programs whose clients are gone. */
+function stopWorker(): void {
+  worker?.terminate();
+  worker = null;
+  for (const [id, tell] of listeners) tell({ id, kind: "closed" });
+}
+
+addEventListener("pagehide", stopWorker); // a page that a browser keeps would keep its connections too
 
 function give(order: Order): void {
   startWorker();
@@ -67,6 +76,8 @@ export async function parsed(text: string): Promise<ServerEvent> {
 /** A WebSocket of the worker. It passes the events that it gets, parsed. */
 export class Socket {
   readonly #id: number;
+  /** The worker has begun to connect. */
+  onopening = () => {};
   onopen = () => {};
   onevent = (_event: ServerEvent) => {};
   onclose = () => {};
@@ -89,6 +100,7 @@ export class Socket {
   }
 
   #take(report: Report): void {
+    if (report.kind === "opening") this.onopening();
     if (report.kind === "opened") this.onopen();
     if (report.kind === "parsed") this.onevent(report.value);
     if (report.kind !== "closed") return;

@@ -36,6 +36,7 @@ import {
 } from "../state/notebook";
 import { runtimeName, stdin } from "../state/program";
 import { counted } from "../text/format";
+import { withoutStyles } from "../text/screen";
 
 const FIRST_BUTTON = ".notebook-bar > button:enabled";
 
@@ -196,7 +197,7 @@ function failedLine(cell: Cell): number | null {
   const shown = cell.shown.value;
   const line = shown?.answer?.error?.line ?? null;
   if (line === null || !shown?.answer || shown.code !== cell.text.value) return null;
-  const places = Array.from(shown.log.text.matchAll(/File "<cell (\d+)>", line (\d+)/g)).at(-1);
+  const places = Array.from(withoutStyles(shown.log.tail).matchAll(/File "<cell (\d+)>", line (\d+)/g)).at(-1);
   return places?.[1] === String(shown.answer.execution_count) && places[2] === String(line) ? line : null;
 }
 

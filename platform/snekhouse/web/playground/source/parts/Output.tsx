@@ -9,6 +9,9 @@ const FRAME_MS = 8;
 /** Characters of output that get their styles between two looks at the clock. */
 const STEP = 8192;
 
+/** Characters of a tail: the places that a traceback names. */
+const TAIL = 8192;
+
 /** A piece of output of a stream; null when no more output comes. */
 type Piece = { stream: string; text: string } | null;
 
@@ -24,10 +27,13 @@ export class OutputLog {
   #held: Segment[] = [];
   /** Characters so far. */
   length = 0;
+  /** The last characters as they came, with sequences of a terminal. */
+  tail = "";
 
   /** Add output of a stream: `stdout`, `stderr` or `stdin` (what the user typed). */
   add(stream: string, text: string): void {
     this.length += text.length;
+    this.tail = (this.tail + text).slice(-TAIL);
     for (const piece of pieces(text, STEP)) this.#unstyled.push({ stream, text: piece });
     this.#awaitFrame();
   }
@@ -72,6 +78,7 @@ export class OutputLog {
     this.#waiting = [];
     this.#held = [];
     this.length = 0;
+    this.tail = "";
     const view = this.#view;
     view?.dispatch({ changes: { from: 0, to: view.state.doc.length } });
   }

@@ -16,15 +16,15 @@ export interface Change {
   added: Segment[];
 }
 
-/** Characters of a control sequence; a longer one is shown as text. */
-const MAX_SEQUENCE = 128;
+/** Characters of a control sequence; a longer one is shown as text. A picture may be one. */
+const MAX_SEQUENCE = 65_536;
 /** Styled segments at once, and more for each line: still more would freeze a browser. */
 const MAX_STYLED = 1000;
 const STYLED_PER_LINE = 16;
 /** Characters and segments of the last line that `\r` can rewrite. */
 const [MAX_REWRITTEN, MAX_SEGMENTS] = [4096, 256];
 /** Segments of last lines that rewriting may copy for one piece of output; after that, nothing is rewritten. */
-const MAX_COPIED = 50_000;
+const MAX_COPIED = 6000;
 
 const SEQUENCE =
   /\x1b(?:\[([0-?]*)([ -/]*[@-~])|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[ -/]*[0-OQ-WYZ\\`-~])/y;
@@ -32,6 +32,11 @@ const SPECIAL = /[\x1b\r]/g;
 
 /** Invisible characters, and those that change the order of others: control characters and marks of direction. */
 const INVISIBLE = /[\0-\x08\x0b-\x1f\x7f\x80-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/** Remove the sequences that select colours and the like. */
+export function withoutStyles(text: string): string {
+  return text.replace(/\x1b\[[\d;:]*m/g, "");
+}
 
 /** Make invisible characters, and those that reorder others, visible. */
 export function visible(text: string): string {
