@@ -69,6 +69,7 @@ def test_a_checker_judges(place: Path, small: Path) -> None:
         ("", "has no cases; it needs files NAME.in and NAME.out"),
         ("nonsense", "line 1 is not a JSON object"),
         ('\n{"stdn": ""}', "line 2: stdn: unknown; did you mean 'stdin'?"),
+        ('\n\n{"limits": {"memory": 1000000000000}}', "line 3: limits.memory: 1000000000000 is above this runtime's"),
         ('{"expected": {"match": "near"}}', "line 1: expected.match: Input should be 'exact', 'trimmed', 'tokens' or"),
     ],
 )
@@ -77,6 +78,11 @@ def test_cases_that_cannot_be_read_are_told(place: Path, small: Path, content: s
     done = snekhouse("judge", str(place / "double.py"), str(place / "cases.jsonl"), "--registry", str(small))
     assert done.returncode == 2
     assert told in done.stderr
+
+
+def test_a_tolerance_that_is_no_number_is_refused(place: Path, small: Path) -> None:
+    done = judge(place, small, "--tolerance", "-1")
+    assert (done.returncode, "--tolerance: -1.0 is not a number of 0 or more" in done.stderr) == (2, True)
 
 
 def test_runtimes_that_agree_and_that_differ_are_told(place: Path, registry_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_without_a_return_code_stdout_is_the_reason(snekbox: SnekboxClient, code
 
 def test_output_that_is_not_utf8_can_be_had_as_base64(snekbox: SnekboxClient) -> None:
     code = r"import os; os.write(1, b'1\xff')"
-    assert 'send "encoding": "base64"' in snekbox.run(code)["message"]
+    assert "the encoding base64 returns the bytes" in snekbox.run(code)["message"]
     assert snekbox.run(code, encoding="base64")["stdout"] == "Mf8="
 
 

@@ -129,7 +129,7 @@ async def test_a_part_of_the_standard_library(registry: Registry, good: Runtime,
     mounts = tuple(_mount_from(tmp_path, each) if each is home else each for each in good.mounts)
     reason = await reason_of(_with(good, mounts=mounts), registry)
     assert reason.startswith("mounts: the interpreter does not find its standard library")
-    assert reason.endswith("; add the folder that contains it (PREFIX/lib/pythonX.Y) to mounts")
+    assert reason.endswith("; add the folder that contains it (PREFIX/lib/pythonX.Y) to mounts, or install it")
 
 
 async def test_a_limit_that_is_too_low_to_start(registry: Registry, good: Runtime) -> None:
@@ -152,7 +152,7 @@ async def test_a_missing_standard_library(registry: Registry, good: Runtime, tmp
     mounts = tuple(_mount_from(tmp_path, each) if each is home else each for each in good.mounts)
     assert await reason_of(_with(good, mounts=mounts), registry) == (
         "mounts: the interpreter does not find its standard library; "
-        "add the folder that contains it (PREFIX/lib/pythonX.Y) to mounts"
+        "add the folder that contains it (PREFIX/lib/pythonX.Y) to mounts, or install it"
     )
 
 

@@ -56,7 +56,7 @@ def evaluate(
     if url:
         request = {"args": ["-c", source, *rest], "separate_stderr": separate_stderr}
         raise typer.Exit(hold_conversation(url, runtime, request))
-    if program is None and code and code.endswith(".py") and Path(code).is_file():
+    if program is None and code and _is_program(code):
         say(f"{code} is a file; -f {code} evaluates what is in it")
     set_up_quiet_logs()
     loaded = load(registry)
@@ -84,6 +84,14 @@ def evaluate(
 
 
 _STANDARD_INPUT = Path("-")
+
+
+def _is_program(code: str) -> bool:
+    """Return whether the code is rather the name of a file with it."""
+    try:
+        return code.endswith(".py") and Path(code).is_file()
+    except OSError:  # it is too long for a name, or in a folder that is closed
+        return False
 
 
 def _has_colors() -> bool:

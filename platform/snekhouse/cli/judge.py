@@ -1,6 +1,7 @@
 """``snekhouse judge``: a program on many inputs, without a server."""
 
 import json as json_format
+import math
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -12,10 +13,10 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from snekhouse.cli.judge_options import ProgramArgument, set_up_quiet_logs, text_of, validated_request
+from snekhouse.cli.judge_options import ProgramArgument, set_up_quiet_logs, text_of, validated_request, with_places
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_json, print_lines, print_table
-from snekhouse.errors import UsageError
+from snekhouse.errors import RequestError, UsageError
 from snekhouse.judging.verdicts import Verdict, overall
 from snekhouse.registry.loading import load
 from snekhouse.registry.models import Registry, Runtime
@@ -59,13 +60,15 @@ def judge_program(
     chosen = loaded.resolve(runtime or loaded.default)
     if match not in _MATCHES:
         raise typer.BadParameter(f"--match: {match!r} is unknown; write exact, trimmed or tokens")
+    if tolerance is not None and not 0 <= tolerance < math.inf:
+        raise typer.BadParameter(f"--tolerance: {tolerance} is not a number of 0 or more")
     how = match if tolerance is None else {"float": tolerance}
     found_cases = _cases(cases, how)
     body: dict[str, Any] = {"input": text_of(program), "cases": list(found_cases.values())}
     if checker:
         body["checker"] = {"input": text_of(checker)}
     request = validated_request(JudgeRequest, body, cases, list(found_cases))
-    found = anyio.run(_judge, loaded, chosen, request.to_cases(loaded, chosen), stop)
+    found = anyio.run(_judge, loaded, chosen, _to_cases(request, loaded, chosen, cases, list(found_cases)), stop)
     verdicts = [each.judgement.verdict for each in found]
     if json:
         _print_judged(found, request, chosen, verdicts)
@@ -75,6 +78,20 @@ def judge_program(
         accepted = verdicts.count(Verdict.ACCEPTED)
         print_lines([f"{overall(verdicts).value}: {accepted} of {len(verdicts)} cases"])
     raise typer.Exit(0 if overall(verdicts) is Verdict.ACCEPTED else _FAILED)
+
+
+def _to_cases(
+    request: JudgeRequest, registry: Registry, runtime: Runtime, path: Path, places: Sequence[str]
+) -> Sequence[Case]:
+    """Convert a request to cases.
+
+    Raises:
+        UsageError: The runtime does not allow what a case needs.
+    """
+    try:
+        return request.to_cases(registry, runtime)
+    except RequestError as error:
+        raise UsageError(f"{path}: {with_places(str(error), places)}") from error
 
 
 def _cases(path: Path, match: object) -> dict[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -57,8 +58,15 @@ def validated_request(
         return model.model_validate_json(json.dumps(body))
     except ValidationError as error:
         problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        told = sentence(problem, model)
-        match problem["loc"]:
-            case ("cases", int(index), *_) if places:
-                told = told.replace(f"cases.{index}.", f"{places[index]}: ", 1)
-        raise UsageError(f"{source}: {told}") from error
+        raise UsageError(f"{source}: {with_places(sentence(problem, model), places)}") from error
+
+
+def with_places(text: str, places: Sequence[str]) -> str:
+    """Name the place of a case at the start of a message, instead of its index.
+
+    Args:
+        text: The message.
+        places: Where each case stands in its file or folder.
+    """
+    found = re.match(r"cases\.(\d+)[.:] ?", text)
+    return f"{places[int(found[1])]}: {text[found.end() :]}" if found and places else text

@@ -33,7 +33,7 @@ async def conclude(
     try:
         stdout, stderr = printed.texts(cut=cut)
     except UnicodeDecodeError:
-        message = f'{NOT_UTF8}; send "encoding": "base64" to get the bytes'
+        message = f"{NOT_UTF8}; the encoding base64 returns the bytes"
         return Result(Status.ERROR, None, NOT_UTF8, message=message, usage=usage)
     try:
         found, left_out = await _collected(home, files, int(printed.job.limits.home), known)

@@ -75,7 +75,7 @@ def _unusable_program(runtime: Runtime, named: str, file: Path) -> str:
 _PYTHON_MARKS = (b"Py_", b"pypy")
 """Names that an interpreter defines, or takes from its shared library."""
 
-MOUNT_LIBRARY = "add the folder that contains it (PREFIX/lib/pythonX.Y) to mounts"
+MOUNT_LIBRARY = "add the folder that contains it (PREFIX/lib/pythonX.Y) to mounts, or install it"
 """The remedy for a standard library that is not in the jail."""
 
 _LIBRARY = re.compile(r"error while loading shared libraries: (\S+): cannot open shared object file")
@@ -86,7 +86,12 @@ def _lacking(printed: Sequence[str]) -> str:
     if found := _LIBRARY.search(text):
         remedy = "add the folder that contains it to mounts"
         return f"mounts: the interpreter needs {found[1]} (cannot open shared object file); {remedy}"
-    if "No module named" in text or "can't find the library" in text:
+    last = printed[-1] if printed else ""
+    if (
+        last.startswith("ModuleNotFoundError")
+        or "No module named 'encodings'" in text
+        or "can't find the library" in text
+    ):
         return f"mounts: the interpreter does not find its standard library; {MOUNT_LIBRARY}"
     return ""
 

@@ -94,4 +94,5 @@ def _failure(result: Result) -> str:
     if last.startswith("ModuleNotFoundError"):
         return f"mounts: the interpreter does not find its standard library ({last}); {MOUNT_LIBRARY}"
     told = "; ".join(filter(None, [result.message or f"exit code {result.returncode}", last]))
-    return f"{told}; raise the limit" if "(limits." in result.message else told
+    is_own = result.status is not Status.OUTPUT_LIMIT  # this limit is not the runtime's
+    return f"{told}; raise the limit" if is_own and "(limits." in result.message else told

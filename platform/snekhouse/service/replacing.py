@@ -60,8 +60,7 @@ def require_available(
         if name not in before or state.preparation is before[name].preparation:
             continue
         if before[name].probe and not state.probe:
-            reason = f"cannot evaluate: {state.reason}"
-            remedy = "or remove the runtime" if "; " in reason else "correct it, or remove the runtime"
+            reason, remedy = f"cannot evaluate: {state.reason}", "correct that, or remove the runtime"
             problems.append(Problem(registry.source, key, reason, remedy))
         elif _is_up(before[name]) and state.supervisor and not _is_up(state):
             reason, remedy = f"would start cold: {state.cold_reason}", 'correct it, or write start = "cold"'
