@@ -27,7 +27,9 @@ def evaluate(
     code: Annotated[str | None, typer.Argument(help="The program, or - to read it from standard input.")] = None,
     args: Annotated[list[str] | None, typer.Argument(help="Arguments of the program, after --.")] = None,
     program: Annotated[Path | None, typer.Option("--program", "-f", help="Read the program from a file.")] = None,
-    file: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Send a file; may be repeated.")] = None,
+    file: Annotated[
+        list[Path] | None, typer.Option("--file", metavar="FILE", help="Send a file; may be repeated.")
+    ] = None,
     stdin_file: Annotated[Path | None, typer.Option(help="File for standard input; - for this command's own.")] = None,
     save: Annotated[Path | None, typer.Option(help="Folder to save the program's files to.")] = None,
     runtime: Annotated[str, typer.Option(help="Name or alias of a runtime; by default the registry's default.")] = "",

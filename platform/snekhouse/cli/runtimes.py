@@ -72,7 +72,7 @@ def add(
     name: Annotated[str, typer.Argument(help="Name of the runtime in URLs.")],
     executable: Annotated[Path, typer.Option(help="Path of the interpreter on this host, or inside the root.")],
     alias: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Another name in URLs; may be repeated.")
+        list[str] | None, typer.Option("--alias", metavar="NAME", help="Another name in URLs; may be repeated.")
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the root file system with the interpreter.")] = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
