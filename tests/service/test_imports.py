@@ -2,7 +2,7 @@
 
 import pytest
 
-from snekhouse.evaluation import File, Job
+from snekhouse.evaluation import COLOR_VARIABLES, File, Job
 from snekhouse.registry.models import Limits
 from snekhouse.service.imports import imports_of
 
@@ -48,3 +48,8 @@ def test_a_module_that_is_run_is_imported() -> None:
 
 def test_variables_of_a_request_hide_the_names_since_packages_may_read_them() -> None:
     assert found("-c", "import a", env={"X": "1"}) == set()
+    assert found("-c", "import a", env=COLOR_VARIABLES[False]) == set()
+
+
+def test_colours_hide_no_names_since_packages_do_not_read_their_variable() -> None:
+    assert found("-c", "import a", env=COLOR_VARIABLES[True]) == {"a"}

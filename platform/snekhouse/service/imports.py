@@ -19,6 +19,10 @@ _IMPORT = re.compile(_START + r"import[ \t]+([\w., \t]+)", re.MULTILINE)
 _FROM = re.compile(_START + r"from[ \t]+([\w.]+)[ \t]+import[ \t]*(?:\(([\w\s,]*)|([\w \t,]*))", re.MULTILINE)
 
 
+_READ_LATER = {"PYTHON_COLORS"}
+"""Variables that only the standard library reads, and only when it prints a traceback or a help text."""
+
+
 def imports_of(job: Job) -> frozenset[str] | None:
     """Find the modules that a program imports, without running or parsing it; a wrong answer costs only time.
 
@@ -38,7 +42,7 @@ def imports_of(job: Job) -> frozenset[str] | None:
             found.add(_text(module))
     if not is_seen:
         return None
-    if job.env:  # packages may read variables when they are imported
+    if job.env.keys() - _READ_LATER:  # packages may read variables when they are imported
         return frozenset()
     return frozenset(".".join(name.split(".")[:_DEPTH]) for name in found)
 
