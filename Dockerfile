@@ -126,7 +126,6 @@ RUN ln -s /opt/snekhouse/bin/snekhouse /usr/local/bin/snekhouse \
 ENV SNEKHOUSE_REGISTRY=/etc/snekhouse/runtimes.toml \
     XDG_RUNTIME_DIR=/run/house \
     TMPDIR=/run/house \
-    UV_CACHE_DIR=/run/house/uv \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     PYTHONUNBUFFERED=1
 VOLUME ["/etc/snekhouse", "/snekbox/user_base"]
