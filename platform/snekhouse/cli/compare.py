@@ -28,7 +28,10 @@ def compare(
         list[str] | None,
         typer.Option("--runtime", metavar="NAME", help="Name or alias; may be repeated; by default all."),
     ] = None,
-    stdin_file: Annotated[Path | None, typer.Option(help="File for standard input; - for this command's own.")] = None,
+    stdin_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the program's standard input; - for the standard input of this command."),
+    ] = None,
     normalize: Annotated[
         bool, typer.Option("--normalize", help="Do not count addresses, line numbers and versions as differences.")
     ] = False,

@@ -30,7 +30,10 @@ def evaluate(
     file: Annotated[
         list[Path] | None, typer.Option("--file", metavar="FILE", help="Send a file; may be repeated.")
     ] = None,
-    stdin_file: Annotated[Path | None, typer.Option(help="File for standard input; - for this command's own.")] = None,
+    stdin_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the program's standard input; - for the standard input of this command."),
+    ] = None,
     save: Annotated[Path | None, typer.Option(help="Folder to save the program's files to.")] = None,
     runtime: Annotated[str, typer.Option(help="Name or alias of a runtime; by default the registry's default.")] = "",
     separate_stderr: Annotated[

@@ -28,7 +28,7 @@ _Names = Annotated[list[str], typer.Argument(metavar="REQ...", help="Names of pa
 def install(
     runtime: _RuntimeArgument, requirements: _Requirements, registry: RegistryOption = DEFAULT_REGISTRY
 ) -> None:
-    """Install packages for a runtime; its next evaluations can import them, other runtimes cannot."""
+    """Install packages for a runtime; its next evaluations can import them; other runtimes cannot."""
     anyio.run(_changes(runtime, registry).install, requirements)
 
 

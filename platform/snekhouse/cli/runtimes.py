@@ -110,7 +110,9 @@ def remove_runtime(
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(help="Name or alias of a runtime.")],
-    effective: Annotated[bool, typer.Option("--effective", help="Merge it with the defaults.")] = False,
+    effective: Annotated[
+        bool, typer.Option("--effective", help="Print all settings, merged with the defaults.")
+    ] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,
 ) -> None:
     """Print a runtime's table as TOML, as the registry has it or merged with the defaults."""

@@ -92,7 +92,9 @@ class SessionTable:
         most = server.sessions_per_address
         own = [each for each in self._sessions.values() if each.client == client]
         if client and most is not None and len(own) >= most:
-            message = f"your address may have at most {most} at once (sessions_per_address); end one of them first"
+            message = (
+                f"your address may have at most {most} sessions at once (sessions_per_address); end one of them first"
+            )
             raise BusyError(message, retry_after=self._seconds_to_expiry(own))
         require_walls(self._service.walls)
 

@@ -155,7 +155,7 @@ export async function addCases(found: File[]): Promise<void> {
   failure.value = null;
   cases.value = [...cases.value, ...added];
   const left = found.length - 2 * added.length;
-  outcome.value = `${counted(added.length, "case")} added.${left ? ` ${counted(left, "file")} without a partner left out.` : ""}`;
+  outcome.value = `${counted(added.length, "case")} added.${left ? ` Left out: ${counted(left, "file")} without a partner.` : ""}`;
   announce(outcome.value);
 }
 

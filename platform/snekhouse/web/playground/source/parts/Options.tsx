@@ -1,4 +1,4 @@
-import { args, type LimitName, limits, runtimeName, stdin } from "../state/program";
+import { args, type LimitName, limits, mode, runtimeName, stdin } from "../state/program";
 import { runtimeOf } from "../state/server";
 import { bytes } from "../text/format";
 
@@ -23,7 +23,7 @@ export function Options({ withInput = true }: { withInput?: boolean }) {
         </label>
         {withInput && (
           <label>
-            <span>Standard input, before what you type</span>
+            <span>{mode.value === "run" ? "Standard input, before what you type" : "Standard input"}</span>
             <textarea
               rows={2}
               spellcheck={false}

@@ -79,7 +79,7 @@ async function piped(
 /** Why there is no single request that does what the mode does; empty if there is one. */
 export function lackOfCommands(): string {
   if (mode.value === "notebook") return "A notebook is several requests, so there is no single command for it.";
-  return mode.value === "judge" && !cases.value.length ? "Add a case: a judge needs at least one." : "";
+  return mode.value === "judge" && !cases.value.length ? "Add a case: a request to judge needs at least one." : "";
 }
 
 /** The request as JSON without the parts that have their defaults. */
