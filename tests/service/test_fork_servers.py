@@ -147,6 +147,30 @@ async def test_a_fork_server_that_has_served_long_enough_is_replaced(
         await until(lambda: len(interpreters(service)) == 3)
 
 
+async def test_an_evaluation_of_the_second_generation_outlives_the_replacement(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import gc, time; print(gc.get_freeze_count(), flush=True); time.sleep(2)"
+    found: list[Result] = []
+    async with opened(small) as service, anyio.create_task_group() as tasks:
+        with anyio.fail_after(20):
+            while int((await evaluate(service, code.replace("(2)", "(0)"))).stdout) < SET_ASIDE:
+                await anyio.sleep(0.1)
+        before = interpreters(service)
+
+        async def run() -> None:
+            found.append(await evaluate(service, code))
+
+        tasks.start_soon(run)
+        await anyio.sleep(0.5)
+        monkeypatch.setattr(supervisor, "RUN_LIMIT", 1)
+        await evaluate(service)
+        await until(lambda: interpreters(service) - before)
+        monkeypatch.undo()
+    assert found[0].status is Status.OK
+    assert int(found[0].stdout) >= SET_ASIDE, "it was lost, and started again without modules set aside"
+
+
 async def test_a_fork_server_that_cannot_be_replaced_goes_on_serving(
     small: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

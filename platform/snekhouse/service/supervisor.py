@@ -169,10 +169,13 @@ class ForkServerSupervisor:
             self.reason = ""
             self.attempted.set()
             task_status.started()
-            await first(fork_server.listen, replaced.wait)
-            if replaced.is_set():
-                await first(fork_server.listen, fork_server.retire)
-            else:
+
+            async def retired() -> None:
+                await replaced.wait()
+                await fork_server.retire()
+
+            await first(fork_server.listen, retired)  # as one: what cancels `listen` ends the other generations
+            if not replaced.is_set():
                 self._fork_server, self.reason = None, "its fork server was lost, and another is being started"
                 self._request_another("lost")
 
