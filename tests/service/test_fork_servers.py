@@ -1,6 +1,7 @@
 """Fork servers: what keeps one from forking lets evaluations start cold, and no request fails for it."""
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -145,6 +146,44 @@ async def test_a_fork_server_that_has_served_long_enough_is_replaced(
                 assert result.status is Status.OK
                 seeds.add(result.stdout)
         await until(lambda: len(interpreters(service)) == 3)
+
+
+async def test_a_fork_that_the_host_refuses_costs_no_other_evaluation(small: Path) -> None:
+    found: list[Result] = []
+    async with opened(small) as service, anyio.create_task_group() as tasks:
+        await until(lambda: forks(service))
+        await evaluate(service)  # and a spare is forked
+        before = interpreters(service)
+
+        async def run() -> None:
+            found.append(await evaluate(service, "print('once', flush=True); __import__('time').sleep(2)"))
+
+        tasks.start_soon(run)
+        await anyio.sleep(0.3)
+        limits = {pid: resource.prlimit(pid, resource.RLIMIT_NPROC) for pid in interpreters(service)}
+        for pid in limits:
+            resource.prlimit(pid, resource.RLIMIT_NPROC, (0, limits[pid][1]))
+        for _ in range(3):
+            assert (await evaluate(service)).stdout == "1\n"
+        for pid, limit in limits.items():
+            with suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_NPROC, limit)
+        for _ in range(3):
+            assert (await evaluate(service)).stdout == "1\n"
+        assert before & interpreters(service), "the fork server was replaced"
+    assert (found[0].status, found[0].stdout) == (Status.OK, "once\n")
+
+
+async def test_a_spare_that_was_killed_is_not_used(small: Path) -> None:
+    async with opened(small) as service:
+        await until(lambda: forks(service))
+        await evaluate(service)
+        await anyio.sleep(0.2)
+        spares = [pid for pid in interpreters(service) if not list(descendants(pid))]
+        kill(spares)
+        await anyio.sleep(0.2)
+        result = await evaluate(service)
+        assert (result.status, result.stdout) == (Status.OK, "1\n")
 
 
 async def test_an_evaluation_of_the_second_generation_outlives_the_replacement(

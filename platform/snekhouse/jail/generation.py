@@ -84,6 +84,9 @@ class Generation:
             ForkServerError: The fork server does not accept orders.
             OSError: The host is out of descriptors or ids.
         """
+        if self._spare and self._spare.ended.is_set():  # it was refused, or killed
+            self._release(self._spare)
+            self._spare = None
         fork, self._spare = self._spare or self._fork(), None
         self.in_use += 1
         try:
@@ -105,11 +108,14 @@ class Generation:
         """Wait for the hello of a fork.
 
         Raises:
-            ForkServerError: The fork did not say hello.
+            ForkServerError: The fork did not say hello. If the host refused it, only this evaluation starts cold: other
+                forks go on.
         """
         try:
             with anyio.fail_after(ANSWER_TIMEOUT_S):
                 return await fork.channel.receive_hello()
+        except RefusedError as error:
+            raise ForkServerError(str(error)) from error
         except (JailError, TimeoutError) as error:
             raise self._failed(str(error) or "the fork server does not answer") from error
 
