@@ -189,6 +189,9 @@ ODD_BODIES: dict[str, Callable[[Target], object]] = {
     ),
     "a form": lambda at: at.post(b"input=" + b"%41" * (20 * MIB), kind=b"application/x-www-form-urlencoded"),
     "a form of many fields": lambda at: at.post(b"a=b&" * (MIB // 4), kind=b"application/x-www-form-urlencoded"),
+    "a line of many values": lambda at: at.post(
+        b'{"input":"","args":[' + b"[0]," * (6 * MIB) + b"0]}", "/batch", kind=b"application/x-ndjson"
+    ),
     "to a route that takes none": lambda at: at.post(b"x" * BODY, "/healthz"),
     "to no route": lambda at: at.post(b"x" * BODY, "/nowhere"),
     "to the admin API": lambda at: at.post(b"x" * BODY, "/admin/reload"),

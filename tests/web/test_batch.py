@@ -34,6 +34,15 @@ def test_each_line_is_an_evaluation_and_gets_an_answer(client: httpx.Client) -> 
         assert (answer["status"], answer["stdout"]) == ("ok", f"{index % 5}\n")
 
 
+def test_a_line_may_have_long_texts_but_not_many_values(client: httpx.Client) -> None:
+    long = "x" * 300_000
+    sent = ({"id": 1, "input": f"print(len('{long}'))"}, {"id": 2, "input": "", "args": [[0]] * 300_000})
+    _, *answers, _ = lines(client, *sent)
+    found = {answer["id"]: answer for answer in answers}
+    assert found[1]["stdout"] == "300000\n"
+    assert "the body has more than 250000 values" in found[2]["error"]["description"]
+
+
 def test_a_bad_line_costs_the_others_nothing(client: httpx.Client) -> None:
     bad: list[object] = [
         "nonsense",

@@ -161,6 +161,17 @@ def test_cells_stream_as_well(either: Server) -> None:
         session.end()
 
 
+def test_a_session_that_is_ended_while_a_cell_streams_is_gone(either: Server) -> None:
+    session = open_session(either.client)
+    body = {"input": "import time; print('begun', flush=True); time.sleep(5)"}
+    with streamed(either.client, f"/sessions/{session.id}/eval", **body) as events:
+        while next(events)[0] != "stdout":
+            pass
+        session.end()
+        *_, (_, last) = events
+    assert last["error"]["title"] == "Gone"
+
+
 def test_a_value_streams_as_well(either: Server) -> None:
     texts, end = collected(either.client, "print('x')\n6 * 7", result=True)
     assert (texts["stdout"], end["result"]) == ("x\n", {"text": "42"})

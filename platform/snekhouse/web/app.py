@@ -10,15 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler, Receive, Scope, Send
 
-from snekhouse.errors import (
-    BusyError,
-    JailError,
-    RequestError,
-    RuntimeUnknownError,
-    SessionGoneError,
-    SessionUnknownError,
-)
-from snekhouse.jail.session_files import FileUnknownError
+from snekhouse.errors import BusyError, SnekhouseError
 from snekhouse.service import Reloader, Service, Sessions
 from snekhouse.web import (
     admin,
@@ -33,6 +25,7 @@ from snekhouse.web import (
 from snekhouse.web.answer import error_answer
 from snekhouse.web.memory_budget import MemoryBudget, TransitLimit
 from snekhouse.web.origins import OriginCheck
+from snekhouse.web.refusals import STATUSES, error_told, status_of
 from snekhouse.web.routes import ROUTES
 from snekhouse.web.target import TargetNormalization
 from snekhouse.web.unread_bodies import BodyDiscard
@@ -83,20 +76,12 @@ async def _no_route(_scope: Scope, _receive: Receive, _send: Send) -> None:
 
 # Coroutines, because Starlette runs plain functions in threads: a flood of errors would occupy all 40 threads.
 async def _on_error(_request: Request, error: Exception) -> Response:
-    match error:
-        case HTTPException():
-            return error_answer(error.status_code, _explain(error), error.headers)
-        case RequestError():
-            return error_answer(HTTPStatus.BAD_REQUEST, str(error), title=error.title)
-        case BusyError():
-            retry_after = {"Retry-After": str(error.retry_after)}
-            return error_answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after)
-        case SessionGoneError():
-            return error_answer(HTTPStatus.GONE, str(error))
-        case JailError():
-            return error_answer(HTTPStatus.INTERNAL_SERVER_ERROR, f"the session did not start: {error}")
-        case _:  # RuntimeUnknownError, SessionUnknownError, FileUnknownError
-            return error_answer(HTTPStatus.NOT_FOUND, str(error))
+    if isinstance(error, HTTPException):
+        return error_answer(error.status_code, _explain(error), error.headers)
+    assert isinstance(error, SnekhouseError)  # noqa: S101 - `_HANDLERS` says so
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, BusyError) else None
+    told = error_told(error)
+    return error_answer(status_of(error), told.description, headers, title=told.title)
 
 
 def _explain(error: HTTPException) -> str:
@@ -115,18 +100,6 @@ async def _on_bug(request: Request, error: Exception) -> Response:
 
 
 _HANDLERS: dict[type[Exception] | int, ExceptionHandler] = {
-    **dict.fromkeys(
-        (
-            HTTPException,
-            RequestError,
-            RuntimeUnknownError,
-            BusyError,
-            SessionUnknownError,
-            SessionGoneError,
-            FileUnknownError,
-            JailError,
-        ),
-        _on_error,
-    ),
+    **dict.fromkeys((HTTPException, *STATUSES), _on_error),
     Exception: _on_bug,
 }

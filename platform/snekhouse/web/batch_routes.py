@@ -1,7 +1,6 @@
 """The route that takes many evaluations at once."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from http import HTTPStatus
+from collections.abc import AsyncIterator, Sequence
 
 import anyio
 import anyio.to_thread
@@ -11,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from snekhouse.errors import BusyError, RequestError, RuntimeUnknownError
+from snekhouse.errors import BusyError, RequestError, RuntimeUnknownError, SnekhouseError
 from snekhouse.evaluation import Job, Result
 from snekhouse.registry.models import Runtime
 from snekhouse.service import Service
@@ -23,8 +22,9 @@ from snekhouse.web.bulk_limits import TOO_MUCH, time_limit_of
 from snekhouse.web.judge_request import BatchLine
 from snekhouse.web.judge_schemas import BatchEnd, BatchHead
 from snekhouse.web.memory_budget import Reservation, reservation_of
+from snekhouse.web.refusals import error_told
 from snekhouse.web.routes import chosen_runtime
-from snekhouse.web.schemas import ErrorOut, EvalResponse
+from snekhouse.web.schemas import EvalResponse
 from snekhouse.web.streaming import Events, StreamedAnswer, StreamFormat, wanted_format
 
 
@@ -85,9 +85,8 @@ class _Batch:
         head = BatchHead(index=task.name, id=self._ids[task.name]).model_dump_json().encode()[:-1]
         await events.send("result", head + b"," + b"".join(eval_pieces(response))[1:])
 
-    def _error(self, index: int, error: Exception) -> dict[str, object]:
-        told = ErrorOut.of(_STATUSES[type(error)], str(error), getattr(error, "title", "")).model_dump()
-        return {"index": index, "id": self._ids[index], "error": told}
+    def _error(self, index: int, error: SnekhouseError) -> dict[str, object]:
+        return {"index": index, "id": self._ids[index], "error": error_told(error).model_dump()}
 
     async def _body(self, index: int, line: bytes) -> BatchLine:
         try:
@@ -97,13 +96,6 @@ class _Batch:
             raise
         self._ids[index] = body.id
         return body
-
-
-_STATUSES: Mapping[type[Exception], HTTPStatus] = {
-    RequestError: HTTPStatus.BAD_REQUEST,
-    RuntimeUnknownError: HTTPStatus.NOT_FOUND,
-    BusyError: HTTPStatus.SERVICE_UNAVAILABLE,
-}
 
 
 def _id_of(line: bytes) -> str | int | None:

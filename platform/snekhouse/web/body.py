@@ -90,12 +90,22 @@ MAX_LINES = 10_000
 
 
 async def validated(model: type[_Model], body: bytes) -> _Model:
-    """Validate JSON, in a thread if it is large.
+    """Validate JSON; if it is large, take long strings out first, and validate the rest in a thread.
 
     Raises:
-        RequestError: It does not fit the schema.
+        RequestError: It does not fit the schema, or has too many values.
     """
-    return _validate(model, body) if len(body) <= _INLINE else await anyio.to_thread.run_sync(_validate, model, body)
+    if len(body) <= _INLINE:
+        return _validate(model, body)
+    outline = Outline()
+    for start in range(0, len(body), _PIECE):
+        outline.feed(body[start : start + _PIECE])
+        await anyio.lowlevel.checkpoint()  # let other tasks run
+    return await anyio.to_thread.run_sync(_validate, model, outline.finish(), outline.strings)
+
+
+_PIECE = 1 << 14
+"""Bytes that are searched for long strings without a pause."""
 
 
 def _validate(model: type[_Model], body: bytes, strings: Mapping[str, LongString] | None = None) -> _Model:

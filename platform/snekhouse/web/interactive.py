@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from snekhouse.errors import BusyError, RequestError, RuntimeUnknownError, SnekhouseError
+from snekhouse.errors import BusyError, RequestError, SnekhouseError
 from snekhouse.evaluation import Controls, Result
 from snekhouse.service import Service
 from snekhouse.web.answer import eval_pieces
@@ -25,6 +25,7 @@ from snekhouse.web.eval_request import EvalRequest
 from snekhouse.web.fields import Utf8
 from snekhouse.web.memory_budget import reservation_of
 from snekhouse.web.output_events import OutputEvents, without_output
+from snekhouse.web.refusals import error_told
 from snekhouse.web.schemas import ErrorOut, EvalResponse
 from snekhouse.web.streaming import Events, StreamFormat
 
@@ -195,16 +196,10 @@ class _Conversation:
                     await self._controls.write(piece)
 
 
-def _told(error: Exception) -> ErrorOut:
-    match error:
-        case TimeoutError():
-            return ErrorOut.of(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time")
-        case RuntimeUnknownError():
-            return ErrorOut.of(HTTPStatus.NOT_FOUND, str(error))
-        case BusyError():
-            return ErrorOut.of(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
-        case _:
-            return ErrorOut.of(HTTPStatus.BAD_REQUEST, str(error), getattr(error, "title", ""))
+def _told(error: SnekhouseError | TimeoutError) -> ErrorOut:
+    if isinstance(error, TimeoutError):
+        return ErrorOut.of(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time")
+    return error_told(error)
 
 
 ROUTES = (WebSocketRoute("/eval/{runtime}/interactive", _serve),)

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from snekhouse.errors import SnekhouseError
 from snekhouse.web.memory_budget import reservation_of
-from snekhouse.web.schemas import ErrorOut
+from snekhouse.web.refusals import error_told
 
 _KEEP_ALIVE_S = 5.0
 """Seconds without an event, after which a line without meaning shows that the server still works."""
@@ -175,7 +175,7 @@ class StreamedAnswer(Response):
             for start in range(0, len(piece), _PIECE):  # each may take the client some time to read
                 await send({"type": "http.response.body", "body": piece[start : start + _PIECE], "more_body": True})
         if self._failure and has_started:
-            error, self._failure = ErrorOut.of(HTTPStatus.SERVICE_UNAVAILABLE, str(self._failure)), None
+            error, self._failure = error_told(self._failure), None
             last = encoded(self._kind, "end", b'{"error":' + error.model_dump_json().encode() + b"}")
             await send({"type": "http.response.body", "body": last, "more_body": True})
         if has_started:
