@@ -5,7 +5,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -34,6 +35,17 @@ def connected(server: Server, runtime: str = "latest", **options: Any) -> Iterat
     options.setdefault("open_timeout", PATIENCE)
     with connect(f"ws://{url.host}:{url.port}/eval/{runtime}/interactive", **options) as client:
         yield client
+
+
+def test_clients_that_send_nothing_keep_nobody_out(small: Path, tmp_path: Path) -> None:
+    text = small.read_text().replace("[server]\n", '[server]\nmax_in_transit = "16MiB"\n', 1)
+    small.write_text(text if "[server]" in text else f'[server]\nmax_in_transit = "16MiB"\n{text}')
+    with running_server(small, tmp_path / "log") as server, ExitStack() as idle:
+        for _ in range(4):
+            idle.enter_context(connected(server, "only"))
+        time.sleep(1.5)  # until the server knows that they are slow
+        answer = server.client.post("/eval", json={"input": "print(1)", "stdin": "x" * 200_000})
+    assert answer.status_code == 200, answer.text
 
 
 def test_a_route_that_does_not_exist_is_404(forking_server: Server) -> None:

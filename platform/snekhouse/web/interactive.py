@@ -76,7 +76,7 @@ async def _serve(websocket: WebSocket) -> None:
         tasks.start_soon(_send_all, websocket, events)
         with sender, suppress(WebSocketDisconnect):  # nobody is left to tell
             await _answer(websocket, service, Events(StreamFormat.NDJSON, sender.send))
-        with anyio.move_on_after(_CLOSE_TIMEOUT_S):
+        with anyio.move_on_after(_CLOSE_TIMEOUT_S) as clock, reservation_of(websocket.scope).waiting(clock):
             await _discard(websocket)
 
 
@@ -116,8 +116,7 @@ class _Conversation:
         named = self._websocket.path_params["runtime"]
         self._service.registry.resolve(named)  # refuse an unknown runtime before the request arrives
         self._reservation.hold(_QUEUED_SIZE)
-        with anyio.fail_after(_REQUEST_TIMEOUT_S):
-            body = await validated(EvalRequest, await self._receive())
+        body = await validated(EvalRequest, await self._receive_in_time())
         if body.result:
             raise RequestError("'result' is not supported here; leave it out, or use /eval")
         runtime = self._service.registry.resolve(named)
@@ -150,6 +149,16 @@ class _Conversation:
         for number in self._early:
             controls.send_signal(number)
         self._has_controls.set()
+
+    async def _receive_in_time(self) -> bytes:
+        """Receive the request, unless the client is slow while others need the memory.
+
+        Raises:
+            TimeoutError: It took too long.
+        """
+        with anyio.move_on_after(_REQUEST_TIMEOUT_S) as clock, self._reservation.waiting(clock):
+            return await self._receive()
+        raise TimeoutError
 
     async def _receive(self) -> bytes:
         message = await self._websocket.receive()
