@@ -2,12 +2,14 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from urllib.parse import quote
 
 import httpx
 import pytest
 
+from serving import SLOWNESS
 from sessions.conftest import NewSession, Session
 
 CONTENT = bytes(range(256)) * 4000
@@ -83,6 +85,37 @@ def test_files_are_listed_by_the_rules_of_answers(session: Session) -> None:
     assert [(file["path"], file["size"]) for file in listed["files"]] == [("a", 0), ("d/e/f", 3), ("link", 3)]
     assert abs(listed["files"][0]["modified"] - time.time()) < 60
     assert listed["truncated"] is False
+
+
+def test_a_list_of_long_paths_is_cut(session: Session) -> None:
+    session.run(
+        "import os\nfor _ in range(15): os.mkdir('n' * 250); os.chdir('n' * 250)\n"
+        "for n in range(1000): os.close(os.open(str(n), os.O_CREAT))\nos.chdir('/home')"
+    )
+    answer = session.client.get(url(session))
+    assert answer.json()["truncated"] is True
+    assert 1 << 20 < len(answer.content) < 3 << 20
+
+
+def test_slow_lists_leave_threads_to_evaluations(session: Session) -> None:
+    session.run(
+        "import os\nos.mkdir('d')\nfor n in range(39): os.symlink('d/../' * 700 + f'l{n + 1}', f'l{n}')\n"
+        "for n in range(2000): os.symlink('l0', f'x{n}')"
+    )
+    with ThreadPoolExecutor(60) as pool:
+        for _ in range(60):
+            pool.submit(_give_up_soon, session)
+        time.sleep(1)
+        begin = time.monotonic()
+        answer = session.client.post("/eval", json={"input": "open('x', 'w').close()"}).json()
+        took = time.monotonic() - begin
+    assert [file["path"] for file in answer["files"]] == ["x"]
+    assert took < 3 * SLOWNESS, "it waited for a thread"
+
+
+def _give_up_soon(session: Session) -> None:
+    with suppress(httpx.TimeoutException), httpx.Client(base_url=session.client.base_url, timeout=6) as client:
+        client.get(url(session))
 
 
 def test_a_long_list_is_cut(session: Session) -> None:

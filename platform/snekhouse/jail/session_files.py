@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 
 import anyio
 
@@ -26,6 +25,12 @@ from snekhouse.registry.models import HOME, Limits
 
 _MAX_LISTED = 10_000
 """Files that a list has at most."""
+
+_MAX_COST = 2 << 20
+"""Bytes of a list: a path may have 4 KiB."""
+
+_ENTRY_SIZE = 64
+"""Bytes of a list for each file, besides its path."""
 
 
 class FileUnknownError(SnekhouseError):
@@ -45,6 +50,11 @@ class FileEntry:
     path: str
     size: int
     modified: float
+
+    @property
+    def cost(self) -> int:
+        """Bytes that it takes in a list, about."""
+        return _ENTRY_SIZE + len(self.path.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +85,14 @@ def list_files(home: int, timeout: float) -> tuple[tuple[FileEntry, ...], bool]:
     Raises:
         FilesError: It took too long; or a name is not UTF-8, or a path is too deep or too long.
     """
-    found = tuple(islice(_entries(HomeWalk(home, timeout)), _MAX_LISTED + 1))
-    return found[:_MAX_LISTED], len(found) > _MAX_LISTED
+    found: list[FileEntry] = []
+    left = _MAX_COST
+    for entry in _entries(HomeWalk(home, timeout)):
+        left -= entry.cost
+        if len(found) == _MAX_LISTED or left < 0:
+            return tuple(found), True
+        found.append(entry)
+    return tuple(found), False
 
 
 def _entries(walk: HomeWalk) -> Iterator[FileEntry]:

@@ -127,6 +127,7 @@ class SharedJail:
         is_closed: Whether the jail is ending, and takes no more sessions.
         memory: Bytes that it held when this was last measured.
         is_slow: Whether its processes may use only `IDLE_CPUS`.
+        files: Held while a request lists, opens or removes files of its home.
     """
 
     jail: SessionJail
@@ -138,6 +139,7 @@ class SharedJail:
     is_closed: bool = False
     memory: int = 0
     is_slow: bool = False
+    files: anyio.Lock = field(default_factory=anyio.Lock)
 
     def wake(self, cpus: float) -> None:
         """Let the processes use CPUs again, for a request that uses the jail."""

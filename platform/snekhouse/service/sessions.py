@@ -38,12 +38,21 @@ _MAX_WAITING = 8
 """How many requests may wait for the lock of a jail; they hold memory, and are in no other queue."""
 
 
+_FILE_THREADS = 4
+"""Requests that may list, open or remove files at once. Evaluations that return files need the other threads."""
+
+
 class Sessions:
-    """The sessions of a server."""
+    """The sessions of a server.
+
+    Attributes:
+        file_threads: The threads that work on files for requests.
+    """
 
     def __init__(self, service: Service, tasks: TaskGroup, holder: Holder, room: PerWorkerNumber) -> None:
         self._service = service
         self._table = SessionTable(service, tasks, holder, room)
+        self.file_threads = anyio.CapacityLimiter(_FILE_THREADS)
         self._jails = SessionJails(tasks, lambda: service.registry.server, self._table.close)
 
     def find(self, name: str) -> Session:

@@ -3,9 +3,11 @@
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
+from operator import attrgetter
+from typing import TypeVar
 
 import anyio.lowlevel
 import anyio.to_thread
@@ -45,9 +47,10 @@ class FileList(HTTPEndpoint):
         timeout = session.runtime.files.timeout
         try:
             with _home(session) as home:
-                found, is_cut = await anyio.to_thread.run_sync(list_files, home, timeout)
+                found, is_cut = await _in_turn(request, lambda: list_files(home, timeout))
         except FilesError as error:
             raise RequestError(f"the files cannot be listed: {error}; remove files, or shorten their paths") from error
+        reservation_of(request.scope).hold(2 * sum(map(attrgetter("cost"), found)))
         return json_answer(FilesOut.of(found, truncated=is_cut))
 
 
@@ -59,7 +62,7 @@ class OneFile(HTTPEndpoint):
         path = _path(request)
         with ExitStack() as held:
             with _home(session_of(request)) as home:
-                file = await anyio.to_thread.run_sync(lambda: held.enter_context(opened_file(home, path)))
+                file = await _in_turn(request, lambda: held.enter_context(opened_file(home, path)))
             start, stop = _asked(request, file)
             return FileResponse(file, start, stop, held.pop_all(), with_body=request.method != "HEAD")
 
@@ -75,7 +78,7 @@ class OneFile(HTTPEndpoint):
         """Remove a file or an empty folder."""
         path = _path(request)
         with _home(session_of(request)) as home:
-            await anyio.to_thread.run_sync(remove_file, home, path)
+            await _in_turn(request, lambda: remove_file(home, path))
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
@@ -83,6 +86,24 @@ ROUTES = (
     Route("/sessions/{session}/files", FileList),
     Route("/sessions/{session}/files/{path:path}", OneFile),
 )
+
+
+_T = TypeVar("_T")
+
+
+async def _in_turn(request: Request, work: Callable[[], _T]) -> _T:
+    """Work on the home of a session in a thread: one request at a time for each home, and few for all.
+
+    Raises:
+        ClientDisconnect: The client disconnected.
+    """
+    sessions, home = sessions_of(request), session_of(request).shared
+
+    async def wait_and_work() -> _T:
+        async with home.files:
+            return await anyio.to_thread.run_sync(work, limiter=sessions.file_threads)
+
+    return await while_connected(request, wait_and_work)
 
 
 @contextmanager
