@@ -49,6 +49,10 @@ LEFT = {
     "a file in a folder of the setup": ("open('folder/left', 'w').close()", "os.listdir('folder')"),
     "another content": ("open('data', 'w').write('left')", "open('data').read()"),
     "the same size": ("open('data', 'r+').write('LEFT')", "open('data').read()"),
+    "another content through a mapping that was read before": (
+        "import mmap; page = mmap.mmap(os.open('data', os.O_RDWR), 0); page[0]; page[0] = 90",
+        "open('data').read()",
+    ),
     "a removed file": ("os.remove('data')", "os.listdir()"),
     "a renamed file": ("os.rename('data', 'left')", "os.listdir()"),
     "a hard link": ("os.link('data', 'left')", "os.stat('data').st_nlink"),

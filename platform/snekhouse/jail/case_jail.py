@@ -1,9 +1,8 @@
 """Cases that start from the state of a setup: each is a copy of the process that has run the setup.
 
 All cases of such a jail share its namespaces and folders. So the jail is used again only as long as nothing can be left
-of a case: no process, no file, no changed
-attribute of a process that stays, and no process id that was used up. Otherwise
-the caller opens another one, in which the setup runs again.
+of a case: no process, no file, no other content of one, no changed attribute of a process that stays, and no process id
+that was used up. Otherwise the caller opens another one, in which the setup runs again.
 """
 
 import os
@@ -21,6 +20,8 @@ from snekhouse.evaluation import NOBODY, Job, Observer, Result, Status
 from snekhouse.host.process_marks import descriptors, handles_signals, marks, shares_memory
 from snekhouse.host.processes import proc_text
 from snekhouse.jail.cell import StateOutcome, run_cell
+from snekhouse.jail.folder_contents import FolderContents, contents_of
+from snekhouse.jail.generation import ANSWER_TIMEOUT_S
 from snekhouse.jail.home_walk import FilesError, HomeWalk, unless_dead_end
 from snekhouse.jail.prepared import PreparedRuntime
 from snekhouse.jail.protocol import Refusal, Stamp
@@ -32,13 +33,11 @@ from snekhouse.profile.tmpfs import writable
 _OWN_DESCRIPTORS = {0, 1, 2, 3}
 """Descriptors of a state: standard streams, which lead to /dev/null, and its control socket."""
 
-_MAX_ENTRIES = 1000
-"""Names below the writable folders that are compared; with more, the jail is used for one case."""
+_INLINE = 1 << 18
+"""Bytes of files that are read on the event loop."""
 
 _LOOKS, _PAUSE_S = 30, 0.002
 """How many times to check that the killed processes have ended, and seconds between two checks."""
-
-_Entries = frozenset[tuple[object, ...]]
 
 
 class SetupError(JailError):
@@ -64,7 +63,7 @@ class CaseJail:
     can_fork: bool = False
     is_clean: bool = True
     _marks: tuple[object, ...] = ()
-    _entries: _Entries | None = None
+    _contents: FolderContents | None = None
     _copy: SessionState | None = None
 
     async def note(self) -> None:
@@ -79,7 +78,9 @@ class CaseJail:
             and not shares_memory(pid)
         )
         await anyio.to_thread.run_sync(_note_files, self.jail)
-        self._marks, self._entries = self._marked(), self._listed()
+        if self.can_fork:
+            self._marks = self._marked()
+            self._contents = await anyio.to_thread.run_sync(contents_of, self.folders)
 
     async def run(self, case: Job, observer: Observer = NOBODY) -> Result:
         """Run a case: its program is the last argument.
@@ -98,17 +99,17 @@ class CaseJail:
 
     async def prepare(self) -> None:
         """If nothing is left of the last case, make the copy that runs the next one."""
-        if not self.can_fork or self.state.process < 0:
+        if not self.can_fork or self._contents is None or self.state.process < 0:
             return
         before = self.jail.last_fork
         is_alone = await self._has_only_the_state()
-        if not is_alone or self._marked() != self._marks or self._listed() != self._entries:
+        if not is_alone or self._marked() != self._marks or await self._found() != self._contents:
             return
         try:
             self._copy = await self.jail.fork(self.state)
         except JailError:
             return
-        self.is_clean = self._entries is not None and self.jail.last_fork == before + 1  # the case has used no other id
+        self.is_clean = self.jail.last_fork == before + 1  # the case has used no other id
 
     def close(self) -> None:
         """Kill the copy that was made ahead."""
@@ -126,13 +127,11 @@ class CaseJail:
     def _marked(self) -> tuple[object, ...]:
         return marks(self.jail.processes.first) + marks(self.state.pid)
 
-    def _listed(self) -> _Entries | None:
-        """Describe everything below the writable folders; None if there is too much."""
-        found: set[tuple[object, ...]] = set()
-        for index, folder in enumerate(self.folders):
-            if not _list(folder, (index,), found):
-                return None
-        return frozenset(found)
+    async def _found(self) -> FolderContents | None:
+        most = self._contents.size if self._contents else 0
+        if most <= _INLINE:
+            return contents_of(self.folders, most)
+        return await anyio.to_thread.run_sync(contents_of, self.folders, most)
 
 
 def _note_files(jail: SessionJail) -> None:
@@ -154,29 +153,6 @@ def _note_files(jail: SessionJail) -> None:
 def _read_byte(target: int) -> None:
     with Path(f"/proc/self/fd/{target}").open("rb", buffering=0) as file:
         file.read(1)
-
-
-def _list(folder: int, path: tuple[object, ...], found: set[tuple[object, ...]]) -> bool:
-    """Describe the entries below a folder; return whether they are few enough."""
-    own = os.fstat(folder)
-    found.add((path, own.st_ctime_ns))
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if len(found) > _MAX_ENTRIES:
-                return False
-            status = entry.stat(follow_symlinks=False)
-            found.add((*path, entry.name, status.st_ino, status.st_ctime_ns, status.st_size, status.st_mode))
-            if entry.is_dir(follow_symlinks=False):
-                below = os.open(entry.name, _FOLDER_FLAGS, dir_fd=folder)
-                try:
-                    if not _list(below, (*path, entry.name), found):
-                        return False
-                finally:
-                    os.close(below)
-    return True
-
-
-_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @asynccontextmanager
@@ -222,11 +198,17 @@ _ENDED = "the setup ended its interpreter; do not call exit() in it"
 
 
 async def _reaped(pid: int) -> None:
-    """Wait until a process that was killed is reaped, so that no program sees it."""
-    for _ in range(_LOOKS):
-        if not proc_text(f"/proc/{pid}/stat"):
-            return
-        await anyio.sleep(_PAUSE_S)
+    """Wait until a process that was killed is reaped, so that no program sees it.
+
+    Raises:
+        JailError: It is not reaped.
+    """
+    try:
+        with anyio.fail_after(ANSWER_TIMEOUT_S):
+            while proc_text(f"/proc/{pid}/stat"):  # noqa: ASYNC110 - what it waits for happens in another process
+                await anyio.sleep(_PAUSE_S)
+    except TimeoutError as error:
+        raise JailError("the jail does not reap processes") from error
 
 
 def _folders(state: SessionState, held: ExitStack, prepared: PreparedRuntime) -> tuple[int, ...]:
