@@ -1,10 +1,13 @@
 """One program in several runtimes."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
+from serving import SLOWNESS
 from web.test_judge import events
 
 VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
@@ -82,3 +85,13 @@ def test_results_stream_as_they_come(client: httpx.Client) -> None:
     assert {result["event"] for result in results} == {"result"}
     assert end["event"] == "end"
     assert sum(len(group["runtimes"]) for group in end["groups"]) == len(names(client))
+
+
+@pytest.mark.alone
+def test_differences_that_take_long_are_bounded(client: httpx.Client) -> None:
+    program = "import sys\nfor n in range(2000): print(n * (2 * sys.version_info[1] + 1) % 100)"
+    begin = time.monotonic()
+    with ThreadPoolExecutor(30) as pool:
+        for _ in range(30):
+            pool.submit(compared, client, input=program)
+    assert time.monotonic() - begin < 15 * SLOWNESS

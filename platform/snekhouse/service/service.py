@@ -39,6 +39,7 @@ class Service:
         registry: The registry that it serves.
         metrics: Its metrics.
         runtimes: The state of each runtime, by name, in the registry's order.
+        diffs: Lets one request compute diffs at a time: they need the GIL, and evaluations need the other threads.
         idle_jails: Limits how many jails wait for the next case of a request (`case_jails`).
     """
 
@@ -60,6 +61,7 @@ class Service:
         self._changing = anyio.Lock()
         self._admission = admission
         self._is_closing = False
+        self.diffs = anyio.CapacityLimiter(1)
         self.idle_jails = anyio.Semaphore(min(registry.server.slots, _MAX_IDLE_JAILS))
         self._accepted: set[anyio.CancelScope] = set()
 

@@ -1,6 +1,6 @@
 """The route that compares runtimes."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 
 import anyio
 import anyio.to_thread
@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from snekhouse.errors import RequestError
 from snekhouse.evaluation import Result
-from snekhouse.judging.grouping import grouped
+from snekhouse.judging.grouping import ResultGroup, grouped
 from snekhouse.service import Service
 from snekhouse.service.bulk import Task, evaluate_all
 from snekhouse.web.answer import eval_pieces, in_turn
@@ -83,10 +83,13 @@ class _Comparing:
         found = {name: self._results[name] for name in self._jobs if name in self._results}
         default = self._service.registry.default
         default = default if default in found else next(iter(found), "")
-        normalization = self._body.normalize.to_normalization()
-        groups = await anyio.to_thread.run_sync(grouped, found, default, normalization) if found else ()
+        groups = await self._grouped(found, default) if found else ()
         skipped = tuple(name for name in self._jobs if name not in found)
         return Compared(default=default, groups=GroupOut.all_of(groups), skipped=skipped)
+
+    async def _grouped(self, found: Mapping[str, Result], default: str) -> tuple[ResultGroup, ...]:
+        normalization = self._body.normalize.to_normalization()
+        return await anyio.to_thread.run_sync(grouped, found, default, normalization, limiter=self._service.diffs)
 
     def _whole(self, compared: Compared) -> Iterator[bytes]:
         yield compared.model_dump_json().encode()[:-1] + b',"results":{'
