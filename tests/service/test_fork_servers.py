@@ -210,6 +210,18 @@ async def test_an_evaluation_of_the_second_generation_outlives_the_replacement(
     assert int(found[0].stdout) >= SET_ASIDE, "it was lost, and started again without modules set aside"
 
 
+async def test_a_preparation_that_is_given_up_leaves_no_fork_server(small: Path) -> None:
+    async with opened(small) as service:
+        await until(lambda: forks(service))
+        await anyio.sleep(0.5)
+        before = len(list(descendants(os.getpid())))
+        for seconds in (0.02, 0.1, 0.2, 0.3):
+            with anyio.move_on_after(seconds):
+                await service.renew("only")
+        await until(lambda: len(list(descendants(os.getpid()))) <= before)
+        assert (await evaluate(service)).status is Status.OK
+
+
 async def test_a_fork_server_that_cannot_be_replaced_goes_on_serving(
     small: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -135,6 +135,19 @@ def test_a_runtime_that_serves_is_not_lost_to_a_mistake(edited: Server, small: P
     assert "runtime only is unavailable" not in logged, "the runtime is available"
 
 
+def test_a_reload_that_cannot_write_its_files_is_refused(small: Path, tmp_path: Path) -> None:
+    text = small.read_text().replace("[server]\n", f'[server]\nstate = "{tmp_path}/state"\n', 1)
+    small.write_text(f"{text}\n[defaults.limits]\nwall_time = 5.0\n")
+    with running_server(small, tmp_path / "log") as server:
+        (folder,) = (each for each in (tmp_path / "state").iterdir() if each.is_dir())
+        folder.rename(tmp_path / "elsewhere")
+        small.write_text(small.read_text().replace("wall_time = 5.0", "wall_time = 4.0"))
+        until(partial(has_refused, server, 1))
+        assert server.client.get("/healthz").status_code == 200
+        assert "the files of a runtime cannot be written" in server.log.read_text()
+        (tmp_path / "elsewhere").rename(folder)
+
+
 def test_a_new_runtime_that_cannot_evaluate_is_told(edited: Server, small: Path) -> None:
     small.write_text(f'default = "only"\n{small.read_text()}\n[runtimes.broken]\nexecutable = "/no/such/python"\n')
     until(lambda: "runtime broken is unavailable: executable: no mount" in edited.log.read_text())

@@ -13,7 +13,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from snekhouse.assets import asset
-from snekhouse.errors import JailError, PackagesError
+from snekhouse.errors import HostError, JailError, PackagesError
 from snekhouse.host.identity import Identity
 from snekhouse.host.state import State
 from snekhouse.host.survey import Host, identities_of
@@ -28,6 +28,7 @@ from snekhouse.profile.seccomp_policy import policy
 from snekhouse.registry.models import Registry, Runtime
 from snekhouse.registry.root import wrong_with_root
 from snekhouse.service.metrics import Metrics
+from snekhouse.service.replacing import retire
 from snekhouse.service.runtime_state import Preparation, RuntimeState
 from snekhouse.service.starting import Starter
 from snekhouse.service.supervisor import ForkServerSupervisor
@@ -75,7 +76,7 @@ class Preparer:
             before: The current runtimes. A runtime that is available and renders as before keeps its preparation.
 
         Raises:
-            HostError: The host lacks a wall, and the registry does not allow that.
+            HostError: The host lacks a wall, and the registry does not allow that; or files cannot be written.
         """
         host = replace(self._host, identities=identities_of(registry))
         if not registry.server.allow_degraded:
@@ -84,7 +85,11 @@ class Preparer:
         return await self._prepare_all(registry, host.identities, before, anyio.Semaphore(1))
 
     async def prepare(self, registry: Registry) -> dict[str, RuntimeState]:
-        """Prepare the runtimes of a registry, as many at once as there are CPUs. A failure affects no other runtime."""
+        """Prepare the runtimes of a registry, as many at once as there are CPUs. One that fails is unavailable.
+
+        Raises:
+            HostError: The files of a runtime cannot be written.
+        """
         return await self._prepare_all(registry, self._host.identities, {}, anyio.Semaphore(os.cpu_count() or 1))
 
     async def _prepare_all(
@@ -95,14 +100,26 @@ class Preparer:
         turns: anyio.Semaphore,
     ) -> dict[str, RuntimeState]:
         found: dict[str, RuntimeState] = {}
+        failed: list[OSError] = []
 
         async def prepare_one(name: str, runtime: Runtime) -> None:
             async with turns:
-                found[name] = await self._prepare(runtime, identities[name], before.get(name), turns)
+                try:
+                    found[name] = await self._prepare(runtime, identities[name], before.get(name), turns)
+                except OSError as error:
+                    failed.append(error)
+                    tasks.cancel_scope.cancel()
 
-        async with anyio.create_task_group() as tasks:
-            for name, runtime in registry.runtimes.items():
-                tasks.start_soon(prepare_one, name, runtime)
+        try:
+            async with anyio.create_task_group() as tasks:
+                for name, runtime in registry.runtimes.items():
+                    tasks.start_soon(prepare_one, name, runtime)
+        except BaseException:
+            retire(found, before)
+            raise
+        if failed:
+            retire(found, before)
+            raise HostError(f"the files of a runtime cannot be written: {failed[0]}") from failed[0]
         return {name: found[name] for name in registry.runtimes}
 
     async def _prepare(

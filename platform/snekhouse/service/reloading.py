@@ -80,7 +80,7 @@ class Reloader:
             try:
                 registry, kept = await anyio.to_thread.run_sync(watching.reload, self._served)
                 await self._service.change(self._share(registry))
-            except (RegistryError, HostError) as error:
+            except (RegistryError, HostError, OSError, RuntimeError) as error:  # the last: no thread can be started
                 _log.error("registry refused, the server keeps the current one: %s", error)
                 self.last = Reload(datetime.now(UTC), "refused", str(error))
             else:

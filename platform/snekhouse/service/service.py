@@ -103,7 +103,8 @@ class Service:
         Raises:
             RegistryError: An available runtime would become unavailable, the new fork server of a runtime that has one
                 does not start, or the server has too few host ids; nothing changes.
-            HostError: The host lacks a wall, and the registry does not allow that; nothing changes.
+            HostError: The host lacks a wall, and the registry does not allow that, or files cannot be written; nothing
+                changes.
         """
         async with self._changing:
             before = self.runtimes
@@ -133,7 +134,11 @@ class Service:
             runtime, before = self.registry.resolve(name), self.runtimes
             alone = self.registry.model_copy(update={"runtimes": {runtime.name: runtime}})
             fresh = await self._preparer.prepare_again(alone, {})
-            await wait_for_fork_servers(fresh)
+            try:
+                await wait_for_fork_servers(fresh)
+            except BaseException:
+                retire(fresh, {})
+                raise
             self.runtimes = {**before, **fresh}
             report_unavailable(fresh, {})
             retire(before, self.runtimes)
