@@ -199,6 +199,25 @@ def test_a_session_goes_back_by_one_cell_on_request(session: Session) -> None:
     assert session.value("x") == "1"
 
 
+def test_a_branch_of_a_state_that_has_ended_goes_back_to_the_checkpoint(session: Session) -> None:
+    session.run("x = 1")
+    session.run("import signal; signal.alarm(1); x = 2")
+    time.sleep(1.5)
+    refused = session.client.post(f"/sessions/{session.id}/branch")
+    assert refused.status_code == 503
+    assert "went back to its checkpoint" in refused.json()["description"]
+    assert session.branch().value("x") == "1"
+
+
+def test_a_checkpoint_that_a_program_killed_does_not_replace_the_state(session: Session) -> None:
+    session.run("x = 1")
+    session.run("import os, signal; x = 2; os.kill(os.getppid(), signal.SIGKILL)")
+    answer = session.client.post(f"/sessions/{session.id}/rollback")
+    assert answer.status_code == 400
+    assert "a program killed it" in answer.json()["description"]
+    assert session.value("x") == "2"
+
+
 def test_a_client_that_leaves_a_cell_with_threads_rolls_back_to_the_checkpoint(session: Session) -> None:
     session.run("x = 1")
     session.run(

@@ -1,5 +1,6 @@
 """A state of a session: a process in its jail that waits for orders."""
 
+import select
 import signal
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -50,6 +51,13 @@ class SessionState:
         if self.process >= 0:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.process, number)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended by now."""
+        poll = select.poll()
+        poll.register(self.process, select.POLLIN)
+        return bool(poll.poll(0))
 
     async def ended(self) -> None:
         """Wait until it has ended."""

@@ -151,8 +151,7 @@ class Sessions:
             except RefusedError as error:
                 raise BusyError(str(error)) from error
             except SessionLostError as error:
-                self._table.end(session, str(error))
-                raise SessionGoneError(str(error)) from error
+                raise await self._fallen_back(session, error) from error
             return self._table.add(session.runtime, session.limits, session.shared, copy, session.client)
 
     async def roll_back(self, session: Session) -> None:
@@ -168,6 +167,8 @@ class Sessions:
                 raise RequestError(
                     "the session has no checkpoint: no cell has run, or all are used; raise [server] checkpoints"
                 )
+            if session.checkpoint.has_ended:
+                raise RequestError("the checkpoint has ended: a program killed it; the session stays as it is")
             session.take(session.checkpoint)
 
     async def write_file(self, session: Session, file: File) -> None:
@@ -184,11 +185,15 @@ class Sessions:
             except RefusedError as error:
                 raise BusyError(str(error)) from error
             except SessionLostError as error:
-                if session.checkpoint is None or await session.checkpoint.ends_with_others():
-                    self._table.end(session, str(error))
-                    raise SessionGoneError(str(error)) from error
-                session.take(session.checkpoint)
-                raise BusyError(f"{error}; the session went back to its checkpoint") from error
+                raise await self._fallen_back(session, error) from error
+
+    async def _fallen_back(self, session: Session, error: SessionLostError) -> SessionGoneError | BusyError:
+        """Go back to the checkpoint of a session whose state has ended, or end it; return what to tell the client."""
+        if session.checkpoint is None or await session.checkpoint.ends_with_others():
+            self._table.end(session, str(error))
+            return SessionGoneError(str(error))
+        session.take(session.checkpoint)
+        return BusyError(f"{error}; the session went back to its checkpoint")
 
     def interrupt(self, session: Session) -> None:
         """Raise KeyboardInterrupt in the cell that runs, or that is about to; without one, do nothing."""
