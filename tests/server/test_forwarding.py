@@ -28,7 +28,7 @@ SESSIONS = 10
 def crowd(one_runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of four workers that keeps ten sessions."""
     folder = tmp_path_factory.mktemp("crowd")
-    settings = f"[server]\nworkers = 4\nconcurrency = 4\nuids = {list(UIDS)}\nsessions = {SESSIONS}\n"
+    settings = f"[server]\nworkers = 4\nconcurrency = 4\nuids = {list(UIDS)}\nsessions = {SESSIONS}\nhttp2 = true\n"
     registry = folder / "runtimes.toml"
     registry.write_text(one_runtime.read_text().replace("[server]\n", settings))
     with running_server(registry, folder / "log") as server:
@@ -66,6 +66,15 @@ def test_a_session_answers_on_every_connection(crowd: Server, session: str) -> N
     for number in range(1, 30):
         answer = run(crowd, session, "x += 1\nx")
         assert (answer["result"], answer["execution_count"]) == ({"text": str(number)}, number + 1)
+
+
+def test_a_body_of_http2_without_a_length_arrives(crowd: Server, session: str) -> None:
+    for number in range(8):  # over connections of their own, which the workers share among themselves
+        content = [b"a" * 1000, str(number).encode()]
+        with httpx.Client(base_url=crowd.client.base_url, timeout=PATIENCE, http1=False, http2=True) as client:
+            answer = client.put(f"/sessions/{session}/files/x", content=iter(content))
+        assert (answer.http_version, answer.status_code) == ("HTTP/2", 204), answer.text
+        assert ask(crowd, "GET", f"/sessions/{session}/files/x").content == b"".join(content)
 
 
 def test_all_sessions_that_the_registry_allows_can_be_opened_on_any_connection(crowd: Server) -> None:
@@ -205,4 +214,4 @@ def test_a_worker_counts_the_address_of_a_client_that_another_passes_on(one_runt
         assert passed_on.json()["id"][0] != first[0]
         again = client.post("/sessions", json={}, headers={"x-snekhouse-client": "forged"})
         assert again.status_code == 503
-        assert "your address may have at most 1 at once" in again.json()["description"]
+        assert "your address may have at most 1 sessions at once" in again.json()["description"]

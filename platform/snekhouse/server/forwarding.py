@@ -31,6 +31,9 @@ _HOP_BY_HOP = {b"connection", b"keep-alive", b"te", b"trailer", b"transfer-encod
 """Headers that concern one connection (RFC 9110, 7.6.1); and `date`, which each worker adds itself."""
 
 
+_WITH_BODY = {"POST", "PUT", "PATCH"}
+
+
 def worker_socket(folder: Path, number: int) -> Path:
     """Return the path of the socket of a worker.
 
@@ -129,7 +132,9 @@ class _Forwarded:
         left_out = {*_HOP_BY_HOP, CLIENT_HEADER}
         headers = [(name, value) for name, value in self.scope["headers"] if name.lower() not in left_out]
         headers.append((CLIENT_HEADER, network_of(self.scope).encode()))
-        if any(name.lower() == b"transfer-encoding" for name, _ in self.scope["headers"]):
+        given = {name.lower() for name, _ in self.scope["headers"]}
+        is_open = self.scope["http_version"] == "2" and b"content-length" not in given  # HTTP/2 ends bodies by frames
+        if b"transfer-encoding" in given or (is_open and self.scope["method"] in _WITH_BODY):
             headers.append((b"transfer-encoding", b"chunked"))
         # httpx would change the path of a URL. Hypercorn's `raw_path` has the query as well.
         target = {"target": self.scope["raw_path"]}
