@@ -60,7 +60,7 @@ def test_one_address_may_have_only_its_part_of_the_sessions(small: Path, tmp_pat
         for path in ("/sessions", f"/sessions/{session.id}/branch"):
             answer = server.client.post(path, json={})
             assert answer.status_code == 503
-            assert "your address may have at most 2 at once" in answer.json()["description"]
+            assert "your address may have at most 2 sessions at once" in answer.json()["description"]
         other = httpx.HTTPTransport(local_address="127.0.0.2")
         with httpx.Client(base_url=server.client.base_url, transport=other, timeout=PATIENCE) as neighbour:
             assert open_session(neighbour).value("1") == "1"
