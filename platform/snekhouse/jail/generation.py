@@ -14,7 +14,7 @@ from snekhouse.jail.channel import Channel, Hello, RefusedError, opened_channel
 from snekhouse.jail.forks import Fork, LostForks
 from snekhouse.jail.resources import RunResources
 from snekhouse.jail.start import GuestExit
-from snekhouse.profile.rendering import START_TIMEOUT_S, fork_server_descriptors
+from snekhouse.profile.rendering import START_TIMEOUT_S, most_forks
 from snekhouse.registry.models import Runtime
 from snekhouse.waiting import first
 
@@ -23,11 +23,6 @@ ANSWER_TIMEOUT_S = 5.0
 
 _REASON_SIZE = 200
 """Bytes of a reason why a module is not set aside."""
-
-_OWN_DESCRIPTORS = 64
-"""Descriptors that a fork server uses for other things than forks: files of its modules, generations."""
-
-_MIB = 1 << 20
 
 
 class ForkServerError(JailError):
@@ -108,8 +103,7 @@ class Generation:
         """Wait for the hello of a fork.
 
         Raises:
-            ForkServerError: The fork did not say hello. If the host refused it, only this evaluation starts cold: other
-                forks go on.
+            ForkServerError: The fork did not say hello. If the host refused it, other forks go on.
         """
         try:
             with anyio.fail_after(ANSWER_TIMEOUT_S):
@@ -277,7 +271,7 @@ class Generation:
         if kind != protocol.ModuleOutcome.SET_ASIDE.value:
             raise UnfitModuleError(module, reason)
         if memory > limit:
-            reason = f"with it, the modules take {memory / _MIB:.0f} MiB; preload_memory is {limit / _MIB:.0f} MiB"
+            reason = f"with it, the modules take {memory >> 20} MiB; preload_memory is {limit >> 20} MiB"
             raise UnfitModuleError(module, reason)
         self.modules.append(module)
         self.memory = memory
@@ -293,7 +287,7 @@ class Generation:
 
     def _fork(self) -> Fork:
         runtime = self._runtime
-        if len(self._forks) >= fork_server_descriptors() - _OWN_DESCRIPTORS:
+        if len(self._forks) >= most_forks():
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         with ExitStack() as held:
             host_ids = held.enter_context(self._resources.ids.lease())

@@ -66,7 +66,7 @@ def render_profile(
             accounts=_accounts(runtime, ids),
             writable=writable(runtime),
             pids_limited="pids" in limited,
-            open_files=max(runtime.limits.open_files, fork_server_descriptors() if fork_server else 0),
+            open_files=max(runtime.limits.open_files, _fork_server_descriptors() if fork_server else 0),
             fork_server=bool(fork_server),
             network=network,
             policy=_policy(runtime, limited, is_fork_server=bool(fork_server)),
@@ -81,13 +81,20 @@ def _policy(runtime: Runtime, limited: frozenset[str], *, is_fork_server: bool) 
     return text.splitlines()
 
 
-def fork_server_descriptors() -> int:
-    """Return how many descriptors a fork server may open. It needs one for each fork; runs have `limits.open_files`."""
+def most_forks() -> int:
+    """Return how many forks of a fork server there may be at once: it needs a descriptor for each."""
+    return _fork_server_descriptors() - _OWN_DESCRIPTORS
+
+
+def _fork_server_descriptors() -> int:
+    """Return how many descriptors a fork server may open; runs have `limits.open_files`."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
 
 
 _DESCRIPTORS = 4096
+_OWN_DESCRIPTORS = 64
+"""Descriptors that a fork server uses for other things than forks: files of its modules, generations."""
 
 
 def _accounts(runtime: Runtime, ids: int) -> list[tuple[str, str]]:
