@@ -1,5 +1,7 @@
 """Which modules a program probably imports, by its text."""
 
+import time
+
 import pytest
 
 from snekhouse.evaluation import COLOR_VARIABLES, File, Job
@@ -40,6 +42,15 @@ def test_a_program_without_the_word_imports_nothing() -> None:
     assert found("-c", "print(1)") is None
     assert found("main.py", files={"main.py": b"print(1)", "data.txt": b"import a"}) is None
     assert found("-c", " " * (1 << 16) + "import a") is None
+
+
+def test_many_texts_cost_no_more_than_a_few() -> None:
+    names = [f"import {','.join(f'a{number}_{n}' for n in range(1000))}" for number in range(1000)]
+    begin = time.monotonic()
+    assert len(found("-c", *names) or ()) <= 1000
+    assert len(found("main.py", files={f"{n}.py": text.encode() for n, text in enumerate(names)}) or ()) <= 1000
+    assert len(found(*["-m", "x" * 10_000] * 10_000) or ()) <= 1000
+    assert time.monotonic() - begin < 1
 
 
 def test_a_module_that_is_run_is_imported() -> None:

@@ -2,11 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from itertools import chain, islice
 
 from snekhouse.evaluation import Job
 
 _SEARCHED_SIZE = 1 << 16
-"""How many characters or bytes of each text are searched: some have megabytes, and this is on the event loop."""
+"""How many characters or bytes of a job are searched: some have megabytes, and this is on the event loop."""
+
+_MAX_NAMES = 1000
+"""How many names count."""
+
+_MAX_NAME_LENGTH = 1000
+"""Characters of the name of a module that is run."""
 
 _SEARCHED_FOR_NAMES = 1 << 13
 """How many characters of each text are searched for names, which takes longer: imports are at the beginning."""
@@ -35,11 +42,11 @@ def imports_of(job: Job) -> frozenset[str] | None:
     for text in _texts(job):
         if "import" in text:
             is_seen = True
-            found.update(_names(text[:_SEARCHED_FOR_NAMES]))
-    for option, module in zip(job.args, job.args[1:], strict=False):
+            found.update(islice(_names(text[:_SEARCHED_FOR_NAMES]), max(0, _MAX_NAMES - len(found))))
+    for option, module in zip(job.args[:_MAX_NAMES], job.args[1:], strict=False):
         if option in ("-m", b"-m"):
             is_seen = True
-            found.add(_text(module))
+            found.add(_text(module, _MAX_NAME_LENGTH))
     if not is_seen:
         return None
     if job.env.keys() - _READ_LATER:  # packages may read variables when they are imported
@@ -49,14 +56,16 @@ def imports_of(job: Job) -> frozenset[str] | None:
 
 def _texts(job: Job) -> Iterator[str]:
     """Yield the beginning of everything that may be the text of a program."""
-    yield from map(_text, job.args)
-    for file in job.files:
-        if file.path.endswith(".py"):
-            yield _text(file.content)
+    left = _SEARCHED_SIZE
+    for text in chain(job.args, (file.content for file in job.files if file.path.endswith(".py"))):
+        if left <= 0:
+            return
+        yield (piece := _text(text, left))
+        left -= max(1, len(piece))
 
 
-def _text(text: str | bytes) -> str:
-    return text[:_SEARCHED_SIZE].decode(errors="replace") if isinstance(text, bytes) else text[:_SEARCHED_SIZE]
+def _text(text: str | bytes, size: int) -> str:
+    return text[:size].decode(errors="replace") if isinstance(text, bytes) else text[:size]
 
 
 def _names(text: str) -> Iterator[str]:
