@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from snekhouse.host.cgroups import detect
-from snekhouse.host.state import state_folder
+from snekhouse.host.state import shared_folder, state_folder
 
 
 def test_servers_that_end_while_others_start_leave_nothing_and_do_not_fail(tmp_path: Path) -> None:
@@ -17,6 +17,13 @@ def test_servers_that_end_while_others_start_leave_nothing_and_do_not_fail(tmp_p
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(serve, range(200)))
     assert [each.name for each in tmp_path.iterdir()] == ["lock"]
+
+
+def test_a_supervisor_with_the_number_of_one_that_was_killed_starts(tmp_path: Path) -> None:
+    first = shared_folder(tmp_path)  # in a container, each is process 1
+    (first / "left").touch()
+    assert shared_folder(tmp_path) == first
+    assert list(first.iterdir()) == []
 
 
 def test_only_the_server_can_open_its_locks(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from crowds import until
 from leftovers import descendants, guests
 from serving import Server, running_server
 from snekhouse.registry.loading import load
@@ -63,6 +64,11 @@ def test_shares_add_up_to_the_whole(one_runtime: Path) -> None:
     assert [each.queue for each in shares] == [10, 10, 10]  # all of them count what waits in any
 
 
+def test_each_worker_has_a_slot_whatever_a_reload_writes(one_runtime: Path) -> None:
+    registry = load(one_runtime).model_copy(update={"server": Settings(workers=4, concurrency=2)})
+    assert [Worker(number).share(registry).server.slots for number in range(4)] == [1, 1, 1, 1]
+
+
 def test_no_more_run_at_once_than_the_registry_allows_and_each_request_is_answered(crowd: Server) -> None:
     most: Counter[int] = Counter()
     with ThreadPoolExecutor(12) as pool:
@@ -99,6 +105,21 @@ def test_a_worker_that_is_killed_is_replaced(crowd: Server) -> None:
         time.sleep(0.05)
     for number in range(10):
         assert evaluate(crowd, f"print({number})").json()["stdout"] == f"{number}\n"
+
+
+def test_a_worker_that_cannot_be_replaced_does_not_end_the_others(crowd: Server, small: Path) -> None:
+    small.write_text(small.read_text().replace("wall_time", "wall_time"))
+    executable = load(small).runtimes["only"].executable
+    broken = small.read_text().replace(f'executable = "{executable}"', 'executable = "/no/such/python"')
+    before = set(workers(crowd))
+    small.write_text(broken)  # the workers that serve refuse it
+    until(lambda: "cannot evaluate" in crowd.log.read_text())
+    os.kill(min(before), signal.SIGKILL)
+    until(lambda: "ended with exit code 2; starting another" in crowd.log.read_text())
+    assert evaluate(crowd, "print(1)").json()["stdout"] == "1\n"
+    small.write_text(broken.replace("/no/such/python", executable))
+    until(lambda: len(set(workers(crowd)) - before) == 1 and len(workers(crowd)) == 3)
+    assert evaluate(crowd, "print(1)").json()["stdout"] == "1\n"
 
 
 def test_when_their_supervisor_is_killed_the_workers_end(crowd: Server) -> None:

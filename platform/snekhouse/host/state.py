@@ -111,7 +111,8 @@ def shared_folder(parent: Path | None) -> Path:
     """
     parent = private_folder(parent)
     for folder in parent.glob(f"{_SHARED}*"):
-        if not Path("/proc", folder.name.removeprefix(_SHARED)).exists():
+        pid = folder.name.removeprefix(_SHARED)  # in a container, each supervisor in turn may have the same
+        if pid == str(os.getpid()) or not Path("/proc", pid).exists():
             shutil.rmtree(folder, ignore_errors=True)
     path = parent / f"{_SHARED}{os.getpid()}"
     path.mkdir(0o700)

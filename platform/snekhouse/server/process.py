@@ -4,10 +4,12 @@ import logging
 import resource
 import signal
 import socket
+from contextlib import suppress
 
 import anyio
 
-from snekhouse.errors import UsageError
+from snekhouse.errors import RegistryError, UsageError
+from snekhouse.registry import watching
 from snekhouse.registry.models import Registry
 from snekhouse.server import allocator
 from snekhouse.server.secrets import take_admin_token
@@ -34,6 +36,9 @@ def run_server(registry: Registry, address: str) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server handles it by reloading
     listener = _bound(address)
     worker = become_worker(registry.server)
+    if worker.is_replacement:
+        with suppress(RegistryError):  # the other workers have refused the file as well
+            registry, _ = watching.reload(registry)
     if worker.number:
         logging.getLogger("snekhouse.server").setLevel(logging.WARNING)  # worker 0 logs the address
     anyio.run(lambda: serve_registry(registry, listener=listener, worker=worker, admin_token=token))

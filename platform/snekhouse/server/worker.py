@@ -28,6 +28,7 @@ class Worker:
         waiting: Evaluations of each worker that wait for a slot.
         room: How many more sessions each worker may have.
         folder: The folder that the workers share; None if there is only one worker.
+        is_replacement: Whether it replaces a worker; the registry may have changed since the server started.
     """
 
     number: int = 0
@@ -37,6 +38,7 @@ class Worker:
     waiting: PerWorkerNumber = field(default_factory=PerWorkerNumber)
     room: PerWorkerNumber = field(default_factory=PerWorkerNumber)
     folder: Path | None = None
+    is_replacement: bool = False
 
     def tell_others(self) -> None:
         """Make the other workers reload their registry too."""
@@ -48,7 +50,7 @@ class Worker:
         server = registry.server
         in_transit = server.max_in_transit or min(_MAX_IN_TRANSIT, memory_limit() // _IN_TRANSIT_DIVISOR)
         shares = {
-            "concurrency": self._part(server.slots, server.workers),
+            "concurrency": max(1, self._part(server.slots, server.workers)),  # a reload may lower it; 0 means all CPUs
             "connections": max(1, self._part(server.connections, server.workers)),
             "max_in_transit": ByteSize(in_transit // server.workers),
             "sessions": self._part(server.sessions, server.workers),

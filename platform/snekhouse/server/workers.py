@@ -19,13 +19,14 @@ _log = logging.getLogger(__name__)
 
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 _RESTART_DELAY_S = 1.0
-"""Seconds until a killed worker is replaced."""
+"""Seconds until a worker is replaced that was killed, or that did not start in place of another."""
 
 
 def become_worker(server: Server) -> Worker:
     """Fork the workers, and return in each. The supervisor does not return: it exits after the last worker.
 
-    The supervisor replaces a worker that is killed, ends all workers if one exits by itself, and forwards SIGHUP.
+    The supervisor replaces a worker that is killed, and forwards SIGHUP. It ends all workers if one exits by itself.
+    But if this one has replaced another, it starts one more, as long as others serve.
 
     Args:
         server: Has the number of workers; a single worker is this process, without a supervisor.
@@ -37,6 +38,7 @@ def become_worker(server: Server) -> Worker:
     numbers = shared_folder(server.state_path)
     share_numbers(numbers)
     load, waiting, room = (PerWorkerNumber(server.workers) for _ in range(3))
+    is_replacement = False
     with _blocked():
         workers = _Workers(numbers)
         for number in range(server.workers):
@@ -44,17 +46,19 @@ def become_worker(server: Server) -> Worker:
                 break
         else:
             number = workers.watch()
+            is_replacement = True
     os.close(supervisor_end)
     os.setpgid(0, 0)  # only the supervisor gets Ctrl-C from the terminal, and forwards it
     for each in (load, waiting, room):
         each.belong_to(number)
-    return Worker(number, lifeline, supervisor, load, waiting, room, numbers)
+    return Worker(number, lifeline, supervisor, load, waiting, room, numbers, is_replacement)
 
 
 class _Workers:
     def __init__(self, numbers: Path) -> None:
         self._numbers = numbers
         self._workers: dict[int, int] = {}
+        self._replaced: set[int] = set()  # numbers of workers that have had to be replaced
         self._code: int | None = None  # the exit code, once the workers must end
 
     def fork(self, number: int) -> int:
@@ -70,6 +74,7 @@ class _Workers:
             if received == signal.SIGCHLD:
                 for number in self._killed():
                     time.sleep(_RESTART_DELAY_S)
+                    self._replaced.add(number)
                     if not self.fork(number):
                         return number
             elif received == signal.SIGHUP:
@@ -89,10 +94,11 @@ class _Workers:
             forget_process(pid)
             if self._code is not None:
                 self._code = self._code or max(code, 0)
-            elif code >= 0:
+            elif code >= 0 and not (self._workers and number in self._replaced):
                 self._end(code)
             else:
-                _log.error("worker %d was killed by signal %d; starting another", number, -code)
+                cause = f"ended with exit code {code}" if code >= 0 else f"was killed by signal {-code}"
+                _log.error("worker %d %s; starting another", number, cause)
                 yield number
 
     def _end(self, code: int) -> None:

@@ -1,6 +1,8 @@
 """Cgroups version 2: one hierarchy (admin-guide/cgroup-v2)."""
 
+import errno
 import os
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,12 +57,27 @@ class V2:
         """
         if self.walls <= set((self.base / "cgroup.subtree_control").read_text().split()):
             return
-        if (self.base / "cgroup.type").exists():  # not the root of the hierarchy, which is exempt
-            leaf = self.base / LEAF
-            leaf.mkdir(exist_ok=True)
-            for pid in (self.base / "cgroup.procs").read_text().split():
-                (leaf / "cgroup.procs").write_text(pid)
+        for pause in _CLAIM_PAUSES_S:
+            try:
+                self._empty_base()
+                _delegate(self.base, self.walls)
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                time.sleep(pause)  # another worker, or a health check, has started a process there meanwhile
+            else:
+                return
+        self._empty_base()
         _delegate(self.base, self.walls)
+
+    def _empty_base(self) -> None:
+        if not (self.base / "cgroup.type").exists():
+            return  # the root of the hierarchy is exempt
+        leaf = self.base / LEAF
+        leaf.mkdir(exist_ok=True)
+        for pid in (self.base / "cgroup.procs").read_text().split():
+            with suppress(ProcessLookupError):  # it has ended
+                (leaf / "cgroup.procs").write_text(pid)
 
     def prepare(self, name: str) -> None:
         """Enable the controllers for children of the group `name`."""
@@ -100,6 +117,10 @@ class V2:
     def memory(self, name: str) -> int:
         """Return the memory of the group `name` in bytes; 0 if this host does not measure it."""
         return int(read(f"{self.base}/{name}/memory.current")) if "memory" in self.walls else 0
+
+
+_CLAIM_PAUSES_S = (0.01, 0.03, 0.1, 0.3, 1.0)
+"""Seconds between the attempts to enable controllers for the children of a group that must have no processes."""
 
 
 def _delegate(folder: Path, controllers: frozenset[str]) -> None:
