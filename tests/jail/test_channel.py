@@ -35,3 +35,11 @@ async def test_another_message_is_no_refusal() -> None:
     with pytest.raises(JailError) as lost:
         await received(b"T")
     assert not isinstance(lost.value, RefusedError)
+
+
+def test_an_order_over_a_channel_that_was_closed_is_a_broken_pipe() -> None:
+    one, other = socket.socketpair()
+    channel = Channel(one)
+    one.close()
+    with other, pytest.raises(BrokenPipeError):
+        channel.order(b"x")

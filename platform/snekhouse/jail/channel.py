@@ -147,6 +147,8 @@ class Channel:
         Raises:
             OSError: The other end is closed, or does not read.
         """
+        if self._end.fileno() < 0:  # the process ended, and what held the channel has closed it
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         socket.send_fds(self._end, [message], descriptors)
 
     async def send(self, piece: bytes) -> None:

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from functools import partial
 
 import anyio
 from anyio.abc import TaskStatus
 
 from snekhouse.errors import JailError
-from snekhouse.jail.generation import Generation, UnfitModuleError
+from snekhouse.jail.generation import ForkServerError, Generation, UnfitModuleError
 from snekhouse.jail.import_counts import ImportCounts, top_of
 from snekhouse.waiting import first
 
@@ -88,4 +89,5 @@ class PackageGenerations:
 
 async def _retired(generation: Generation, replaced: anyio.Event) -> None:
     await replaced.wait()
-    await generation.retire()
+    with suppress(ForkServerError):  # it is gone, and `listen` returns
+        await generation.retire()

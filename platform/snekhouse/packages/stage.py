@@ -103,9 +103,12 @@ class Stage:
                 self._versions[path] = _version(target)
 
     def _link_or_copy(self, source: Path, target: Path) -> None:
-        """Link a file, so that the jail can remove but not change the file; copy a file that cannot be linked."""
+        """Link a file, so that the jail can remove but not change the file; copy one that it could change."""
         try:
-            os.link(source, target)
+            if source.lstat().st_uid == self._owner.user:
+                _copy(source, target)
+            else:
+                os.link(source, target)
         except OSError:
             _copy(source, target)
 

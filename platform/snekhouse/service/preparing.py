@@ -205,4 +205,4 @@ async def _maintain(preparation: Preparation) -> None:
     if supervisor := preparation.starter.supervisor:
         waits.append(supervisor.keep)
     await first(*waits)
-    shutil.rmtree(preparation.folder)
+    shutil.rmtree(preparation.folder, ignore_errors=True)  # the rest goes with the server's folder

@@ -4,6 +4,7 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import suppress
 
 import anyio
 import anyio.lowlevel
@@ -177,8 +178,9 @@ class SessionTable:
                 jails = {session.shared for session in self._sessions.values()}
                 due = anyio.current_time() + _MEASURE_PERIOD_S
             for shared in jails:
-                shared.rest()
-                self._measure_one(shared)
+                with suppress(OSError):  # the host is out of descriptors or memory for now
+                    shared.rest()
+                    self._measure_one(shared)
                 await anyio.lowlevel.checkpoint()
             limit = self._service.registry.server.session_memory
             while limit is not None and self._memory > limit and (longest := self._longest_idle()):

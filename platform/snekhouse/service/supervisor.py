@@ -150,10 +150,10 @@ class ForkServerSupervisor:
                 await anyio.sleep(backoff.pause(time.monotonic() - begin))
 
     def _packages_changed(self) -> int:
-        """Return when packages last changed, in nanoseconds; 0 if there are none."""
+        """Return when packages last changed, in nanoseconds; 0 if there are none, or if nobody can tell."""
         try:
             return self._packages.stat().st_mtime_ns if self._packages else 0
-        except FileNotFoundError:
+        except OSError:
             return 0
 
     async def _run_one(self, *, task_status: TaskStatus[None]) -> None:
