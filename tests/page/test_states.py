@@ -66,7 +66,7 @@ def test_a_full_queue_is_reported_over_the_websocket_too(opened: Open, registry_
         run(first, "print('begun', flush=True)\nimport time; time.sleep(4)")
         expect(output(first)).to_have_text(["begun"])
         run(second, "print(2)")
-        expect(panel(second).locator(".notice")).to_contain_text("waiting already")
+        expect(panel(second).locator(".notice")).to_contain_text("the queue is full (0 waiting)")
 
 
 def test_a_gateway_that_wants_a_key_gets_it(page: Page) -> None:
