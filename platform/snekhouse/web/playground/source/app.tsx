@@ -250,7 +250,7 @@ async function main(): Promise<void> {
   await openLink().catch((error: Error) => {
     linkError = error;
   });
-  startWorker();
+  for (const kind of ["keydown", "pointerdown"]) addEventListener(kind, startWorker, { once: true }); // not while it loads
   loadRuntimes();
   watchServer();
   endWithPage();
