@@ -3,6 +3,7 @@
 import os
 import sys
 from base64 import b64decode
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -54,15 +55,11 @@ def evaluate(
     if program is not None and code is not None:
         rest.insert(0, code)
     source = _source(code, program, stdin_file)
-    if encoding and not json:
-        raise typer.BadParameter("--encoding needs --json; without it, the output stays as it is")
-    if interactive != bool(url):
-        raise typer.BadParameter("--interactive needs --url, and --url needs --interactive")
+    _check_pairs(interactive=interactive, url=url, json=json, encoding=encoding)
     if url:
         request = {"args": ["-c", source, *rest], "separate_stderr": separate_stderr}
         raise typer.Exit(hold_conversation(url, runtime, request))
-    if program is None and code and _is_program(code):
-        say(f"{code} is a file; -f {code} evaluates what is in it")
+    _hint_at_file(code, program)
     set_up_quiet_logs()
     loaded = load(registry)
     chosen = loaded.resolve(runtime or loaded.default)
@@ -79,8 +76,7 @@ def evaluate(
         files.make_folder(save)
     result, enforcement = anyio.run(_evaluate, loaded, chosen, job)
     if json:
-        answer = EvalResponse.of(chosen.name, chosen.limits, enforcement, result)
-        print_json(answer.model_dump(mode="json", exclude={"result", "figures"}))
+        _print_answer(EvalResponse.of(chosen.name, chosen.limits, enforcement, result))
     else:
         _print(result)
     if save or not json:
@@ -91,12 +87,19 @@ def evaluate(
 _STANDARD_INPUT = Path("-")
 
 
-def _is_program(code: str) -> bool:
-    """Return whether the code is rather the name of a file with it."""
-    try:
-        return code.endswith(".py") and Path(code).is_file()
-    except OSError:  # it is too long for a name, or in a folder that is closed
-        return False
+def _check_pairs(*, interactive: bool, url: str, json: bool, encoding: Encoding | None) -> None:
+    """Refuse options that need another one."""
+    if encoding and not json:
+        raise typer.BadParameter("--encoding needs --json; without it, the output stays as it is")
+    if interactive != bool(url):
+        raise typer.BadParameter("--interactive needs --url, and --url needs --interactive")
+
+
+def _hint_at_file(code: str | None, program: Path | None) -> None:
+    """Say how to evaluate a file, if the code is rather the name of one."""
+    with suppress(OSError):  # it is too long for a name, or in a folder that is closed
+        if program is None and code and code.endswith(".py") and Path(code).is_file():
+            say(f"{code} is a file; -f {code} evaluates what is in it")
 
 
 def _has_colors() -> bool:
@@ -124,6 +127,10 @@ async def _evaluate(registry: Registry, runtime: Runtime, job: Job) -> tuple[Res
     alone = registry.model_copy(update={"default": runtime.name, "runtimes": {runtime.name: once}})
     async with open_service(alone, require_runtime=False) as service:
         return await service.evaluate(runtime, job), service.enforcement
+
+
+def _print_answer(answer: EvalResponse) -> None:
+    print_json(answer.model_dump(mode="json", exclude={"result", "figures"}))
 
 
 def _print(result: Result) -> None:

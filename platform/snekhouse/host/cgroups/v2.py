@@ -57,18 +57,16 @@ class V2:
         """
         if self.walls <= set((self.base / "cgroup.subtree_control").read_text().split()):
             return
-        for pause in _CLAIM_PAUSES_S:
+        for pause in (*_CLAIM_PAUSES_S, None):
+            self._empty_base()
             try:
-                self._empty_base()
                 _delegate(self.base, self.walls)
             except OSError as error:
-                if error.errno != errno.EBUSY:
+                if error.errno != errno.EBUSY or pause is None:
                     raise
                 time.sleep(pause)  # another worker, or a health check, has started a process there meanwhile
             else:
                 return
-        self._empty_base()
-        _delegate(self.base, self.walls)
 
     def _empty_base(self) -> None:
         if not (self.base / "cgroup.type").exists():
