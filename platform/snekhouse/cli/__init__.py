@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from snekhouse.cli import compare, doctor, evaluate, judge, packages, render, repl, runtimes, serve
 from snekhouse.cli.output import print_lines, say
+from snekhouse.cli.subcommands import Subcommands
 from snekhouse.errors import SnekhouseError
 from snekhouse.server.scope import enter_own_scope
 
@@ -24,6 +24,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="snekhouse",
+    cls=Subcommands,
     help="Run untrusted Python in many Python versions, safely and fast.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -46,17 +47,6 @@ def _begin(
 ) -> None:
     if context.invoked_subcommand != "render":  # all other commands may make jails
         enter_own_scope()
-
-
-app.command("serve")(serve.serve)
-app.command("eval")(evaluate.evaluate)
-app.command("repl")(repl.repl)
-app.command("judge")(judge.judge_program)
-app.command("compare")(compare.compare)
-app.add_typer(runtimes.app, name="runtimes")
-app.add_typer(packages.app, name="packages")
-app.add_typer(render.app, name="render")
-app.command("doctor")(doctor.doctor)
 
 
 def main() -> None:

@@ -5,7 +5,8 @@ import dataclasses
 import typer
 
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from snekhouse.cli.output import print_json, print_table, say
+from snekhouse.cli.output import print_json, say
+from snekhouse.cli.tables import print_table
 from snekhouse.host.cgroups.capacity import cpu_limit, memory_limit
 from snekhouse.host.survey import survey_for
 from snekhouse.registry.loading import load

@@ -15,7 +15,8 @@ from rich.progress import Progress
 
 from snekhouse.cli.judge_options import ProgramArgument, set_up_quiet_logs, text_of, validated_request, with_places
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from snekhouse.cli.output import print_json, print_lines, print_table
+from snekhouse.cli.output import print_json, print_lines
+from snekhouse.cli.tables import print_table
 from snekhouse.errors import RequestError, UsageError
 from snekhouse.judging.verdicts import Verdict, overall
 from snekhouse.registry.loading import load

@@ -1,15 +1,11 @@
-"""Output of commands: a table at a terminal, plain columns in a pipe, JSON for programs."""
+"""Output of commands: text, messages, and JSON for programs."""
 
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from snekhouse.escaping import escaped
 
@@ -50,26 +46,3 @@ def command() -> str:
 def print_json(value: Any) -> None:
     """Print a value as JSON, in ASCII, so that it cannot control a terminal."""
     print_text(json.dumps(value, indent=2, default=str) + "\n")
-
-
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; in a pipe one line per row, separated by tabs.
-
-    Args:
-        columns: Names of the columns.
-        rows: One text per column.
-    """
-    cells = ([escaped(" ".join(text.split())) for text in row] for row in rows)
-    if not sys.stdout.isatty():
-        for row in (columns, *cells):
-            print_text("\t".join(row) + "\n")
-        return
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in cells:
-        table.add_row(*(Text(text, style=_COLOURS.get(text, "")) for text in row))
-    Console().print(table)
-
-
-_COLOURS = {"available": "green", "stands": "green", "unavailable": "red", "missing": "yellow"}

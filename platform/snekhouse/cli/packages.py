@@ -9,7 +9,8 @@ import anyio
 import typer
 
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from snekhouse.cli.output import print_json, print_table
+from snekhouse.cli.output import print_json
+from snekhouse.cli.tables import print_table
 from snekhouse.errors import PackagesError
 from snekhouse.escaping import escaped
 from snekhouse.packages.changes import Changes

@@ -13,9 +13,10 @@ import typer
 
 from snekhouse.cli.admin_client import ask_server
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
-from snekhouse.cli.output import command, print_json, print_lines, print_table, print_text, say
+from snekhouse.cli.output import command, print_json, print_lines, print_text, say
 from snekhouse.cli.probing import find_in_root, probed
 from snekhouse.cli.releases import RELEASES, newer_release, newest_releases
+from snekhouse.cli.tables import print_table
 from snekhouse.errors import InterpreterError, Problem, RegistryError
 from snekhouse.host.identity import identity_for
 from snekhouse.host.survey import survey
