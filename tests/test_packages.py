@@ -1,5 +1,6 @@
 """Third-party packages: installed for one runtime, seen there at once and nowhere else, and only to be read."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -154,6 +155,29 @@ def test_sync_installs_exactly_what_a_file_asks_for(pantry: Pantry, tmp_path: Pa
     (tmp_path / f"{name}.txt").write_text("")
     assert pantry.run("sync", "--requirements", tmp_path).returncode == 0
     assert pantry.listed(name) == []
+
+
+def test_sync_takes_packages_from_where_its_file_says(pantry: Pantry, tmp_path: Path) -> None:
+    name = pantry.registry.default
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    make_wheel(elsewhere, "gamma", "1.0")
+    (tmp_path / f"{name}.txt").write_text(f"--find-links {elsewhere}\ngamma\n")
+    done = pantry.run("sync", "--requirements", tmp_path)
+    assert (done.returncode, pantry.listed(name)) == (0, [("gamma", "1.0")]), done.stderr
+
+
+def test_sync_checks_the_hashes_of_its_file(pantry: Pantry, tmp_path: Path) -> None:
+    name = pantry.registry.default
+    digest = hashlib.sha256((pantry.wheels / "alpha-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+    file = tmp_path / f"{name}.txt"
+    file.write_text(f"alpha==1.0 --hash=sha256:{'0' * 64}\n")
+    done = pantry.run("sync", "--requirements", tmp_path)
+    assert done.returncode == 2
+    assert "Hash mismatch" in done.stderr
+    file.write_text(f"alpha==1.0 \\\n    --hash=sha256:{digest}\n")
+    assert pantry.run("sync", "--requirements", tmp_path).returncode == 0
+    assert pantry.listed(name) == [("alpha", "1.0")]
 
 
 def test_sync_looks_beside_the_registry(pantry: Pantry) -> None:

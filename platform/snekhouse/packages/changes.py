@@ -76,11 +76,9 @@ class Changes:
             PackagesError: uv failed; `say` has printed its output.
         """
         async with self._changing() as change:
-            given, locked = change.reader.file(requirements), f"{change.cache}/locked.txt"
-            policy = [*change.policy, "--emit-build-options"]
-            resolve = ["compile", "--quiet", *change.python, *policy, "-o", locked, "--", given]
-            sync = ["sync", *change.target, *change.sources, "--allow-empty-requirements", "--", locked]
-            await change.uv("sync", resolve, sync)
+            given = change.reader.file(requirements)
+            # Not `uv pip sync`: it needs a resolved file, which would lose the file's indexes and hashes.
+            await change.uv("sync", ["install", "--exact", "--upgrade", *change.target, *change.sources, "-r", given])
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator["_Change"]:
@@ -120,29 +118,19 @@ class _Change:
         return Reader(self.inputs, self._builds, self._remedy)
 
     @property
-    def cache(self) -> str:
-        return f"{self.site.base.target}/{CACHE}"
-
-    @property
-    def python(self) -> list[str]:
-        return ["--no-config", "--no-python-downloads", "--python", self.of.runtime.executable]
-
-    @property
     def target(self) -> list[str]:
-        return [*self.python, "--target", str(self.site.inside)]
-
-    @property
-    def policy(self) -> list[str]:
-        return [] if self._builds else ["--only-binary", ":all:"]
+        python = ["--no-config", "--no-python-downloads", "--python", self.of.runtime.executable]
+        return [*python, "--target", str(self.site.inside)]
 
     @property
     def sources(self) -> list[str]:
-        return [*self.policy, "--no-compile-bytecode", "--link-mode", "hardlink"]
+        policy = [] if self._builds else ["--only-binary", ":all:"]
+        return [*policy, "--no-compile-bytecode", "--link-mode", "hardlink"]
 
-    async def uv(self, name: str, *commands: Sequence[str], network: bool = True) -> None:
+    async def uv(self, name: str, command: Sequence[str], *, network: bool = True) -> None:
         """Run uv in the jail, and print its output."""
         offline = os.environ.get("UV_OFFLINE", "").lower() in _TRUE
-        result = await self.jail().uv(*commands, network=network and not offline)
+        result = await self.jail().uv(command, network=network and not offline)
         for line in result.stdout.splitlines():
             self.of.say(line)
         if result.status is not Status.OK:
@@ -150,7 +138,8 @@ class _Change:
 
     def jail(self) -> InstallJail:
         base = Mount(source=str(self.stage.base), target=self.site.base.target, writable=True)
-        env = {"UV_CACHE_DIR": self.cache, "UV_NO_PROGRESS": "1", **self.inputs.environment(os.environ)}
+        cache = f"{self.site.base.target}/{CACHE}"
+        env = {"UV_CACHE_DIR": cache, "UV_NO_PROGRESS": "1", **self.inputs.environment(os.environ)}
         return self.place.jail(self.of.runtime, [base, *self.inputs.mounts], env)
 
     @property

@@ -61,14 +61,6 @@ _NETWORK_FILES = (
 _TOOL_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives")
 """Folders with compilers and what they need, on the host or in a runtime's root: hier(7)."""
 
-_DRIVER = """\
-import subprocess, sys
-for command in {commands!r}:
-    code = subprocess.call(command)
-    if code:
-        sys.exit(code)
-"""
-"""Runs uv inside the jail, on Python 3.6 and later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +77,10 @@ class InstallJail:
     offline: PreparedRuntime
     start: ColdStart
 
-    async def uv(self, *commands: Sequence[str], network: bool) -> Result:
-        """Run uv for each command, until one fails."""
-        driver = _DRIVER.format(commands=[[UV, "pip", *command] for command in commands])
-        return await self._run(self.online if network else self.offline, driver)
+    async def uv(self, command: Sequence[str], *, network: bool) -> Result:
+        """Run ``uv pip`` with these arguments."""
+        code = f"import subprocess, sys; sys.exit(subprocess.call({[UV, 'pip', *command]!r}))"
+        return await self._run(self.online if network else self.offline, code)
 
     async def compile(self, folder: PurePath) -> None:
         """Compile the modules of a folder; ignore modules that do not compile in this version of Python."""
