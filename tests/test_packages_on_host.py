@@ -14,10 +14,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import anyio
 import pytest
 
 from command import refused
 from serving import running_server
+from snekhouse.host.ids import reserved_ids
+from snekhouse.packages.jail import workplace
+from snekhouse.registry.loading import load
 from wheels import make_sdist, make_wheel
 
 SNEKHOUSE = (sys.executable, "-I", str(Path(sys.executable).with_name("snekhouse")))
@@ -246,6 +250,17 @@ def test_a_container_needs_no_capability_to_change_owners(place: Place) -> None:
         done = place.command("packages", command, NAME, name, before=without)
         assert done.returncode == 0, done.stderr
     assert "beta" in place.evaluate("import beta; print(beta.__name__)")
+
+
+def test_no_jail_of_packages_has_an_id_that_a_server_reserved(place: Place) -> None:
+    registry = load(place.registry)
+
+    async def owner() -> int:
+        async with workplace(registry, registry.runtimes[NAME]) as found:
+            return found.owner.user
+
+    with reserved_ids(registry.server.uids, needed=1, wanted=20) as (first, last):
+        assert not first <= anyio.run(owner) <= last
 
 
 def test_no_lock_of_ours_can_be_held_by_a_program(place: Place) -> None:

@@ -56,7 +56,7 @@ def test_where_few_are_free_a_server_takes_what_it_needs() -> None:
 @pytest.mark.usefixtures("other")
 def test_where_too_few_are_free_the_remedy_is_told() -> None:
     with (
-        pytest.raises(HostError, match=r"needs 41 host ids in a row, .* name another range"),
+        pytest.raises(HostError, match=r"41 host ids in a row are needed, .* name another range"),
         reserved_ids(UIDS, needed=41, wanted=50),
     ):
         pass

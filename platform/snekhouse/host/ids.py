@@ -161,10 +161,10 @@ def _refusal(uids: Sequence[int], needed: int) -> str:
     first, last = uids
     if last - first + 1 < needed:
         return (
-            f"[server] uids {first} to {last} are {last - first + 1} ids, and this server needs {needed}: "
+            f"[server] uids {first} to {last} are {last - first + 1} ids, and {needed} are needed: "
             f"end the range at {first + needed - 1} or later"
         )
     return (
-        f"this server needs {needed} host ids in a row, and other servers on this host use too many of {first} to "
+        f"{needed} host ids in a row are needed, and servers on this host use too many of {first} to "
         f"{last}: name another range in [server] uids, or stop another server"
     )

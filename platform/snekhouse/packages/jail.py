@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
@@ -19,7 +19,7 @@ from snekhouse.assets import asset
 from snekhouse.errors import JailError, PackagesError
 from snekhouse.evaluation import Job, Result
 from snekhouse.host.cgroups.groups import server_group
-from snekhouse.host.ids import HostIdPool, HostIds
+from snekhouse.host.ids import HostIdPool, HostIds, reserved_ids
 from snekhouse.host.state import State, state_folder
 from snekhouse.host.survey import Host, identity_of, survey
 from snekhouse.jail.cold import ColdStart
@@ -167,9 +167,20 @@ async def workplace(registry: Registry, runtime: Runtime) -> AsyncIterator[Workp
     with ExitStack() as resources:
         state = resources.enter_context(state_folder(registry.server.state_path, layout))
         cgroups = resources.enter_context(server_group(layout, state.name)) if layout else None
-        owner = resources.enter_context(host.ids.lease())
+        owner = resources.enter_context(_leased_ids(host.ids, registry.server.uids))
         start = ColdStart(RunResources(cgroups, HostIdPool([owner], fork_server=owner)))
         yield Workplace(host, registry.server.allow_degraded, state, start, owner)
+
+
+@contextmanager
+def _leased_ids(ids: HostIdPool, uids: Sequence[int]) -> Iterator[HostIds]:
+    """Lease host ids that neither a server nor another command uses."""
+    if ids.shared:
+        with ids.lease() as shared:
+            yield shared
+        return
+    with reserved_ids(uids, needed=2, wanted=2) as own, HostIdPool.of(own).lease() as leased:
+        yield leased
 
 
 async def find_site(registry: Registry, runtime: Runtime) -> Site:
