@@ -1,5 +1,7 @@
 """Requirements are brought into the jail with what they name, and nothing that would have to be built, unless allowed."""
 
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +89,23 @@ def test_a_source_tree_is_copied_with_its_links_as_links(make: _MakeReader, give
     (reader.inputs.place / "tree" / "link").symlink_to("/etc/shadow")
     assert _read(given, reader.requirements(["./tree"])) == "/snekhouse/given/1/tree\n"
     assert (given / "1" / "tree" / "link").is_symlink()
+
+
+def test_a_source_tree_above_the_current_folder_has_its_own_name(given: Path, tmp_path: Path) -> None:
+    (tmp_path / "tree" / "docs").mkdir(parents=True)
+    reader = Reader(Inputs(given, tmp_path / "tree" / "docs"), builds=True, remedy=_REMEDY)
+    assert _read(given, reader.requirements([".."])) == "/snekhouse/given/1/tree\n"
+
+
+@pytest.mark.parametrize("requirement", ["./a.whl", "./tree"])
+def test_what_cannot_be_copied_is_named(make: _MakeReader, requirement: str) -> None:
+    reader = make(True)
+    (reader.inputs.place / "tree").mkdir()
+    os.mkfifo(reader.inputs.place / "a.whl")
+    os.mkfifo(reader.inputs.place / "tree" / "pipe")
+    path = re.escape(str(reader.inputs.place / requirement))
+    with pytest.raises(PackagesError, match=rf"^cannot read {path}: .*named pipe"):
+        reader.requirements([requirement])
 
 
 def test_a_file_is_brought_with_those_that_it_includes(

@@ -3,9 +3,11 @@
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from snekhouse.errors import PackagesError
 from snekhouse.registry.models import Mount
 
 _COPIES = "/snekhouse/given"
@@ -51,16 +53,26 @@ class Inputs:
         return inside
 
     def file(self, source: Path) -> str:
-        """Copy a file; return its path in the jail."""
+        """Copy a file; return its path in the jail.
+
+        Raises:
+            PackagesError: The file cannot be read.
+        """
         path, inside = self._next(source.name)
-        shutil.copyfile(source, path)
+        with _reading(source):
+            shutil.copyfile(source, path)
         path.chmod(0o644)
         return inside
 
     def tree(self, source: Path) -> str:
-        """Copy a source folder, without following links; return its path in the jail."""
-        path, inside = self._next(source.name or "source")
-        shutil.copytree(source, path, symlinks=True)
+        """Copy a source folder, without following links; return its path in the jail.
+
+        Raises:
+            PackagesError: The folder cannot be read.
+        """
+        path, inside = self._next(source.resolve().name or "source")  # `..` has a name only when it is resolved
+        with _reading(source):
+            shutil.copytree(source, path, symlinks=True)
         return inside
 
     def folder(self, source: Path) -> str:
@@ -101,6 +113,17 @@ class Inputs:
         folder.mkdir()
         folder.chmod(0o755)
         return folder / name, f"{_COPIES}/{self._copies}/{name}"
+
+
+@contextmanager
+def _reading(source: Path) -> Iterator[None]:
+    """Turn an error of the operating system into one that names what a person has given."""
+    try:
+        yield
+    except shutil.Error as error:  # of a folder: triples of source, copy and reason
+        raise PackagesError(f"cannot read {source}: {error.args[0][0][2]}; correct it, and try again") from error
+    except OSError as error:
+        raise PackagesError(f"cannot read {source}: {error.strerror or error}; correct it, and try again") from error
 
 
 def local_path(text: str, place: Path) -> Path | None:
