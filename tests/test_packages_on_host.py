@@ -243,8 +243,9 @@ def test_only_regular_files_with_ordinary_modes_are_installed(place: Place) -> N
 def test_a_container_needs_no_capability_to_change_owners(place: Place) -> None:
     without = ("setpriv", "--bounding-set=-chown,-fowner", "--inh-caps=-chown,-fowner")
     (place.sites / NAME).mkdir(mode=0o755)
-    for folder in (place.sites, place.sites / NAME):
-        os.chown(folder, 65534, 65534)  # as a volume of the image
+    (place.sites / f".{NAME}.lock").touch(0o600)
+    for path in (place.sites, *place.sites.iterdir()):
+        os.chown(path, 65534, 65534)  # as a volume of the image that a container of another user has filled
     for command, name in (("install", "alpha"), ("install", "beta"), ("remove", "alpha")):
         make_wheel(place.wheels, "beta", "1.0")
         done = place.command("packages", command, NAME, name, before=without)

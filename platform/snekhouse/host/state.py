@@ -131,7 +131,8 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
         BlockingIOError: Another process has the lock, and `wait` is false.
     """
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _LOCK_MODE), "w") as lock:
-        os.fchmod(lock.fileno(), _LOCK_MODE)  # an earlier server may have made it readable by all
+        if stat.S_IMODE(os.fstat(lock.fileno()).st_mode) != _LOCK_MODE:  # else another user may own it
+            os.fchmod(lock.fileno(), _LOCK_MODE)  # an earlier server may have made it readable by all
         fcntl.flock(lock, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
 
