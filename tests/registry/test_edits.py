@@ -1,5 +1,9 @@
 """What tools do to a person's registry: the bytes that are there stay, and differences are told."""
 
+import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -7,6 +11,7 @@ import tomli_w
 
 from snekhouse.errors import RegistryError
 from snekhouse.registry.edits import appended, differences, remove, settings
+from snekhouse.registry.file import exclusive
 from snekhouse.registry.loading import load, parse
 
 _TABLE = '[runtimes."3.14t"]\nexecutable = "/opt/python"\n'
@@ -23,6 +28,59 @@ def test_what_was_there_is_a_prefix_of_what_comes_to_be(tmp_path: Path, end: str
     draft.write()
     assert path.read_bytes().startswith(before)
     assert list(load(path).runtimes) == ["one", "3.14t"] == list(draft.registry.runtimes)
+
+
+def test_what_another_command_appended_meanwhile_stays(tmp_path: Path) -> None:
+    path = tmp_path / "runtimes.toml"
+    path.write_text(f'default = "one"\n{_WRITTEN}')
+    draft = appended(path, _TABLE)
+    appended(path, _TABLE.replace("3.14t", "3.15")).write()
+    draft.write()
+    assert list(load(path).runtimes) == ["one", "3.15", "3.14t"]
+
+
+def test_a_name_that_another_command_has_taken_meanwhile_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "runtimes.toml"
+    path.write_text(f'default = "one"\n{_WRITTEN}')
+    draft = appended(path, _TABLE)
+    appended(path, _TABLE).write()
+    before = path.read_bytes()
+    with pytest.raises(RegistryError):
+        draft.write()
+    assert path.read_bytes() == before
+
+
+def test_an_edit_waits_for_another(tmp_path: Path) -> None:
+    path = tmp_path / "runtimes.toml"
+    path.write_text(_SEVERAL)
+    edit = threading.Thread(target=remove, args=(path, "two"))
+    with exclusive(path):
+        edit.start()
+        edit.join(timeout=0.2)
+        assert path.read_text() == _SEVERAL
+    edit.join()
+    assert list(load(path).runtimes) == ["one", "three"]
+
+
+def test_a_file_keeps_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "runtimes.toml"
+    path.write_text(_SEVERAL)
+    path.chmod(0o640)
+    os.chown(path, 0, 65534)
+    remove(path, "three")
+    status = path.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (0, 65534, 0o640)
+
+
+def test_a_file_that_is_a_mount_of_its_own_is_written_in_place(tmp_path: Path) -> None:
+    path = tmp_path / "runtimes.toml"
+    path.write_text(_SEVERAL)
+    remove_in_mount = "from sys import argv; from pathlib import Path; from snekhouse.registry.edits import remove\n"
+    remove_in_mount += "remove(Path(argv[1]), 'two')"
+    script = 'mount --bind "$2" "$2" && "$0" -c "$1" "$2"'
+    subprocess.run(["unshare", "--mount", "sh", "-c", script, sys.executable, remove_in_mount, path], check=True)
+    assert list(load(path).runtimes) == ["one", "three"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,6 @@
 """Edits of a registry that a person wrote: append a table, remove one, compare. All other bytes stay as they are."""
 
-import os
 import re
-import shutil
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from typing import Any
 import tomli_w
 
 from snekhouse.errors import Problem, RegistryError
+from snekhouse.registry.file import exclusive, replace_file
 from snekhouse.registry.loading import parse
 from snekhouse.registry.models import Registry, Runtime
 
@@ -22,25 +21,24 @@ class Draft:
 
     Attributes:
         path: The file.
-        addition: The bytes to append.
+        table: The table, as TOML.
+        content: The file with the table at its end.
         registry: The registry that the file would then be.
     """
 
     path: Path
-    addition: bytes
+    table: str
+    content: bytes
     registry: Registry
 
     def write(self) -> None:
-        """Append to the file in one write; the bytes before it stay as they are.
+        """Append the table to the file; the bytes before it stay as they are, those of other commands included.
 
         Raises:
-            RegistryError: The file cannot be written.
+            RegistryError: The file cannot be written, or has changed and is not a registry with that table any more.
         """
-        try:
-            with self.path.open("ab", buffering=0) as file:
-                file.write(self.addition)
-        except OSError as error:
-            raise _not_written(self.path, error, _REMEDY) from error
+        with exclusive(self.path):
+            replace_file(self.path, appended(self.path, self.table).content, _REMEDY)
 
 
 def appended(path: Path, table: str) -> Draft:
@@ -55,41 +53,11 @@ def appended(path: Path, table: str) -> Draft:
     """
     before = path.read_bytes()
     gap = b"\n" if before.endswith(b"\n") or not before else b"\n\n"
-    addition = gap + table.encode()
-    return Draft(path, addition, parse(before + addition, str(path)))
-
-
-def replace_file(path: Path, content: bytes, remedy: str) -> None:
-    """Replace a file atomically; its permissions stay, and a link to it stays a link.
-
-    Args:
-        path: The file, in a folder that exists.
-        content: Its new content.
-        remedy: What to do if it cannot be written.
-
-    Raises:
-        RegistryError: The file cannot be written.
-    """
-    target = path.resolve()
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            shutil.copymode(target, draft)
-        draft.replace(target)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise _not_written(path, error, remedy) from error
+    content = before + gap + table.encode()
+    return Draft(path, table, content, parse(content, str(path)))
 
 
 _REMEDY = "make it writable, or edit it by hand"
-
-
-def _not_written(path: Path, error: OSError, remedy: str) -> RegistryError:
-    return RegistryError([Problem(str(path), "", f"cannot be written: {error.strerror}", remedy)])
 
 
 def remove(path: Path, name: str, *, default: str = "") -> None:
@@ -104,7 +72,12 @@ def remove(path: Path, name: str, *, default: str = "") -> None:
         RegistryError: The runtime is the default and no new default is named, the rest of the file is not a registry,
             the file has the runtime in a form that only a person can edit, or it cannot be written.
     """
-    before = path.read_bytes()
+    with exclusive(path):
+        replace_file(path, _without(path, path.read_bytes(), name, default), _REMEDY)
+
+
+def _without(path: Path, before: bytes, name: str, default: str) -> bytes:
+    """Return the content of a registry's file without the tables of a runtime."""
     parsed = tomllib.loads(before.decode("utf-8-sig"))
     table = parsed["runtimes"].pop(name)
     if not default and parsed.get("default", name) in {name, *table.get("aliases", ())}:
@@ -119,7 +92,7 @@ def remove(path: Path, name: str, *, default: str = "") -> None:
     if name in registry.runtimes or tomllib.loads(text.removeprefix("\ufeff")) != parsed:
         message = f"{'it, or the key default, ' if default else ''}has a form that this command cannot edit"
         raise RegistryError([Problem(str(path), _key(name), message, "remove it by hand")])
-    replace_file(path, content, _REMEDY)
+    return content
 
 
 def _key(name: str) -> str:

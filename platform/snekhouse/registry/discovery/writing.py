@@ -10,7 +10,7 @@ import tomli_w
 
 from snekhouse.errors import Problem, RegistryError
 from snekhouse.registry.discovery.interpreters import Interpreter
-from snekhouse.registry.edits import replace_file
+from snekhouse.registry.file import replace_file
 from snekhouse.registry.models import Mount
 
 _HEADER = """\
