@@ -55,6 +55,17 @@ def test_v1_is_found_below_the_servers_own_groups(tmp_path: Path) -> None:
     )
 
 
+def test_names_of_other_mounts_may_have_any_byte(tmp_path: Path) -> None:
+    make(tmp_path / "memory", tmp_path / "pids", tmp_path / "cpu,cpuacct")
+    proc = host(tmp_path, V1_MOUNTS, "4:memory:/\n3:cpu,cpuacct:/\n2:pids:/\n")
+    others = (
+        b"40 25 0:40 / /mnt/" + name + b" rw - ext4 /dev/sda rw\n" for name in (b"\xfc", "\u2028".encode(), b"\r")
+    )
+    (proc / "mountinfo").write_bytes(b"".join(others) + (proc / "mountinfo").read_bytes())
+    assert detect(proc).version == "v1"
+    assert own_undelegated_unit(proc) is None
+
+
 def test_v1_of_a_container_that_sees_only_its_own_group(tmp_path: Path) -> None:
     make(tmp_path / "memory", tmp_path / "pids", tmp_path / "cpu,cpuacct", tmp_path / "unified")
     (tmp_path / "unified/cgroup.controllers").write_text("")

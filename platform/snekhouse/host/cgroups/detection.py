@@ -45,8 +45,8 @@ def detect(proc: Path = Path("/proc/self"), booted: Path = BOOTED) -> Detection:
         proc: The server's folder in procfs.
         booted: A folder that exists where systemd runs.
     """
-    mounts = list(_cgroup_mounts((proc / "mountinfo").read_text()))
-    own = _own_groups((proc / "cgroup").read_text())
+    mounts = list(_cgroup_mounts(proc))
+    own = _own_groups(proc)
     candidates = [*(_detect_v2(mount, own, booted) for mount in mounts if mount.is_v2), _detect_v1(mounts, own)]
     return min(candidates, key=lambda found: len(found.missing))
 
@@ -58,8 +58,8 @@ def groups_above(controller: str, proc: Path = Path("/proc/self")) -> Iterator[P
         controller: The controller that selects the hierarchy of v1; v2 has one hierarchy for all.
         proc: The server's folder in procfs.
     """
-    own = _own_groups((proc / "cgroup").read_text())
-    for mount in _cgroup_mounts((proc / "mountinfo").read_text()):
+    own = _own_groups(proc)
+    for mount in _cgroup_mounts(proc):
         name = "" if mount.is_v2 else controller
         if name in own and (mount.is_v2 or name in mount.controllers):
             group = _folder(mount, own[name])
@@ -73,8 +73,8 @@ def own_undelegated_unit(proc: Path = Path("/proc/self"), booted: Path = BOOTED)
         proc: The server's folder in procfs.
         booted: A folder that exists where systemd runs.
     """
-    own = _own_groups((proc / "cgroup").read_text())
-    for mount in _cgroup_mounts((proc / "mountinfo").read_text()):
+    own = _own_groups(proc)
+    for mount in _cgroup_mounts(proc):
         if mount.is_v2 and "" in own and "memory" in _controllers(mount.point):  # a hybrid host has it in v1
             return undelegated_unit(_folder(mount, own[""]), booted)
     return None
@@ -88,9 +88,9 @@ class _Mount:
     controllers: frozenset[str]
 
 
-def _cgroup_mounts(mountinfo: str) -> Iterator[_Mount]:
+def _cgroup_mounts(proc: Path) -> Iterator[_Mount]:
     """Read proc_pid_mountinfo(5): fields up to " - ", then type, source and the superblock's options."""
-    for line in mountinfo.splitlines():
+    for line in _lines(proc / "mountinfo"):
         left, _, right = line.partition(" - ")
         kind, _, options = right.split(" ", 2)
         root, point = left.split(" ")[3:5]
@@ -99,13 +99,18 @@ def _cgroup_mounts(mountinfo: str) -> Iterator[_Mount]:
             yield _Mount(root, Path(point), kind == "cgroup2", controllers)
 
 
-def _own_groups(text: str) -> dict[str, str]:
+def _own_groups(proc: Path) -> dict[str, str]:
     """Read /proc/PID/cgroup (cgroups(7)): the path for each controller; the path of v2 has an empty name."""
     groups: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in _lines(proc / "cgroup"):
         _, controllers, path = line.split(":", 2)
         groups |= dict.fromkeys(controllers.split(","), path)
     return groups
+
+
+def _lines(file: Path) -> list[str]:
+    """Read the lines of a file in procfs. A path in it may have all bytes but that of a newline."""
+    return os.fsdecode(file.read_bytes()).split("\n")[:-1]
 
 
 def _folder(mount: _Mount, path: str) -> Path:
