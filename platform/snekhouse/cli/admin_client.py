@@ -1,5 +1,6 @@
 """A client of a running server's admin API, for commands."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -37,7 +38,7 @@ def ask_server(url: str, path: str) -> Any:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         raise RemoteError(f"{url} refused the request: {error.code} {_description(error)}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise RemoteError(f"no valid answer from {url}: {error}; start the server, or name one with --url") from error
 
 

@@ -1,5 +1,6 @@
 """The releases of CPython in python.org's list."""
 
+import http.client
 import json
 import re
 import urllib.request
@@ -38,7 +39,7 @@ def newest_releases(url: str) -> dict[tuple[int, int], Release]:
     try:
         with urllib.request.urlopen(url, timeout=_LIST_TIMEOUT_S) as answer:  # noqa: S310 - checked above
             return _newest(json.loads(answer.read(_MAX_BYTES)))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, http.client.HTTPException) as error:
         raise RemoteError(
             f"cannot read a list of releases from {url}: {error}; check the network, or name another list with --url"
         ) from error

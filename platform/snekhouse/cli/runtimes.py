@@ -17,7 +17,7 @@ from snekhouse.cli.output import command, print_json, print_lines, print_text, s
 from snekhouse.cli.probing import find_in_root, probed
 from snekhouse.cli.releases import RELEASES, newer_release, newest_releases
 from snekhouse.cli.tables import print_table
-from snekhouse.errors import InterpreterError, Problem, RegistryError
+from snekhouse.errors import InterpreterError, Problem, RegistryError, RemoteError
 from snekhouse.host.identity import identity_for
 from snekhouse.host.survey import survey
 from snekhouse.registry.discovery.interpreters import Interpreter, find_interpreter, find_interpreters
@@ -136,22 +136,25 @@ def diff(
 ) -> None:
     """Compare a registry with what a server serves, through its admin API; exit 1 if they differ."""
     loaded = load(registry)
-    served = ask_server(url or f"http://127.0.0.1:{loaded.server.bind.rpartition(':')[2]}", "runtimes")
-    found = tuple(
-        differences(
-            {
-                "default": served["registry"]["default"],
-                "runtimes": {each["name"]: _without_null(each["settings"], but="name") for each in served["runtimes"]},
-            },
-            {"default": loaded.default, "runtimes": {each.name: settings(each) for each in loaded.runtimes.values()}},
-        )
-    )
+    served = _served(url or f"http://127.0.0.1:{loaded.server.bind.rpartition(':')[2]}")
+    written = {each.name: settings(each) for each in loaded.runtimes.values()}
+    found = tuple(differences(served, {"default": loaded.default, "runtimes": written}))
     if json:
         print_json([dataclasses.asdict(change) for change in found])
     else:
         print_lines(map(str, found) if found else [f"{registry}: the server serves the same"])
     if found:
         raise typer.Exit(1)
+
+
+def _served(url: str) -> dict[str, Any]:
+    """Ask a server for its default runtime, and the settings of its runtimes."""
+    answer = ask_server(url, "runtimes")
+    try:
+        runtimes = {each["name"]: _without_null(each["settings"], but="name") for each in answer["runtimes"]}
+        return {"default": answer["registry"]["default"], "runtimes": runtimes}
+    except (KeyError, TypeError) as error:
+        raise RemoteError(f"{url} is not a server of this version; name the right one with --url") from error
 
 
 def _without_null(sent: Any, *, but: str = "") -> Any:
