@@ -100,8 +100,22 @@ class TestEval:
         assert snekhouse("eval", "-r", small, program, "--stdin-file", tmp_path / "in").stdout == "['a', 'b']\n"
         assert snekhouse("eval", "-r", small, program, "--stdin-file", "-", stdin=b"c").stdout == "['c']\n"
         assert snekhouse("eval", "-r", small, program, stdin=b"c").stdout == "[]\n"
-        message = refused(snekhouse("eval", "-r", small, "-", "--stdin-file", "-", stdin=b"c"))
-        assert "cannot be both the program and its input" in message
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("eval", "-", "--stdin-file", "-"),
+            ("eval", "-f", "-", "--stdin-file", "-"),
+            ("eval", "1", "--file", "-", "--stdin-file", "-"),
+            ("compare", "-", "--stdin-file", "-"),
+            ("judge", "-", "-"),
+            ("judge", "-", "cases", "--checker", "-"),
+        ],
+        ids=" ".join,
+    )
+    def test_standard_input_is_read_only_once(self, small: Path, words: tuple[str, ...]) -> None:
+        said = refused(snekhouse(*words, "-r", small, stdin=b"print(1)"))
+        assert "standard input can be read only once; name a file instead of the second -" in said
 
     def test_exits_with_255_without_a_returncode(self, registry_path: Path) -> None:
         done = snekhouse("eval", "-r", registry_path, "--json", r"import os; os.write(1, b'\xff')")

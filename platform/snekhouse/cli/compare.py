@@ -7,6 +7,7 @@ from typing import Annotated
 import anyio
 import typer
 
+from snekhouse.cli import files
 from snekhouse.cli.judge_options import ProgramArgument, set_up_quiet_logs, text_of, validated_request
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_json, print_lines, say
@@ -42,6 +43,7 @@ def compare(
 
     The exit code is 1 if there are several groups.
     """
+    files.check_standard_input(program, stdin_file)
     set_up_quiet_logs()
     loaded = load(registry)
     stdin = text_of(stdin_file) if stdin_file else ""

@@ -3,6 +3,7 @@
 import os
 import sys
 from base64 import b64decode
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -54,7 +55,7 @@ def evaluate(
     rest = list(args or ())
     if program is not None and code is not None:
         rest.insert(0, code)
-    source = _source(code, program, stdin_file)
+    source = _source(code, program, [stdin_file, *(file or ())])
     _check_pairs(interactive=interactive, url=url, json=json, encoding=encoding)
     if url:
         request = {"args": ["-c", source, *rest], "separate_stderr": separate_stderr}
@@ -107,14 +108,14 @@ def _has_colors() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
-def _source(code: str | None, program: Path | None, stdin_file: Path | None) -> str:
+def _source(code: str | None, program: Path | None, others: Sequence[Path | None]) -> str:
     if program is None and code is None:
         raise typer.BadParameter("name a program: CODE, -f FILE, or - for standard input")
     if program is None and code not in {None, "-"}:
+        files.check_standard_input(*others)
         return str(code)
     place = program or _STANDARD_INPUT
-    if program is None and stdin_file == _STANDARD_INPUT:
-        raise typer.BadParameter("standard input cannot be both the program and its input; use -f FILE for the program")
+    files.check_standard_input(place, *others)
     try:
         return files.read_input(place).decode("utf-8-sig")
     except UnicodeDecodeError as error:

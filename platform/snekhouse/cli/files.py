@@ -21,6 +21,16 @@ def read_input(path: Path) -> bytes:
         raise typer.BadParameter(f"cannot read {path}: {error.strerror}") from error
 
 
+def check_standard_input(*paths: Path | None) -> None:
+    """Check that at most one argument is ``-``: a second reader of standard input would get nothing.
+
+    Raises:
+        typer.BadParameter: Several are.
+    """
+    if [str(path) for path in paths].count("-") > 1:
+        raise typer.BadParameter("standard input can be read only once; name a file instead of the second -")
+
+
 def uploads(paths: Iterable[Path]) -> tuple[File, ...]:
     """Read files to send. A relative path stays the same in the home; any other path is shortened to its file name.
 

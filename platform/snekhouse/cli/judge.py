@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
+from snekhouse.cli import files
 from snekhouse.cli.judge_options import ProgramArgument, set_up_quiet_logs, text_of, validated_request, with_places
 from snekhouse.cli.options import DEFAULT_REGISTRY, JsonOption, RegistryOption
 from snekhouse.cli.output import print_json, print_lines
@@ -56,6 +57,7 @@ def judge_program(
 
     The exit code is 1 if it does not pass all.
     """
+    files.check_standard_input(program, cases, checker)
     set_up_quiet_logs()
     loaded = load(registry)
     chosen = loaded.resolve(runtime or loaded.default)
