@@ -62,7 +62,6 @@ _TOOL_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alte
 """Folders with compilers and what they need, on the host or in a runtime's root: hier(7)."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class InstallJail:
     """The jail of one change.
