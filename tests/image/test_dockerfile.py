@@ -33,6 +33,12 @@ def test_the_one_in_the_repository_is_what_the_registry_renders() -> None:
     assert (_ROOT / "Dockerfile").read_text() == snekhouse("render", "dockerfile", "-r", _IMAGE, cwd=_ROOT).stdout
 
 
+def test_a_registry_may_have_any_name_that_ends_in_toml() -> None:
+    dockerfile = render_dockerfile(parse(_IMAGE.read_bytes(), "folder/mine \u00e9.toml"))
+    assert 'COPY ["mine \\u00e9.toml", "/etc/snekhouse/runtimes.toml"]' in dockerfile
+    assert "!*.toml" in (_ROOT / ".dockerignore").read_text().splitlines()
+
+
 def test_a_registry_that_builds_nothing_is_refused(small: Path) -> None:
     done = snekhouse("render", "dockerfile", "-r", small)
     assert (done.returncode, done.stdout) == (2, "")
