@@ -143,6 +143,27 @@ def test_pods_in_user_namespaces_use_ids_that_exist_there(tmp_path: Path) -> Non
     assert 0 < first < last < 65534  # kubelet maps 65536 ids; the last but one is nobody
 
 
+@pytest.mark.parametrize("overlay", _OVERLAYS)
+def test_pods_that_have_the_same_ids_are_on_different_nodes(overlay: str) -> None:
+    deployment = manifest(overlay, "Deployment")["spec"]
+    rolling = deployment["strategy"]["rollingUpdate"]
+    affinity = pod(overlay)["spec"].get("affinity", {}).get("podAntiAffinity", {})
+    if overlay in {"cgroup-writable", "crio", "gke"}:
+        (term,) = affinity["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert term["topologyKey"] == "kubernetes.io/hostname"
+        assert term["labelSelector"]["matchLabels"] == pod(overlay)["metadata"]["labels"]
+        assert rolling == {"maxUnavailable": 1, "maxSurge": 0}
+    else:
+        assert affinity == {}
+        assert rolling == {"maxUnavailable": 0, "maxSurge": 1}
+
+
+@pytest.mark.parametrize("overlay", _OVERLAYS)
+def test_only_the_autoscaler_says_how_many_pods_there_are(overlay: str) -> None:
+    assert "replicas" not in manifest(overlay, "Deployment")["spec"]
+    assert manifest(overlay, "HorizontalPodAutoscaler")["spec"]["minReplicas"] == 2
+
+
 def test_the_profile_of_apparmor_is_added_by_a_component(tmp_path: Path) -> None:
     kustomization = {"resources": ["base"], "components": ["apparmor"]}
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
