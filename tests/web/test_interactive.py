@@ -230,6 +230,32 @@ def test_a_client_that_goes_away_ends_its_program(server: Server) -> None:
 
 
 @pytest.mark.alone
+def test_clients_that_went_away_while_their_input_waits_end_their_programs(server: Server) -> None:
+    with ExitStack() as clients:
+        for _ in range(3):
+            client = clients.enter_context(connected(server))
+            send(client, input="import time; time.sleep(60)")
+            for _ in range(8):
+                send(client, stdin="x" * 100_000)
+            client.socket.shutdown(socket.SHUT_RDWR)
+        deadline = time.monotonic() + 2 * SLOWNESS
+        while guests(*UIDS) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert time.monotonic() < deadline, "a program still runs"
+
+
+def test_a_connection_gives_up_its_place_at_its_end(small: Path, tmp_path: Path) -> None:
+    setting = "[server]\nconnections_per_address = 2\n"
+    text = small.read_text()
+    small.write_text(text.replace("[server]\n", setting, 1) if "[server]" in text else setting + text)
+    with running_server(small, tmp_path / "log") as server:
+        for _ in range(4):
+            with connected(server, "only") as client:
+                send(client, input="print(1)")
+                assert end(client)["status"] == "ok"
+
+
+@pytest.mark.alone
 def test_a_client_that_sends_no_request_is_closed(server: Server) -> None:
     with connected(server) as client:
         begin = time.monotonic()

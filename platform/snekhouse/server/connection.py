@@ -6,7 +6,6 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 
-from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
@@ -14,6 +13,7 @@ from hypercorn.typing import AppWrapper, ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
 
 from snekhouse.server.protocols import HttpProtocol
+from snekhouse.server.tasks import ConnectionTasks
 
 _log = logging.getLogger("snekhouse.server")
 
@@ -32,8 +32,11 @@ _HALF_CLOSED_TIMEOUT_S = 0.03
 MAX_ENDING = 8
 """How many connections may report to the application in parallel that their client is gone: each takes 0.5 ms."""
 
+_TELL_TIMEOUT_S = 0.05
+"""Seconds for the application to take the message that the client is gone; its queue may be full of other messages."""
+
 _END_TIMEOUT_S = 5.0
-"""Seconds for the application to end after the client is gone."""
+"""Seconds for the application to end by itself after the client is gone."""
 
 
 class Connection(asyncio.StreamReaderProtocol):
@@ -84,6 +87,7 @@ class Connection(asyncio.StreamReaderProtocol):
         self._reading: asyncio.Task[None] | None = None
         self._is_handling = False
         self._is_served = False  # True once the writer and the protocol exist
+        self._tasks = ConnectionTasks()
         self._writer: asyncio.StreamWriter
         self._protocol: HttpProtocol
 
@@ -100,8 +104,8 @@ class Connection(asyncio.StreamReaderProtocol):
             return
         self._is_served = True
         try:
-            async with TaskGroup(self._loop) as tasks:
-                self._protocol = self._speak(socket, tasks)
+            async with self._tasks:
+                self._protocol = self._speak(socket)
                 self._set_timer(IDLE_TIMEOUT_S, self.close)
                 self._reading = self._loop.create_task(self._read())
                 await asyncio.wait({self._reading})
@@ -146,12 +150,12 @@ class Connection(asyncio.StreamReaderProtocol):
             self._reading.cancel()
         super().connection_lost(exc)
 
-    def _speak(self, socket: socket.socket, tasks: TaskGroup) -> HttpProtocol:
+    def _speak(self, socket: socket.socket) -> HttpProtocol:
         parties = (
             self._app,
             self._config,
             self._context,
-            tasks,
+            self._tasks,
             ConnectionState(LifespanState()),
             False,  # TLS
             parse_socket_addr(socket.family, socket.getpeername()),
@@ -183,17 +187,20 @@ class Connection(asyncio.StreamReaderProtocol):
             with suppress(TimeoutError):
                 async with asyncio.timeout(_HALF_CLOSED_TIMEOUT_S):
                     await self._answered.wait()
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - this is a coroutine
         self._is_closing = True
-        self._set_timer(_END_TIMEOUT_S, task.cancel)
+        self._set_timer(_END_TIMEOUT_S, self._tasks.cancel)
         if self._writer.transport.get_write_buffer_size():
             self._writer.close()
         else:
             self._writer.transport.abort()
         async with self._ending:
-            await self._protocol.handle(Closed())
+            try:
+                async with asyncio.timeout(_TELL_TIMEOUT_S):
+                    await self._protocol.handle(Closed())
+            except TimeoutError:
+                self._tasks.cancel()
             await asyncio.sleep(0)  # let the application handle this before another connection reports its end
+        await self._tasks.end()
 
     async def _send(self, event: Event) -> None:
         """Handle an event of the protocol."""

@@ -108,8 +108,8 @@ class Listener:
                 connection.close()
         if self._connections:
             _, late = await asyncio.wait(self._connections.values(), timeout=grace)
-            for task in late:
-                task.cancel()
+            for connection in [each for each, task in self._connections.items() if task in late]:
+                connection.abort()
             if late:
                 await asyncio.wait(late, timeout=grace)
 
