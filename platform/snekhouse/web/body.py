@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from snekhouse.errors import RequestError
-from snekhouse.web.explaining import explained, title_of
+from snekhouse.web.explaining import explained
 from snekhouse.web.json_outline import Outline
 from snekhouse.web.long_string import LongString
 from snekhouse.web.memory_budget import reservation_of
@@ -112,7 +112,8 @@ def _validate(model: type[_Model], body: bytes, strings: Mapping[str, LongString
     try:
         return model.model_validate_json(body, context=strings)
     except ValidationError as error:
-        raise RequestError(explained(error, model, body), title=title_of(error)) from None
+        title, description = explained(error, model, body)
+        raise RequestError(description, title=title) from None
 
 
 _MAX_FORM = 1 << 20

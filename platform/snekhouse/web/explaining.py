@@ -17,14 +17,6 @@ _INVALID_FILE = "Request file is invalid"
 """Titles of snekbox, which its clients compare."""
 
 
-def title_of(error: ValidationError) -> str:
-    """Choose the title; errors of files count only if there are no others."""
-    kinds = {problem["type"] for problem in error.errors(include_url=False, include_context=False, include_input=False)}
-    if kinds == {"json_invalid"}:
-        return NOT_JSON
-    return _INVALID_FILE if kinds == {INVALID_FILE} else _NOT_VALID
-
-
 _MAX_PROBLEMS = 10
 """Problems of a body that an answer lists."""
 
@@ -35,19 +27,37 @@ _MAX_KEY_LENGTH = 100
 """Characters of a key that an answer repeats."""
 
 
-def explained(error: ValidationError, model: type[BaseModel], body: bytes) -> str:
-    """List the problems of a body with their locations.
+_MAX_LISTED = 1_000
+"""Problems of a body of which some are listed: pydantic makes a list of all, which takes time and memory."""
+
+
+def explained(error: ValidationError, model: type[BaseModel], body: bytes) -> tuple[str, str]:
+    """Explain the problems of a body.
 
     Args:
         error: What pydantic found.
         model: The schema.
         body: The body.
+
+    Returns:
+        The title of the answer, and its description: problems with their locations.
     """
+    count = error.error_count()
+    if count > _MAX_LISTED:
+        return _NOT_VALID, f"{count} fields are wrong or unknown; GET /openapi.json describes them all"
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     listed = "; ".join(sentence(problem, model) for problem in islice(problems, _MAX_PROBLEMS))
-    more = error.error_count() - _MAX_PROBLEMS
+    more = count - _MAX_PROBLEMS
     listed = listed.replace("hex escape", "hex escape (a lone surrogate is not a character)")
-    return listed + (f"; and {more} more" if more > 0 else "") + _misspelt(problems, model, body)
+    return _title(problems), listed + (f"; and {more} more" if more > 0 else "") + _misspelt(problems, model, body)
+
+
+def _title(problems: Sequence[ErrorDetails]) -> str:
+    """Choose the title; problems of files count only if there are no others."""
+    kinds = {problem["type"] for problem in problems}
+    if kinds == {"json_invalid"}:
+        return NOT_JSON
+    return _INVALID_FILE if kinds == {INVALID_FILE} else _NOT_VALID
 
 
 def sentence(problem: ErrorDetails, model: type[BaseModel]) -> str:
