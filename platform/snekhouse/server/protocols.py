@@ -6,16 +6,19 @@ headers disagree about the end of the body, and closes connections after a faile
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import h2.errors
 import h2.events
+import h2.exceptions
+import h2.stream
 import h11
 from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.events import EndBody
+from hypercorn.protocol.events import EndBody, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError, H11Protocol, H11WSConnection
@@ -174,8 +177,44 @@ class _Http2(H2Protocol):
         self._requests = 0
         await super().handle(event)
 
+    async def stream_send(self, event: StreamEvent) -> None:
+        if isinstance(event, StreamClosed):
+            await self._reset(event.stream_id)
+        await super().stream_send(event)
+
+    async def _send_data(self, stream_id: int) -> None:
+        await super()._send_data(stream_id)
+        if stream_id not in self.stream_buffers and stream_id not in self.streams:
+            await self._reset(stream_id)
+
+    async def _reset(self, stream_id: int) -> None:
+        """Reset a stream that the application has left, if its answer or its request is not complete.
+
+        Hypercorn would keep what the client has not read, and the client would wait for the rest.
+        """
+        buffer, stream = self.stream_buffers.get(stream_id), self.connection.streams.get(stream_id)
+        if buffer and not buffer.complete:
+            code = h2.errors.ErrorCodes.INTERNAL_ERROR
+        elif stream and stream.state_machine.state is h2.stream.StreamState.HALF_CLOSED_LOCAL:
+            code = h2.errors.ErrorCodes.NO_ERROR  # the client need not send the rest of its request
+        else:
+            return
+        with suppress(h2.exceptions.ProtocolError):
+            self.connection.reset_stream(stream_id, code)
+            await self._flush()
+        if buffer:
+            await buffer.close()
+            self.priority.unblock(stream_id)  # for the task that sends, which removes the buffer
+            await self.has_data.set()
+
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
-        await super()._handle_events(events)
+        for event in events:
+            if isinstance(event, h2.events.DataReceived) and event.stream_id not in self.streams:
+                # The rest of a request that is answered or refused. Hypercorn would end the connection.
+                self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            else:
+                await super()._handle_events([event])
+        await self._flush()
         if any(isinstance(event, h2.events.RequestReceived) for event in events):
             await self.send(Updated(idle=self.idle))  # Hypercorn regards a refused request as in progress
 
