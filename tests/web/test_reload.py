@@ -15,6 +15,8 @@ from crowds import crowd, until
 from serving import Server, await_fork_servers, running_server
 from snekhouse.registry.loading import load
 
+TOKEN = "the-token-of-these-tests-w3K"
+
 ANOTHER = '\n[runtimes.other]\nexecutable = "{executable}"\nmounts = [{mounts}]\n'
 
 
@@ -271,3 +273,31 @@ def test_workers_reload_together(small: Path, tmp_path: Path) -> None:
         assert re.findall(r'reloads_total\{outcome="reloaded"\} (\d+)', numbers) == ["1"]
         assert len(set(re.findall(r'process_open_fds\{pid="(\d+)"\}', numbers))) == 2
         assert re.findall(r'evals_total\{runtime="other",status="ok"\} (\d+)', numbers) == ["20"]
+
+
+def test_a_worker_has_the_others_do_what_it_is_asked_for_and_it_counts_once(small: Path, tmp_path: Path) -> None:
+    small.write_text(small.read_text().replace("[server]\n", "[server]\nworkers = 3\nconcurrency = 3\n"))
+
+    def has_starts(count: int) -> bool:
+        numbers = re.findall(r"fork_server_starts_total\{.*\} (\d+)", server.client.get("/metrics").text)
+        return sum(map(int, numbers)) == count
+
+    def has_reloads(count: int) -> bool:
+        return server.log.read_text().count("registry reloaded") == count
+
+    def ask(path: str) -> None:
+        headers = {"Authorization": f"Bearer {TOKEN}", "Connection": "close"}  # any worker may get it
+        assert server.client.post(f"/admin/{path}", headers=headers).status_code == 200
+
+    with running_server(small, tmp_path / "log", {"SNEKHOUSE_ADMIN_TOKEN": TOKEN}) as server:
+        until(partial(has_starts, 3))
+        for count in range(2, 5):
+            ask("runtimes/only/probe")
+            until(partial(has_starts, 3 * count))
+        for count in range(1, 4):
+            ask("reload")
+            until(partial(has_reloads, 3 * count))
+            reloads = re.findall(r'reloads_total\{outcome="reloaded"\} (\d+)', server.client.get("/metrics").text)
+            assert reloads == [str(count)]
+        server.process.send_signal(signal.SIGHUP)
+        until(partial(has_reloads, 12))

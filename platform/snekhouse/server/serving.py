@@ -12,6 +12,7 @@ import anyio
 from hypercorn.config import Config
 from starlette.types import ASGIApp
 
+from snekhouse.errors import SnekhouseError
 from snekhouse.host.per_worker_number import PerWorkerNumber
 from snekhouse.registry.models import Registry
 from snekhouse.registry.server import Server
@@ -19,6 +20,7 @@ from snekhouse.server.access_log import AccessLog
 from snekhouse.server.allocator import keep_trimmed
 from snekhouse.server.forwarding import Forwarding, bound_socket, opened_clients, worker_socket
 from snekhouse.server.listening import Listener
+from snekhouse.server.orders import Orders
 from snekhouse.server.worker import Worker
 from snekhouse.service import Reloader, Service, open_service, opened_sessions
 from snekhouse.waiting import first
@@ -60,8 +62,9 @@ async def serve_registry(
             opened_clients(worker.folder, registry.server.workers) as clients,
             anyio.create_task_group() as serving,
         ):
+            orders = Orders(worker)
             reloader = Reloader(
-                service, registry, share=worker.share, tell_others=worker.tell_others, is_counted=worker.number == 0
+                service, registry, share=worker.share, tell_others=orders.give, is_counted=worker.number == 0
             )
             on_loopback = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
             app = create_app(service, reloader, sessions, admin_token, on_loopback=on_loopback)
@@ -76,7 +79,7 @@ async def serve_registry(
             serving.start_soon(reloader.watch)
             serving.start_soon(keep_trimmed)
             serving.start_soon(service.metrics.measure_lag)
-            serving.start_soon(_reload, reloader, hangups)
+            serving.start_soon(_obey, hangups, orders, reloader, service)
             lifeline = [partial(anyio.wait_readable, worker.lifeline)] if worker.lifeline else []
             await first(signals.__anext__, *lifeline)
             await _drain(service, forwarding, service.registry.server.drain, signals)
@@ -122,9 +125,17 @@ def _config() -> Config:
     return config
 
 
-async def _reload(reloader: Reloader, hangups: AsyncIterator[signal.Signals]) -> None:
+async def _obey(hangups: AsyncIterator[signal.Signals], orders: Orders, reloader: Reloader, service: Service) -> None:
+    """At each SIGHUP, do what other workers ask for, or else reload the registry."""
     async for _ in hangups:
-        await reloader.reload()
+        for runtime in orders.take() or [""]:
+            if not runtime:
+                await reloader.reload()
+                continue
+            try:
+                await service.renew(runtime)
+            except SnekhouseError as error:
+                _log.warning("cannot prepare the runtime %s again: %s", runtime, error)
 
 
 async def _drain(

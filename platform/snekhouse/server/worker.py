@@ -1,7 +1,5 @@
 """A worker process, and its share of the registry's limits."""
 
-import os
-import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,11 +37,6 @@ class Worker:
     room: PerWorkerNumber = field(default_factory=PerWorkerNumber)
     folder: Path | None = None
     is_replacement: bool = False
-
-    def tell_others(self) -> None:
-        """Make the other workers reload their registry too."""
-        if self.supervisor:
-            os.kill(self.supervisor, signal.SIGHUP)
 
     def share(self, registry: Registry) -> Registry:
         """Return the registry with this worker's share of each limit that is divided; `queue` is not."""

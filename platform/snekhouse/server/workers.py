@@ -70,7 +70,8 @@ class _Workers:
     def watch(self) -> int:
         """Replace and end workers until none is left, then exit. In a new worker, return its number."""
         while self._workers:
-            received = signal.sigwait(_SIGNALS)
+            info = signal.sigwaitinfo(_SIGNALS)
+            received = info.si_signo
             if received == signal.SIGCHLD:
                 for number in self._killed():
                     time.sleep(_RESTART_DELAY_S)
@@ -78,7 +79,7 @@ class _Workers:
                     if not self.fork(number):
                         return number
             elif received == signal.SIGHUP:
-                self._signal(signal.SIGHUP)
+                self._signal(signal.SIGHUP, but=info.si_pid)  # a worker has already done what it asks the others for
             else:
                 self._end(0)  # a second signal is forwarded too: it ends evaluations immediately
         shutil.rmtree(self._numbers)
@@ -105,14 +106,14 @@ class _Workers:
         self._code = code
         self._signal(signal.SIGTERM)
 
-    def _signal(self, number: int) -> None:
-        for pid in self._workers:
+    def _signal(self, number: int, *, but: int = 0) -> None:
+        for pid in self._workers.keys() - {but}:
             os.kill(pid, number)
 
 
 @contextmanager
 def _blocked() -> Iterator[None]:
-    """Block signals in the supervisor, which waits with `sigwait`; unblock them in workers."""
+    """Block signals in the supervisor, which waits with `sigwaitinfo`; unblock them in workers."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield

@@ -44,7 +44,7 @@ class Reloader:
     """Reloads the registry of a server each time its file changes or a client requests it.
 
     Attributes:
-        tell_others: Makes the other workers reload as well.
+        tell_others: Makes the other workers prepare a runtime again, or reload if its name is empty.
         last: The last attempt; None before the first.
     """
 
@@ -54,7 +54,7 @@ class Reloader:
         served: Registry,
         *,
         share: Callable[[Registry], Registry] = lambda registry: registry,
-        tell_others: Callable[[], None] = lambda: None,
+        tell_others: Callable[[str], None] = lambda _runtime: None,
         is_counted: bool = True,
     ) -> None:
         """Prepare to reload.
@@ -63,7 +63,7 @@ class Reloader:
             service: The service.
             served: The registry when the server started, before its limits were divided among workers.
             share: Returns the part of a registry that this process serves.
-            tell_others: Makes the other workers reload as well.
+            tell_others: Makes the other workers prepare a runtime again, or reload if its name is empty.
             is_counted: Whether this process counts reloads; all workers reload, and one of them counts.
         """
         self._service = service

@@ -41,7 +41,7 @@ class AdminProbe(HTTPEndpoint):
         """Probe a runtime again, and serve its interpreter as it is now."""
         service, reloader = _state(request)
         renewed = await service.renew(request.path_params["runtime"])
-        reloader.tell_others()
+        reloader.tell_others(renewed.runtime.name)
         return await _detail(service, renewed)
 
 
@@ -52,7 +52,7 @@ class AdminReload(HTTPEndpoint):
         """Reload the registry's file."""
         _, reloader = _state(request)
         done = await reloader.reload()
-        reloader.tell_others()
+        reloader.tell_others("")
         if done.error:
             refusal = ErrorOut(title=_UNPROCESSABLE.phrase, description=done.error)  # operators need every line
             return Response(refusal.model_dump_json(), _UNPROCESSABLE, media_type="application/json")
