@@ -2,12 +2,13 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from serving import SLOWNESS
+from serving import SLOWNESS, running_server
 from web.test_judge import events
 
 VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
@@ -45,6 +46,20 @@ def test_what_is_normalized_is_no_difference(client: httpx.Client) -> None:
     assert len(compared(client, input=VERSION, normalize={"versions": True})["groups"]) == 1
     code = "print(object())"
     assert len(compared(client, input=code, normalize={"addresses": True})["groups"]) == 1
+
+
+@pytest.mark.parametrize("named", [["only", "broken"], ["broken", "only"]])
+def test_a_runtime_that_is_named_must_be_available(small: Path, tmp_path: Path, named: list[str]) -> None:
+    small.write_text(f'{small.read_text()}\n[runtimes.broken]\nexecutable = "/no/such/python"\n')
+    small.write_text(f'default = "only"\n{small.read_text()}')
+    with running_server(small, tmp_path / "log") as server:
+        assert list(compared(server.client, input="print(1)")["results"]) == ["only"]
+        answer = server.client.post("/compare", json={"input": "print(1)", "runtimes": named})
+        assert answer.status_code == 503
+        assert "the runtime broken is unavailable" in answer.json()["description"]
+        metrics = server.client.get("/metrics").text
+    assert 'snekhouse_evals_total{runtime="broken",status="refused"} 1.0' in metrics
+    assert 'snekhouse_evals_total{runtime="only",status="ok"} 1.0' in metrics
 
 
 def test_runtimes_can_be_chosen_also_by_alias(client: httpx.Client) -> None:

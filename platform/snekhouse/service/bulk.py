@@ -100,6 +100,8 @@ async def evaluate_in_bulk(
             if has_slot:
                 return Result(Status.INTERNAL_ERROR, JAIL_FAILED, message=str(error))
             if is_first or service.is_closing:
+                if is_first:
+                    service.metrics.ended(runtime.name, "refused")
                 raise
             state = service.runtimes.get(runtime.name)
             if state is None or state.probe is None:  # since a reload

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from snekhouse.errors import SnekhouseError
@@ -116,6 +117,7 @@ async def judge_cases(
             await evaluate_all(service, tasks(), done, run)
     for index, verdict in enumerate(verdicts):
         if verdict is Verdict.SKIPPED:
+            await anyio.lowlevel.checkpoint()  # let other tasks run: `take` may not wait
             await take(CaseResult(index, Judgement(verdict)))
     return verdicts
 

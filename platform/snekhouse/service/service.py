@@ -206,6 +206,22 @@ class Service:
             return await self._admitted(state, job, observer, in_bulk=in_bulk, run=run)
         return None
 
+    def check_available(self, name: str) -> None:
+        """Check that a runtime can evaluate.
+
+        Args:
+            name: Its name.
+
+        Raises:
+            BusyError: It is unavailable, or the server stops.
+            RuntimeUnknownError: There is no such runtime.
+        """
+        try:
+            self._require_open(self._state_of(name))
+        except BusyError:
+            self.metrics.ended(name, "refused")
+            raise
+
     def _require_open(self, state: RuntimeState) -> None:
         if self._is_closing:
             raise BusyError(_CLOSING)

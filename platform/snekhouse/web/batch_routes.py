@@ -1,6 +1,7 @@
 """The route that takes many evaluations at once."""
 
 from collections.abc import AsyncIterator, Sequence
+from itertools import chain
 
 import anyio
 import anyio.to_thread
@@ -83,7 +84,8 @@ class _Batch:
             task.runtime.name, task.job.limits, self._service.enforcement, result, with_value=task.job.wants_value
         )
         head = BatchHead(index=task.name, id=self._ids[task.name]).model_dump_json().encode()[:-1]
-        await events.send("result", head + b"," + b"".join(eval_pieces(response))[1:])
+        pieces = eval_pieces(response)
+        await events.send("result", chain([head + b"," + next(pieces)[1:]], pieces))
 
     def _error(self, index: int, error: SnekhouseError) -> dict[str, object]:
         return {"index": index, "id": self._ids[index], "error": error_told(error).model_dump()}
@@ -114,8 +116,7 @@ _MAX_ERROR_LINE = 1 << 16
 
 def _resolved(service: Service, body: BatchLine) -> tuple[Runtime, Job]:
     runtime = chosen_runtime(service.registry, body)
-    if service.runtimes[runtime.name].probe is None:
-        raise BusyError(f"the runtime {runtime.name} is unavailable: {service.runtimes[runtime.name].reason}")
+    service.check_available(runtime.name)
     return runtime, body.to_job(runtime)
 
 

@@ -48,7 +48,11 @@ class _Comparing:
         self._jobs = body.to_jobs(service.registry, available)
         if not self._jobs:
             raise RequestError("runtimes: none is named or available; GET /runtimes lists them")
-        self._size = max(job.size for _, job in self._jobs.values())
+        for name in self._jobs:
+            service.check_available(name)
+        jobs = [job for _, job in self._jobs.values()]
+        copies = min(service.registry.server.slots, len(jobs)) - 1  # of standard input; `size` has one
+        self._size = max(job.size + copies * len(job.stdin) for job in jobs)
         reservation.hold(self._size)
         self._results: dict[str, Result] = {}
 
@@ -74,7 +78,7 @@ class _Comparing:
             self._size += result.size
             self._results[task.name] = result
             if events:
-                await events.send("result", b"".join(eval_pieces(self._response(task.name, result))))
+                await events.send("result", eval_pieces(self._response(task.name, result)))
 
         with anyio.move_on_after(self._time_limit):
             await evaluate_all(self._service, tasks(), done)
