@@ -1,13 +1,16 @@
 """The answer to an evaluation, in pieces: output and files are encoded while they are sent, and never held twice."""
 
 import binascii
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 
 import anyio.lowlevel
 from pydantic import BaseModel
 from pydantic_core import to_json
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
+from snekhouse.web.judge_schemas import CaseOut
+from snekhouse.web.memory_budget import reservation_of
 from snekhouse.web.schemas import ErrorOut, EvalResponse
 
 _WHOLE = 1 << 17
@@ -18,6 +21,10 @@ _TEXT_STEP = 1 << 16
 
 _FILE_STEP = 3 << 16
 """Bytes of a file in one piece: a multiple of three, so that base64 needs padding only at the end."""
+
+
+_FIXED_STEP = 1 << 16
+"""Bytes of a fixed answer in one piece."""
 
 
 def json_answer(model: BaseModel, headers: Mapping[str, str] | None = None) -> Response:
@@ -31,6 +38,24 @@ def error_answer(
     """Make the HTTP response to a request that failed; `ErrorOut.of` explains the arguments."""
     body = ErrorOut.of(status, description, title)
     return Response(body.model_dump_json(), status, headers, media_type="application/json")
+
+
+class FixedAnswer(Response):
+    """An answer that does not depend on the client, such as a file. It is sent in pieces that the client must read."""
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Send the answer.
+
+        Raises:
+            BusyError: Too much is in transit.
+        """
+        content = bytes(self.body)
+        reservation_of(scope).hold(min(len(content), 2 * _FIXED_STEP))  # all clients share the content itself
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for start in range(0, len(content), _FIXED_STEP):
+            piece = content[start : start + _FIXED_STEP]
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 def answer(response: EvalResponse) -> Response:
@@ -50,14 +75,26 @@ async def in_turn(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
         await anyio.lowlevel.checkpoint()
 
 
-def eval_pieces(response: EvalResponse) -> Iterator[bytes]:
+async def joined(pieces: Iterable[bytes]) -> bytes:
+    """Join pieces, and let other tasks run in between."""
+    kept, size = [], 0
+    for piece in pieces:
+        kept.append(piece)
+        size += len(piece)
+        if size > _TEXT_STEP:
+            await anyio.lowlevel.checkpoint()
+            size = 0
+    return b"".join(kept)
+
+
+def eval_pieces(response: EvalResponse | CaseOut) -> Iterator[bytes]:
     """Encode an answer as pydantic does, but with ``files`` last, and in each file ``content`` last; in one line."""
     yield from _text(b'{"stdout":', response.stdout)
     if response.stderr is not None:
         yield from _text(b',"stderr":', response.stderr)
     absent = {"stdout", "files", "result", "figures"} | ({"stderr"} if response.stderr is not None else set())
     yield b"," + _open(response.model_dump_json(exclude=absent))[1:]
-    if response.figures is not None:
+    if isinstance(response, EvalResponse) and response.figures is not None:
         yield from _value(response.result, response.figures)
     yield b',"files":['
     for index, file in enumerate(response.files):

@@ -1,12 +1,15 @@
 """The description of the API as JSON and as a page, which loads nothing from other servers."""
 
+import json
+from functools import cache
 from importlib.resources import files
 
 from starlette.endpoints import HTTPEndpoint
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 
+from snekhouse.web.answer import FixedAnswer
 from snekhouse.web.openapi import describe
 
 _PAGE = """\
@@ -45,7 +48,7 @@ class Description(HTTPEndpoint):
 
     async def get(self, _request: Request) -> Response:
         """Describe the API."""
-        return JSONResponse(describe())
+        return FixedAnswer(_description(), media_type="application/json")
 
 
 class Page(HTTPEndpoint):
@@ -66,5 +69,14 @@ class Asset(HTTPEndpoint):
             return Response(_START, media_type="text/javascript", headers=_DAY)
         if name not in _ASSETS:
             raise HTTPException(404, "the page has no such file")
-        content = (files("swagger_ui") / "static" / name).read_bytes()
-        return Response(content, media_type=_ASSETS[name], headers=_DAY)
+        return FixedAnswer(_asset(name), media_type=_ASSETS[name], headers=_DAY)
+
+
+@cache
+def _description() -> bytes:
+    return json.dumps(describe(), ensure_ascii=False).encode()
+
+
+@cache
+def _asset(name: str) -> bytes:
+    return (files("swagger_ui") / "static" / name).read_bytes()

@@ -43,7 +43,9 @@ async def read_request(request: Request, limit: int, model: type[_Model], *, emp
     limit, inline = (min(limit, _MAX_FORM), _MAX_FORM) if is_form else (limit, _INLINE)
     body = await _Reading(request, limit, inline).read()
     if isinstance(body, bytes):
-        return _validate(model, _from_form(body) if is_form else body or empty)
+        if len(body) > _INLINE:
+            return await anyio.to_thread.run_sync(_validate_form, model, body)
+        return _validate_form(model, body) if is_form else _validate(model, body or empty)
     return await anyio.to_thread.run_sync(_validate, model, body.finish(), body.strings)
 
 
@@ -114,6 +116,10 @@ def _validate(model: type[_Model], body: bytes, strings: Mapping[str, LongString
     except ValidationError as error:
         title, description = explained(error, model, body)
         raise RequestError(description, title=title) from None
+
+
+def _validate_form(model: type[_Model], body: bytes) -> _Model:
+    return _validate(model, _from_form(body))
 
 
 _MAX_FORM = 1 << 20

@@ -142,7 +142,7 @@ class _Conversation:
             result = result.without_content("too much is in transit, so the files are left out")
         rest = without_output(result, job.encoding)
         response = EvalResponse.of(runtime.name, job.limits, self._service.enforcement, rest)
-        await self._events.send("end", b"".join(eval_pieces(response)))
+        await self._events.send("end", eval_pieces(response))
 
     def _take(self, controls: Controls) -> None:
         self._controls = controls

@@ -23,6 +23,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from snekhouse.registry.server import Server
+from snekhouse.web.answer import FixedAnswer
 
 _WORKER = "worker.js"
 """The script that holds the connections of a page."""
@@ -112,8 +113,8 @@ class PageFile(HTTPEndpoint):
         if found.tag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         if not _accepts_gzip(request.headers):
-            return Response(found.content, headers=headers, media_type=_MEDIA_TYPES[name])
-        return Response(_zipped[name], headers=headers | {"Content-Encoding": "gzip"}, media_type=_MEDIA_TYPES[name])
+            return FixedAnswer(found.content, headers=headers, media_type=_MEDIA_TYPES[name])
+        return FixedAnswer(_zipped[name], headers=headers | {"Content-Encoding": "gzip"}, media_type=_MEDIA_TYPES[name])
 
 
 class OperatorsPage(HTTPEndpoint):

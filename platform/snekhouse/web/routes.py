@@ -12,7 +12,7 @@ from starlette.routing import Route
 from snekhouse.errors import RequestError
 from snekhouse.evaluation import Result
 from snekhouse.registry.models import Registry, Runtime
-from snekhouse.web.answer import answer, eval_pieces, json_answer
+from snekhouse.web.answer import FixedAnswer, answer, eval_pieces, json_answer
 from snekhouse.web.api_pages import Asset, Description, Page
 from snekhouse.web.app_state import service_of
 from snekhouse.web.body import read_request
@@ -56,7 +56,7 @@ class Evaluation(HTTPEndpoint):
             output = OutputEvents(events, job.encoding)
             result = await output.follow(job, partial(service.evaluate, runtime), lambda found: found)
             reservation_of(request.scope).hold(2 * result.size)
-            await events.send("end", b"".join(eval_pieces(respond(without_output(result, job.encoding)))))
+            await events.send("end", eval_pieces(respond(without_output(result, job.encoding))))
 
         if kind := wanted_format(request):
             return StreamedAnswer(request, kind, stream)
@@ -75,7 +75,8 @@ class Runtimes(HTTPEndpoint):
     async def get(self, request: Request) -> Response:
         """List the runtimes."""
         service = service_of(request)
-        return json_answer(await anyio.to_thread.run_sync(RuntimesOut.of, service))
+        found = await anyio.to_thread.run_sync(RuntimesOut.of, service)
+        return FixedAnswer(found.model_dump_json(), media_type="application/json")
 
 
 class Liveness(HTTPEndpoint):
@@ -104,7 +105,7 @@ class MetricsPage(HTTPEndpoint):
         runtimes = {name: ready.probe is not None for name, ready in service.runtimes.items()}
         gathered = service.metrics.collect(runtimes=runtimes, digest=service.registry.digest)
         encode, media_type = choose_encoder(_format(request.headers.get("accept", "")))
-        return Response(await anyio.to_thread.run_sync(encode, gathered), media_type=media_type)
+        return FixedAnswer(await anyio.to_thread.run_sync(encode, gathered), media_type=media_type)
 
 
 ROUTES = (

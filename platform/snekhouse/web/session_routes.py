@@ -71,7 +71,7 @@ class Cell(HTTPEndpoint):
             output = OutputEvents(events, job.encoding)
             found = await output.follow(job, partial(sessions_of(request).run, session), lambda cell: cell.result)
             rest = replace(found, result=without_output(found.result, job.encoding))
-            await events.send("end", b"".join(eval_pieces(_respond(request, session, job, rest))))
+            await events.send("end", eval_pieces(_respond(request, session, job, rest)))
 
         if kind := wanted_format(request):
             return StreamedAnswer(request, kind, stream)

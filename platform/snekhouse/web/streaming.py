@@ -3,7 +3,7 @@
 One encoder serves both. Sources: https://html.spec.whatwg.org/multipage/server-sent-events.html, https://ndjson.org.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from snekhouse.errors import SnekhouseError
+from snekhouse.web.answer import joined
 from snekhouse.web.memory_budget import reservation_of
 from snekhouse.web.refusals import error_told
 
@@ -57,6 +58,9 @@ _REFUSED = {"q=0", "q=0.0", "q=0.00", "q=0.000"}
 _ORDINARY = {"application/json", "application/*", "*/*"}
 
 
+_NOTHING: Mapping[str, Any] = {}
+
+
 class Events:
     """Sends events to a client, one after the other."""
 
@@ -69,37 +73,46 @@ class Events:
         """
         self._kind, self._deliver = kind, deliver
 
-    async def send(self, name: str, fields: Mapping[str, Any] | BaseModel | bytes = b"{}") -> None:
+    async def send(self, name: str, fields: Mapping[str, Any] | BaseModel | Iterator[bytes] = _NOTHING) -> None:
         """Send an event; wait while the client does not read.
 
         Args:
             name: Its name.
-            fields: Its fields, which may already be JSON.
+            fields: Its fields; as bytes, they are the pieces of a JSON object.
         """
         match fields:
             case BaseModel():
-                content = fields.model_dump_json().encode()
-            case bytes():
-                content = fields
+                pieces = iter([fields.model_dump_json().encode()])
+            case Mapping():
+                pieces = iter([to_json(fields)])
             case _:
-                content = to_json(fields)
-        await self._deliver(encoded(self._kind, name, content))
+                pieces = fields
+        await self._deliver(await joined(encoded(self._kind, name, pieces)))
 
 
-def encoded(kind: StreamFormat, name: str, content: bytes) -> bytes:
-    """Encode an event.
+def encoded(kind: StreamFormat, name: str, fields: Iterator[bytes]) -> Iterator[bytes]:
+    """Encode an event, piece by piece.
 
     Args:
         kind: The format.
         name: Name of the event.
-        content: A JSON object in one line.
+        fields: The pieces of a JSON object in one line; the first is more than its bracket.
     """
-    for character, escaped in _LINE_BREAKS:
-        content = content.replace(character, escaped)
     if kind is StreamFormat.SSE:
-        return b"event: " + name.encode() + b"\ndata: " + content + b"\n\n"
-    comma = b"" if content == b"{}" else b","
-    return b'{"event":' + to_json(name) + comma + content[1:] + b"\n"
+        yield b"event: " + name.encode() + b"\ndata: "
+        yield from map(_escaped, fields)
+        yield b"\n\n"
+        return
+    first = next(fields)
+    yield b'{"event":' + to_json(name) + (b"" if first == b"{}" else b",") + _escaped(first[1:])
+    yield from map(_escaped, fields)
+    yield b"\n"
+
+
+def _escaped(piece: bytes) -> bytes:
+    for character, escaped in _LINE_BREAKS:
+        piece = piece.replace(character, escaped)
+    return piece
 
 
 _LINE_BREAKS = tuple((character.encode(), b"\\u%04x" % ord(character)) for character in "\x85\u2028\u2029")
@@ -176,8 +189,8 @@ class StreamedAnswer(Response):
                 await send({"type": "http.response.body", "body": piece[start : start + _PIECE], "more_body": True})
         if self._failure and has_started:
             error, self._failure = error_told(self._failure), None
-            last = encoded(self._kind, "end", b'{"error":' + error.model_dump_json().encode() + b"}")
-            await send({"type": "http.response.body", "body": last, "more_body": True})
+            last = encoded(self._kind, "end", iter([b'{"error":' + error.model_dump_json().encode() + b"}"]))
+            await send({"type": "http.response.body", "body": b"".join(last), "more_body": True})
         if has_started:
             await send({"type": "http.response.body", "body": b""})
 
