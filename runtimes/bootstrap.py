@@ -25,6 +25,8 @@ HOME = b"/home"
 GUEST_FILES = "/snekhouse/"
 HOOKS = None  # type: Hooks | None  # a forked run has those of its fork server; a cold start has none
 ASIDE = {}  # type: dict[str, ModuleType]  # modules that the fork server has set aside
+MAIN = 0  # id of the program's own __main__
+IS_SCRIPT = False  # whether the program is a file
 SESSION = 0xFFFFFFFF  # instead of a number of arguments
 S_IFMT, S_IFREG = 0o170000, 0o100000  # inode(7)
 AT_START = (b"PYTHON", b"PYPY", b"LANG", b"LC_", b"LD_", b"GLIBC_", b"MALLOC_")
@@ -347,15 +349,15 @@ def compile_quickly(source):  # type: (str) -> CodeType
 
 def stage_script(argv):  # type: (list[str]) -> Staged | None
     """Stage `FILE` if it is plain source that compiles; None for all else, which the interpreter treats differently."""
+    global IS_SCRIPT
     path = argv[0]
     source = read_script(path)
     if source is None or (HOOKS is not None and any(word.encode() in source for word in TELLING)):
         return None
     if sys.version_info >= (3, 9) and path[0] != "/":
         path = posix.getcwd() + "/" + path  # not normalized, like the interpreter's __file__
-    try:
-        program = compile(source, path, "exec", 0, True)
-    except (SyntaxError, ValueError):
+    program = compile_or_refuse(source, path)
+    if program is None:
         return None
     from os.path import dirname, realpath  # site has imported it
 
@@ -365,7 +367,22 @@ def stage_script(argv):  # type: (list[str]) -> Staged | None
     main["__file__"] = path
     if sys.version_info < (3, 15):
         main["__cached__"] = None
+    IS_SCRIPT = sys.implementation.name == "cpython"
     return lambda: (exec, (program, main))
+
+
+def compile_or_refuse(source, path):  # type: (bytes, str) -> CodeType | None
+    """Compile a script; None if that fails, and then without warnings: the next interpreter prints them again."""
+    stderr, said = sys.stderr, sys.modules["_io"].StringIO()  # type: Any, Any
+    sys.stderr = said
+    try:
+        program = compile(source, path, "exec", 0, True)
+    except Exception:
+        return None
+    finally:
+        sys.stderr = stderr
+    stderr.write(said.getvalue())
+    return program
 
 
 def read_script(path):  # type: (str) -> bytes | None
@@ -395,6 +412,7 @@ def stage_module(argv):  # type: (list[str]) -> Staged
 
 def set_stage(argv, arguments, folder, loader):  # type: (list[str], list[str], str, Any) -> dict[str, Any]
     """Make sys and __main__ what they are when the interpreter starts on these arguments; return the new globals."""
+    global MAIN
     sys.argv[:] = arguments
     if hasattr(sys, "orig_argv"):
         sys.orig_argv[sys.orig_argv.index(__file__) :] = argv
@@ -407,6 +425,7 @@ def set_stage(argv, arguments, folder, loader):  # type: (list[str], list[str], 
         main.__annotations__ = {}
     main.__builtins__ = sys.modules["builtins"]  # type: ignore[attr-defined]
     sys.modules["__main__"] = main
+    MAIN = id(main)
     return main.__dict__
 
 
@@ -427,6 +446,9 @@ def end_of(error):  # type: (BaseException) -> int
         report_failure(error)
         return 1
     code = 0 if error.code is None else error.code
+    if type(code) is str and not IS_SCRIPT:
+        complain(code + "\n")  # before the streams are flushed, which a script does earlier
+        return 1
     if type(code) is not int or code not in EXIT_CODES:
         raise error
     return code
@@ -460,6 +482,14 @@ def report_failure(error):  # type: (BaseException) -> None
         raise KeyboardInterrupt
 
 
+def flush(stream):  # type: (Any) -> None
+    """Write out what a script has printed, before its exception is handled (pythonrun.c: flush_io)."""
+    try:
+        stream.flush()
+    except Exception:
+        return
+
+
 def complain(text):  # type: (str) -> None
     """Write to sys.stderr, or to its descriptor if the program has broken sys.stderr (PySys_WriteStderr)."""
     try:
@@ -476,8 +506,18 @@ if __name__ == "__main__":
     except BaseException as error:
         failure = error
     finally:
+        namespace = arguments[1] if IS_SCRIPT and not isinstance(failure, SystemExit) else None
         stage = run = arguments = None  # hold no objects of the program: the end of the interpreter must free them
-    code = 0 if failure is None else end_of(globals().pop("failure"))
+    try:
+        if IS_SCRIPT and failure is not None:
+            flush(getattr(sys, "stderr", None))
+            flush(getattr(sys, "stdout", None))
+        code = 0 if failure is None else end_of(globals().pop("failure"))
+    finally:
+        if namespace is not None:
+            namespace.pop("__file__", None)
+            namespace.pop("__cached__", None)
+        namespace = None
     if HOOKS is not None:
         for watchers in HOOKS.watchers:  # without a call: a trace or profile function would see it
             if watchers == (None, None):

@@ -128,6 +128,8 @@ class Leaving:
         If only files have finalizers, close them, unless somebody could see that.
         """
         objects = self.gc.get_objects()  # without frozen ones
+        if bootstrap.MAIN not in map(id, objects):
+            return False  # the program has frozen its own objects
         if self.old:
             objects = [each for each in objects if id(each) not in self.old]
         if len(objects) > self.MOST:

@@ -346,6 +346,57 @@ NEW = (
 """What came with Python 3.14 and 3.15."""
 
 PROGRAMS = (
+    code(
+        "a finalizer of an object that the program froze",
+        "import gc\nclass A:\n  def __del__(self): print('gone')\na = A(); gc.freeze()",
+        since=(3, 7),
+    ),
+    script("source nested too deep to compile", "x = 0" + "+1" * 6000),
+    Program(
+        "source with too many operators to compile",
+        ("main.py",),
+        {"main.py": b"x = " + b"-" * 5000 + b"1"},
+        since=(3, 9),
+    ),
+    script("source with too many attributes to compile", "x" + ".a" * 6000),
+    script("a warning and then a mistake in the syntax", "x = 1\nprint(x is 1)\nreturn"),
+    script("an escape that warns and then a mistake in the syntax", "print('\\d')\nx = = 1"),
+    script("an escape that warns", "print('\\d')\nx = 1\nprint(x is 1)"),
+    script(
+        "what a buffer holds comes before the exception of a script",
+        "import sys, io\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer)\nprint('out'); 1 / 0",
+    ),
+    script(
+        "what a buffer holds comes before the message of a script that exits",
+        "import sys, io\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer)\nprint('out'); sys.exit('bye')",
+    ),
+    code(
+        "what a buffer holds comes after the exception of code",
+        "import sys, io\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer)\nprint('out'); 1 / 0",
+    ),
+    code(
+        "what a buffer holds comes after the message of code that exits",
+        "import sys, io\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer)\nprint('out'); sys.exit('bye')",
+    ),
+    module(
+        "what a buffer holds comes after the message of a module that exits",
+        "import sys, io\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer)\nprint('out'); sys.exit('bye')",
+    ),
+    script(
+        "a script has no __file__ at its end", "import atexit; atexit.register(lambda: print('__file__' in globals()))"
+    ),
+    script(
+        "a script that fails has no __file__ at its end",
+        "import atexit; atexit.register(lambda: print('__file__' in globals())); 1 / 0",
+    ),
+    script(
+        "a script that exits keeps its __file__",
+        "import atexit, sys; atexit.register(lambda: print('__file__' in globals())); sys.exit(3)",
+    ),
+    script(
+        "a script that replaces __main__",
+        "import atexit, sys, types\natexit.register(lambda: print('__file__' in globals()))\nsys.modules['__main__'] = types.ModuleType('other')",
+    ),
     *LOCALE,
     *NEW,
     code("nothing", ""),
@@ -684,6 +735,12 @@ EXCEPTIONS = (
     Program(
         "a warning on behalf of the caller of __main__ names the bootstrap",
         ("-c", "import warnings; warnings.warn('x', stacklevel=2)"),
+    ),
+    Program(
+        "the parser of Python 3.8 and older prints twice that its stack overflows",
+        ("main.py",),
+        {"main.py": b"x = " + b"-" * 5000 + b"1"},
+        until=(3, 9),
     ),
     code(
         "Python 3.6 accepts code that is not ASCII, which plain python cannot decode in the C locale",

@@ -116,6 +116,15 @@ def test_what_cannot_be_identical_differs_as_documented(
     assert bool(differing(program, client, plain, names)) == bool(excepted)
 
 
+def test_a_file_that_the_program_hid_from_the_garbage_collector_is_written(
+    client: httpx.Client, versions: dict[str, tuple[int, int]]
+) -> None:
+    program = "import gc; file = open('out', 'w'); file.write('data'); gc.freeze()"
+    runtimes = [runtime for runtime, version in versions.items() if version >= (3, 7)]
+    left = {each: client.post(f"/eval/{each}", json={"input": program}).json()["files"] for each in runtimes}
+    assert {each: files[0]["size"] for each, files in left.items()} == dict.fromkeys(runtimes, len("data"))
+
+
 def test_every_exception_is_documented() -> None:
     page = (Path(__file__).parents[2] / "docs/protocol.md").read_text()
     assert [program.name for program in EXCEPTIONS if program.name not in page] == []
