@@ -96,7 +96,13 @@ class HomeWalk:
         Raises:
             FilesError: It took too long, or a path is too deep or too long.
         """
-        return self._below(self._home)
+        # A description of its own: another walk at the same time would move its position (readdir(3)).
+        own = unless_dead_end(partial(os.open, ".", _FOLDER_FLAGS, dir_fd=self._home))
+        if own is None:  # the program has closed its home; no other walk sees anything either
+            yield from self._below(self._home)
+            return
+        with closing(own):
+            yield from self._below(own)
 
     @contextmanager
     def opened(self, entry: Entry) -> Iterator[int | None]:
