@@ -8,13 +8,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import httpx
 import pytest
 
-from serving import Server
+from serving import SLOWNESS, Server
 from sessions.conftest import NewSession, Session
 
 _C = "import ctypes, os, signal, socket, struct, sys, time, threading\nlibc = ctypes.CDLL(None, use_errno=True)\n"
@@ -225,3 +226,38 @@ def test_hundreds_of_cells_and_branches_leave_room(session: Session, client: htt
         session.branch().end()
     assert session.value("x") == "300"
     assert client.get("/healthz").status_code == 200
+
+
+_OWN_CODE = """
+import sys, time
+frame = sys._getframe()
+while "status_of" not in frame.f_globals: frame = frame.f_back
+own = frame.f_globals
+"""
+"""Finds the functions with which a state follows the orders of the host."""
+
+
+def test_the_time_that_a_state_takes_to_begin_a_cell_counts_as_that_of_the_cell(new_session: NewSession) -> None:
+    session = new_session()
+    slow = "def slow(old=own['bootstrap'].receive_files):\n  time.sleep(30); return old()\n"
+    slow += "own['bootstrap'].receive_files = slow"
+    session.run(_OWN_CODE + slow)
+    begin = time.monotonic()
+    answer = session.run("1", limits={"wall_time": 0.1})
+    assert (answer["status"], answer["state"]) == ("timeout", "rolled_back")
+    assert answer["usage"]["wall_time"] >= 2
+    assert time.monotonic() - begin < 4 * SLOWNESS
+
+
+def test_an_answer_that_comes_after_its_client_has_gone_is_not_taken_for_the_next(new_session: NewSession) -> None:
+    session = new_session()
+    slow = "def slow(pid, old=own['status_of']):\n  time.sleep(1); return old(pid)\nown['status_of'] = slow"
+    session.run(_OWN_CODE + slow)
+    with pytest.raises(httpx.ReadTimeout):
+        session.client.post(
+            f"/sessions/{session.id}/eval",
+            json={"input": "while True: pass", "limits": {"wall_time": 0.3}},
+            timeout=0.7,
+        )
+    answer = session.run("import os; os._exit(3)")
+    assert (answer["returncode"], answer["signal"], answer["state"]) == (3, None, "rolled_back")

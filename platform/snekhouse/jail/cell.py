@@ -27,6 +27,11 @@ from snekhouse.jail.verdict import KILLED, StopReason, judge
 from snekhouse.profile.rendering import START_TIMEOUT_S
 from snekhouse.waiting import first
 
+_START_TIME_S = 2.0
+_BYTES_PER_S = 1 << 20
+"""Seconds for a state to begin a cell, and bytes of files that it writes in another second. The program of an earlier
+cell can delay this, so what takes longer counts as time of the cell."""
+
 _END_TIMEOUT_S = 0.2
 """Seconds to wait until a process has ended, after its side of the channel was closed.
 
@@ -160,15 +165,19 @@ class _Cell:
     async def result(self, stdin: int) -> CellResult:
         self.counters = self.jail.group.usage()
         begin, stop_reason, refusal = time.monotonic(), None, None
+        start_time = _START_TIME_S + sum(len(file.content) for file in self.job.files) / _BYTES_PER_S
+        time_limit = start_time + self.job.limits.wall_time
         try:
-            with anyio.fail_after(START_TIMEOUT_S):
+            with anyio.fail_after(min(START_TIMEOUT_S, time_limit)):
                 refusal = await self._begin(stdin)
-        except (JailError, TimeoutError, OSError):
+        except TimeoutError:
+            stop_reason = StopReason.TIME if time_limit < START_TIMEOUT_S else StopReason.START
+        except (JailError, OSError):
             stop_reason = StopReason.START
         else:
-            begin = time.monotonic()
+            begin = min(time.monotonic(), begin + start_time)  # if the state takes longer, the cell has less time
             try:
-                stop_reason = None if refusal else await self._wait_for_end()
+                stop_reason = None if refusal else await self._wait_for_end(begin)
             finally:
                 self.jail.running = None
         wall_time = time.monotonic() - begin
@@ -213,9 +222,13 @@ class _Cell:
                 self.state.send_signal(signal.SIGINT)
         return refusal
 
-    async def _wait_for_end(self) -> StopReason | None:
-        """Wait until the cell has ended or exceeds a limit; return this limit, or None."""
-        with anyio.move_on_after(self.job.limits.wall_time):
+    async def _wait_for_end(self, begin: float) -> StopReason | None:
+        """Wait until the cell has ended or exceeds a limit; return this limit, or None.
+
+        Args:
+            begin: When it began (`time.monotonic`).
+        """
+        with anyio.move_on_after(begin + self.job.limits.wall_time - time.monotonic()):
             reason = await first(self._reported, self._died, self._flooded)
             try:
                 self.printed.read_rest()
@@ -255,7 +268,7 @@ class _Cell:
             return GuestExit(KILLED, signal.SIGKILL, 0.0)
         try:
             self.rest.channel.order(Order.WAIT.value)
-            with anyio.fail_after(ANSWER_TIMEOUT_S):
+            with anyio.fail_after(ANSWER_TIMEOUT_S, shield=True):  # an answer left behind would be taken for the next
                 status = int.from_bytes(await self.rest.channel.receive(4), "big")
             code = os.waitstatus_to_exitcode(status)
         except (JailError, TimeoutError, OSError, ValueError, OverflowError) as error:
