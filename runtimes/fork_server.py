@@ -278,7 +278,7 @@ class Seal:
 def freshen():  # type: () -> None
     """Give a run random numbers of its own, from modules that were imported ahead."""
     modules = sys.modules  # type: dict[str, Any]
-    for name in ("random", "numpy.random"):
+    for name in ("random", "numpy.random", "torch"):
         if name in modules:
             modules[name].seed()
     if "tempfile" in modules:

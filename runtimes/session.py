@@ -132,7 +132,7 @@ class State:
         process = posix.getpid()
         name = CELL + number.decode() + ">"
         kind, code, parts = self.outcome_of(source.decode("utf-8", "surrogateescape"), name)
-        if is_last == b"1":
+        if is_last == b"1" and kind != EXIT:
             end_program()
         for name in ("stdout", "stderr", "__stdout__", "__stderr__"):
             flush(getattr(sys, name, None))

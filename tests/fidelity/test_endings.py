@@ -16,6 +16,13 @@ from snekhouse.registry.models import Registry, Runtime
 pytestmark = [pytest.mark.own_server]
 
 _FILES = {
+    "torch": """
+import os
+drawn = 0
+def seed():
+  global drawn
+  drawn = os.urandom(8)
+""",
     "noisy": """
 import atexit, sys
 def fails(): raise ValueError('in a callback')
@@ -36,6 +43,7 @@ weakref.finalize(held, print, 'finalized')
 """Modules of the tests' own."""
 
 _PRELOADS = {
+    "ctypes": ("ctypes", "torch"),
     "logging": ("logging",),
     "pools": ("concurrent.futures.thread", "multiprocessing.util"),
     "noisy": ("noisy",),
@@ -50,6 +58,8 @@ _ENDINGS = {
     "nothing": "pass",
     "output": "print('a'); import sys; print('b', file=sys.stderr)",
     "output without a newline": "import sys; sys.stdout.write('a'); sys.stderr.write('b')",
+    "output of the C library": "import ctypes; ctypes.CDLL(None).printf(b'late')",
+    "objects that are frozen": "import gc\nclass A:\n  def __del__(self): print('gone')\na = A(); getattr(gc, 'freeze', id)()",
     "exit": "import sys; sys.exit()",
     "exit 3": "import sys; sys.exit(3)",
     "exit 300": "import sys; sys.exit(300)",
@@ -173,6 +183,12 @@ def test_the_end_is_that_of_plain_python(preloading: Preloading, program: str) -
         if ours.steady != plain.steady:
             differing[name] = (ours.steady, plain.steady)
     assert differing == {}
+
+
+def test_numbers_of_a_preloaded_torch_differ(preloading: Preloading) -> None:
+    program = {"args": ["-c", "import torch; print(torch.drawn)"]}
+    drawn = [preloading.client.post("/eval/ctypes", json=program).json()["stdout"] for _ in range(3)]
+    assert len({*drawn, "0\n"}) == 4
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,12 @@ def test_each_python_returns_a_value(client: httpx.Client) -> None:
         assert "state" not in answer
 
 
+def test_an_exit_in_each_python_prints_nothing(client: httpx.Client) -> None:
+    for runtime in client.get("/runtimes").json()["runtimes"]:
+        answer = evaluated(client, "import threading; raise SystemExit(0)", runtime["name"])
+        assert (answer["stdout"], answer["returncode"]) == ("", 0), answer
+
+
 ENDINGS = {
     "nothing": ("x = 1", "ok", 0, None),
     "None": ("None", "ok", 0, None),
