@@ -8,8 +8,6 @@ import pytest
 from isolation.attacks import Prison
 from serving import SLOWNESS
 
-pytestmark = pytest.mark.alone
-
 SECRETS = (
     "/etc/shadow",
     "/proc/self/environ",
@@ -69,6 +67,7 @@ TRICKS = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("program", TRICKS.values(), ids=TRICKS.keys())
 def test_a_trick_costs_little_and_brings_nothing_of_the_host(prison: Prison, program: str) -> None:
     begin = time.monotonic()

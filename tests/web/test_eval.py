@@ -231,11 +231,11 @@ def test_stdin_is_read(client: httpx.Client) -> None:
 
 
 def test_a_program_may_be_large(client: httpx.Client, registry: Registry) -> None:
-    program = f"import sys; x = '{'a' * 8_000_000}'\nprint(len(x), sys.flags.optimize, sys.argv)"
+    program = f"import sys; x = '{'a' * 3_000_000}'\nprint(len(x), sys.flags.optimize, sys.argv)"
     for name in registry.runtimes:
-        assert evaluate(client, program, runtime=name)["stdout"] == "8000000 0 ['-c']\n"
+        assert evaluate(client, program, runtime=name)["stdout"] == "3000000 0 ['-c']\n"
         for options in (["-O"], ["-X", "frozen_modules=off", "-bO"], ["-Wd", "-OXutf8"]):
-            assert evaluate(client, program, runtime=name, args=[*options, "-c"])["stdout"] == "8000000 1 ['-c']\n"
+            assert evaluate(client, program, runtime=name, args=[*options, "-c"])["stdout"] == "3000000 1 ['-c']\n"
 
 
 def test_options_before_a_large_argument_are_kept(client: httpx.Client, registry: Registry) -> None:
