@@ -26,7 +26,7 @@ test: $(VENV)/.dev  ## the test suite, on real jails; PYTEST_ARGS names a part o
 ifdef PYTEST_ARGS
 	$(BIN)/pytest $(PYTEST_ARGS)
 else
-	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist worksteal -m "not alone and not soak and not image and not host and not page"
+	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile -m "not alone and not soak and not image and not host and not page"
 	$(BIN)/pytest -m "alone and not page"
 endif
 
