@@ -37,7 +37,7 @@ page-test: $(VENV)/.dev $(PAGE)/node_modules/.made tests/page/node_modules/.made
 ifdef PYTEST_ARGS
 	$(BIN)/pytest -m page $(PYTEST_ARGS)
 else
-	$(BIN)/pytest --numprocesses 2 --dist worksteal -m "page and not alone" tests/page
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "page and not alone" tests/page
 	$(BIN)/pytest -m "page and alone" tests/page
 endif
 
