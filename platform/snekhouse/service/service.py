@@ -1,8 +1,6 @@
 """The service: the runtimes of a registry, their evaluations, and the change to another registry."""
 
-import errno
 import logging
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -14,6 +12,7 @@ from snekhouse.evaluation import NOBODY, Enforcement, Job, Observer, Result, Sta
 from snekhouse.jail.resources import RunResources
 from snekhouse.registry.models import Registry, Runtime
 from snekhouse.service.admission import Admission
+from snekhouse.service.exhaustion import exhaustion_reported
 from snekhouse.service.log_fields import job_fields, result_fields
 from snekhouse.service.metrics import Metrics
 from snekhouse.service.preparing import Preparer
@@ -202,7 +201,7 @@ class Service:
     ) -> Result | None:
         """Evaluate a job; return None if `drain` cancelled it, which counts as abandoned."""
         self._require_open(state)
-        with state.preparation.used(), self._cancellable(), _exhaustion_reported():
+        with state.preparation.used(), self._cancellable(), exhaustion_reported():
             return await self._admitted(state, job, observer, in_bulk=in_bulk, run=run)
         return None
 
@@ -255,7 +254,7 @@ class Service:
             RuntimeUnknownError: There is no such runtime any more.
         """
         self._require_open(self._state_of(name))
-        with self._cancellable() as scope, _exhaustion_reported():
+        with self._cancellable() as scope, exhaustion_reported():
             async with self._turn(name) as waited:
                 state = self._state_of(name)  # as it is now, after the wait
                 with state.preparation.used():
@@ -293,21 +292,3 @@ _MAX_IDLE_JAILS = 16
 """How many jails may wait for their next case: each has a host id, and a server reserves some that it does not need."""
 
 _CLOSING = "the server is shutting down"
-
-
-_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC}
-
-
-@contextmanager
-def _exhaustion_reported() -> Iterator[None]:
-    """Translate errors of a host that is out of resources into `BusyError`, after which a client may try again."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _EXHAUSTED:
-            raise
-        raise BusyError(f"the host is out of resources: {os.strerror(error.errno)}") from error
-    except RuntimeError as error:
-        if str(error) != "can't start new thread":  # how threading reports EAGAIN
-            raise
-        raise BusyError(f"the host is out of resources: {error}") from error
