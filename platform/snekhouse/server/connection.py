@@ -35,8 +35,9 @@ MAX_ENDING = 8
 _TELL_TIMEOUT_S = 0.05
 """Seconds for the application to take the message that the client is gone; its queue may be full of other messages."""
 
-_END_TIMEOUT_S = 5.0
-"""Seconds for the application to end by itself after the client is gone."""
+_END_TIMEOUT_S = 0.5
+"""Seconds for the application to end by itself after the client is gone. Then its tasks are cancelled: it may wait for
+something else than the client, such as a program that does not read its input."""
 
 
 class Connection(asyncio.StreamReaderProtocol):
