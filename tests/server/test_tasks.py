@@ -1,6 +1,7 @@
 """The tasks of a connection: what ends them, and what does not."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import anyio.lowlevel
@@ -28,13 +29,17 @@ async def _start(tasks: ConnectionTasks, handle: Callable[[], Any]) -> None:
     await anyio.lowlevel.checkpoint()
 
 
+async def _clean_up(left: list[str]) -> None:
+    with anyio.CancelScope(shield=True):
+        await anyio.sleep(0.05)
+        left.append("shielded")
+
+
 async def test_a_shielded_scope_is_left_only_at_its_end() -> None:
-    left = []
+    left: list[str] = []
 
     async def handle() -> None:
-        with anyio.CancelScope(shield=True):
-            await anyio.sleep(0.05)
-            left.append("shielded")
+        await _clean_up(left)
         await anyio.sleep(60)
         left.append("not shielded")
 
@@ -60,19 +65,14 @@ async def test_the_application_may_end_by_itself_and_other_tasks_do_not_delay_th
 
 
 async def test_an_error_of_a_task_does_not_break_a_shielded_scope() -> None:
-    left = []
-
-    async def handle() -> None:
-        with anyio.CancelScope(shield=True):
-            await anyio.sleep(0.05)
-            left.append("shielded")
+    left: list[str] = []
 
     async def fail() -> None:
         raise OSError
 
     async def serve() -> None:
         async with ConnectionTasks() as tasks:
-            await _start(tasks, handle)
+            await _start(tasks, partial(_clean_up, left))
             tasks.spawn(fail)
 
     with pytest.raises(BaseExceptionGroup):
