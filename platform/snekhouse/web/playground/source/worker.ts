@@ -1,11 +1,15 @@
-/** A worker that holds connections and parses JSON for a page: `api/worker.ts` has its other side. */
+/** A worker that holds connections, parses JSON and compares texts for a page: `api/worker.ts` has its other side. */
 
 import type { Order, Report } from "./api/worker";
+import { marked } from "./text/differences";
 
 const sockets = new Map<number, WebSocket>();
 
 self.onmessage = ({ data }: MessageEvent<Order>) => {
   if (data.kind === "parse") parse(data.id, data.text);
+  if (data.kind === "compare") {
+    report({ id: data.id, kind: "compared", parts: marked(data.text, data.other, data.ignored) });
+  }
   if (data.kind === "open") open(data.id, data.url);
   if (data.kind === "send") send(data.id, data.text);
   if (data.kind === "close") sockets.get(data.id)?.close();

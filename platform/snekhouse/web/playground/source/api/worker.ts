@@ -1,25 +1,36 @@
 /**
- * Work beside the page: WebSockets, and the parsing of long events.
+ * Work beside the page: WebSockets, the parsing of long events, and differences between texts.
  *
- * Files of 16 MiB in one message would freeze a page that received it itself.
+ * Files of 16 MiB in one message would freeze a page that received it itself, and so would texts that differ a lot.
  */
 
+import type { Part } from "../text/differences";
 import type { ServerEvent } from "./types";
 import { urlOf } from "./urls";
 
-/** What the worker does; `id` is of a connection, or of a text to parse. */
+/** Texts whose differences are wanted: those of `text` from `other`, without the words that do not count. */
+export interface Compared {
+  text: string;
+  other: string;
+  ignored: RegExp | null;
+}
+
+/** What the worker does; `id` is of a connection, or of a question. */
 export type Order = { id: number } & (
   | { kind: "open"; url: string }
   | { kind: "send"; text: string }
   | { kind: "close" }
-  | { kind: "parse"; text: string }
+  | Question
 );
+
+type Question = { kind: "parse"; text: string } | ({ kind: "compare" } & Compared);
 
 /** What the worker tells. */
 export type Report = { id: number } & (
   | { kind: "opening" }
   | { kind: "opened" }
   | { kind: "parsed"; value: ServerEvent }
+  | { kind: "compared"; parts: Part[] }
   | { kind: "closed" }
 );
 
@@ -58,15 +69,25 @@ function give(order: Order): void {
 /** Parse an event. */
 export async function parsed(text: string): Promise<ServerEvent> {
   if (text.length <= MAX_OWN) return JSON.parse(text) as ServerEvent;
+  const report = await answer({ kind: "parse", text });
+  if (report.kind !== "parsed") throw new Error("The answer cannot be read.");
+  return report.value;
+}
+
+/** Mark the differences between two texts; without a worker, nothing is marked. */
+export async function compared(texts: Compared): Promise<Part[]> {
+  const report = await answer({ kind: "compare", ...texts });
+  return report.kind === "compared" ? report.parts : [{ text: texts.text, differs: false }];
+}
+
+/** Ask the worker; its report is `closed` if it cannot answer. */
+async function answer(question: Question): Promise<Report> {
   last += 1;
   const id = last;
   try {
-    return await new Promise((done, failed) => {
-      listeners.set(id, (report) => {
-        if (report.kind === "parsed") done(report.value);
-        else failed(new Error("The answer cannot be read."));
-      });
-      give({ id, kind: "parse", text });
+    return await new Promise((done) => {
+      listeners.set(id, done);
+      give({ id, ...question });
     });
   } finally {
     listeners.delete(id);

@@ -2,13 +2,14 @@ import { computed, signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { events, throwIfRefused } from "../api/client";
 import type { Answer, Comparison, Group, ServerEvent } from "../api/types";
+import { compared } from "../api/worker";
 import { Failure, Notice } from "../parts/Notice";
 import { Scrolling } from "../parts/Scrolling";
 import { Badge, Ending, Used } from "../parts/Status";
 import { announce } from "../state/announce";
 import { asked, chosen, isSame, request, stdin } from "../state/program";
 import { available, described, runtimes } from "../state/server";
-import { marked, type Part } from "../text/differences";
+import type { Part } from "../text/differences";
 import { bytes, counted, seconds } from "../text/format";
 import { Screen } from "../text/screen";
 import type { Actions } from "./actions";
@@ -58,8 +59,8 @@ async function run(): Promise<void> {
   selected.value = "";
   isStopped.value = false;
   ran.value = comparedNow.value;
-  const compared = available.value.filter((each) => wanted.value.includes(each.name));
-  const body = { ...request(compared), colors: false, runtimes: wanted.value, normalize: normalize.value };
+  const included = available.value.filter((each) => wanted.value.includes(each.name));
+  const body = { ...request(included), colors: false, runtimes: wanted.value, normalize: normalize.value };
   try {
     for await (const event of events("compare", { body, signal: aborting.signal })) {
       aborting.signal.throwIfAborted();
@@ -235,14 +236,17 @@ function shown(result: Answer): string {
   return text;
 }
 
-/** A text with its differences from another one marked, if there is one: each card in a task of its own. */
+/** A text with its differences from another one marked, if there is one. */
 function useMarked(text: string, other: string | null): Part[] {
   const ignored = normalize.value.addresses ? ADDRESS : null;
   const [found, setFound] = useState<{ of: string; parts: Part[] } | null>(null);
   useEffect(() => {
     if (other === null) return;
-    const timer = setTimeout(() => setFound({ of: text, parts: marked(text, other, ignored) }));
-    return () => clearTimeout(timer);
+    let isWanted = true;
+    compared({ text, other, ignored }).then((parts) => isWanted && setFound({ of: text, parts }));
+    return () => {
+      isWanted = false;
+    };
   }, [text, other, ignored]);
   return other !== null && found?.of === text ? found.parts : [{ text, differs: false }];
 }

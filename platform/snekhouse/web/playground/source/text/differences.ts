@@ -11,7 +11,7 @@ export interface Part {
 /** Characters of a text that are compared; the rest is shown without marks. */
 const MAX_COMPARED = 20_000;
 /** Milliseconds for comparing; if they are not enough, everything counts as different. */
-const TIMEOUT_MS = 50;
+const TIMEOUT_MS = 100;
 
 /**
  * Mark the words of a text that another one does not have.

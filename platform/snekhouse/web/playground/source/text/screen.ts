@@ -19,8 +19,8 @@ export interface Change {
 /** Characters of a control sequence; a longer one is shown as text. A picture may be one. */
 const MAX_SEQUENCE = 65_536;
 /** Styled segments at once, and more for each line: still more would freeze a browser. */
-const MAX_STYLED = 1000;
-const STYLED_PER_LINE = 16;
+const MAX_STYLED = 500;
+const STYLED_PER_LINE = 10;
 /** Characters and segments of the last line that `\r` can rewrite. */
 const [MAX_REWRITTEN, MAX_SEGMENTS] = [4096, 256];
 /** Segments of last lines that rewriting may copy for one piece of output; after that, nothing is rewritten. */
