@@ -52,7 +52,7 @@ _PRELOADS = {
 }
 """What is preloaded, by the name of the runtime."""
 
-_THREAD = "import threading, time\ndef f():\n  time.sleep(0.05); print('thread')\n"
+_THREAD = "import threading\ndef f():\n  threading.main_thread().join(); print('thread')\n"
 
 _ENDINGS = {
     "nothing": "pass",
@@ -96,7 +96,7 @@ _ENDINGS = {
     "a callback for another": "import atexit, logging\natexit.unregister(logging.shutdown)\natexit.register(print, 'mine')",
     "a thread": f"{_THREAD}threading.Thread(target=f).start()\nprint('early')",
     "a thread, and a failure": f"{_THREAD}threading.Thread(target=f).start()\n1 / 0",
-    "a thread that is over": f"{_THREAD}t = threading.Thread(target=f); t.start(); t.join()",
+    "a thread that is over": "import threading\nt = threading.Thread(target=print, args='a'); t.start(); t.join()",
     "a daemon": "import threading, time\nthreading.Thread(target=time.sleep, args=(9,), daemon=True).start()\nprint('a')",
     "a pool": "from concurrent.futures import ThreadPoolExecutor\np = ThreadPoolExecutor(2)\np.submit(print, 'in a pool')",
     "a finalizer": "class C:\n  def __del__(self): print('gone')\nc = C()",
