@@ -26,7 +26,8 @@ test: $(VENV)/.dev  ## the test suite, on real jails; PYTEST_ARGS names a part o
 ifdef PYTEST_ARGS
 	$(BIN)/pytest $(PYTEST_ARGS)
 else
-	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile -m "not alone and not soak and not image and not host and not page"
+	$(BIN)/pytest --numprocesses $(TEST_PROCESSES) --dist loadfile -m "not alone and not waits and not soak and not image and not host and not page"
+	$(BIN)/pytest --numprocesses 4 --dist loadfile -m waits
 	$(BIN)/pytest -m "alone and not page"
 endif
 

@@ -14,7 +14,7 @@ import pytest
 from crowds import until
 from serving import Server, running_server
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.waits
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

@@ -15,7 +15,7 @@ import pytest
 from crowds import until
 from server.test_logs import logging_server
 
-pytestmark = pytest.mark.alone
+pytestmark = pytest.mark.waits
 
 BEGIN = """
 import asyncio, logging, sys, time

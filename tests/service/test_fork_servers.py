@@ -19,7 +19,7 @@ from snekhouse.packages.site import site_on_host
 from snekhouse.registry.loading import load
 from snekhouse.service import Service, open_service, supervisor
 
-pytestmark = [pytest.mark.anyio, pytest.mark.alone]
+pytestmark = [pytest.mark.anyio, pytest.mark.waits]
 
 
 @pytest.fixture

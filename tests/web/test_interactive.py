@@ -217,7 +217,7 @@ def test_a_page_of_another_origin_may_not_connect(server: Server, origin: str) -
         assert end(client)["status"] == "ok"
 
 
-@pytest.mark.alone
+@pytest.mark.waits
 def test_a_client_that_goes_away_ends_its_program(server: Server) -> None:
     with connected(server) as client:
         send(client, input="print('on')\nwhile True: pass")
@@ -229,7 +229,7 @@ def test_a_client_that_goes_away_ends_its_program(server: Server) -> None:
     assert time.monotonic() < deadline, "the program still runs"
 
 
-@pytest.mark.alone
+@pytest.mark.waits
 @pytest.mark.parametrize("messages", [5, 8])
 def test_a_client_that_goes_away_while_its_input_waits_ends_its_program(server: Server, messages: int) -> None:
     """Five wait for the program and in the queue of the application, and eight fill that queue."""
@@ -256,7 +256,7 @@ def test_a_connection_gives_up_its_place_at_its_end(small: Path, tmp_path: Path)
                 assert end(client)["status"] == "ok"
 
 
-@pytest.mark.alone
+@pytest.mark.waits
 def test_a_client_that_sends_no_request_is_closed(server: Server) -> None:
     with connected(server) as client:
         begin = time.monotonic()
@@ -265,7 +265,7 @@ def test_a_client_that_sends_no_request_is_closed(server: Server) -> None:
         assert time.monotonic() - begin < 15 * SLOWNESS
 
 
-@pytest.mark.alone
+@pytest.mark.waits
 def test_many_conversations_at_once_stay_apart(server: Server) -> None:
     problems: list[str] = []
 
